@@ -1,0 +1,1 @@
+//! What the outcome of one try means: the error-policy table.

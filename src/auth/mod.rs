@@ -1,0 +1,1 @@
+//! Credential → caller: key format, keyed hash, and the immutable key table.

@@ -1,0 +1,1 @@
+//! Health and latency of endpoints, and the choice among equals.

@@ -1,0 +1,1 @@
+//! Identical answers: when, under which key, and a bounded store in memory.

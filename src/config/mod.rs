@@ -1,0 +1,1 @@
+//! Configuration: as typed, then resolved, with all faults reported at once.

@@ -1,0 +1,1 @@
+//! The client surface `POST /v1/chat/completions`.

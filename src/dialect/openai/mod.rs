@@ -1,0 +1,1 @@
+//! The provider dialect OpenAI Chat Completions.

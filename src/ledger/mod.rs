@@ -1,0 +1,1 @@
+//! Prepaid credit: accounts, holds, charges, and the journal that keeps them.

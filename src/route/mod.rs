@@ -1,0 +1,1 @@
+//! Request features + catalog + health + seed → a plan: ordered candidates with reasons.

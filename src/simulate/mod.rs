@@ -1,0 +1,1 @@
+//! Simulated providers in every dialect, with faults.

@@ -1,0 +1,1 @@
+//! One attempt's answer: provider bytes in, client bytes out, usage overheard.
