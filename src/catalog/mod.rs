@@ -3,6 +3,7 @@
 //! A [`Catalog`] is an immutable snapshot that is built once (by `config`) and swapped whole.
 
 pub mod price;
+pub mod typical;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use crate::dialect::Dialect;
 use crate::vocab::{EndpointId, ModelId, ProviderId};
 
 pub use price::Prices;
+pub use typical::Typical;
 
 /// A company or host that serves models.
 #[derive(Debug)]
