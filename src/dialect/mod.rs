@@ -8,6 +8,7 @@
 pub mod anthropic;
 pub mod chat;
 pub mod ir;
+mod json;
 pub mod openai;
 pub mod scan;
 pub mod sse;
