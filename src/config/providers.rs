@@ -55,11 +55,11 @@ pub(super) fn resolve(
     for (i, raw) in raw.iter().enumerate() {
         let mut at = At::new(format!("providers[{i}]"), faults);
         let id = id(raw, &mut at);
-        let provider = provider(raw, id.clone(), timeouts, outside, &mut at);
-        let Some(id) = id else {
+        let Some(provider) = provider(raw, id, timeouts, outside, &mut at) else {
             providers.complete = false;
             continue;
         };
+        let id = provider.id.clone();
         if providers.enabled.contains_key(&id) || providers.disabled.contains(&id) {
             at.fault("id", format!("is {id}, which another provider has; each needs its own"));
         } else if raw.enabled {
@@ -83,14 +83,14 @@ fn id(raw: &file::Provider, at: &mut At<'_>) -> Option<ProviderId> {
     None
 }
 
-/// The provider; where there is a fault, something stands in.
+/// The provider; where there is a fault, something stands in, save for the id.
 fn provider(
     raw: &file::Provider,
     id: Option<ProviderId>,
     default: Timeouts,
     outside: Outside<'_>,
     at: &mut At<'_>,
-) -> Provider {
+) -> Option<Provider> {
     let name = display_name(at, raw.name.as_deref(), &raw.id);
     let dialect = Dialect::parse(&raw.dialect).unwrap_or_else(|| {
         let names = Dialect::ALL.map(Dialect::name).join(" or ");
@@ -106,15 +106,7 @@ fn provider(
     let auth = auth(raw, dialect, outside, at);
     let timeouts = timeouts_of(&raw.timeouts, default, &mut at.within("timeouts"));
     let probe = raw.probe.as_ref().map(|raw| probe(raw, &base_path, &mut at.within("probe")));
-    // An id that is missing has been noted: the provider is thrown away by the caller.
-    let id = id.unwrap_or_else(unnamed);
-    Provider { id, name, dialect, origin, base_path, auth, timeouts, probe }
-}
-
-/// Stands in for an id with a fault.
-fn unnamed() -> ProviderId {
-    #[expect(clippy::expect_used, reason = "a constant, and a test calls this")]
-    ProviderId::parse("unnamed").expect("a valid id")
+    Some(Provider { id: id?, name, dialect, origin, base_path, auth, timeouts, probe })
 }
 
 /// A display name, or what stands in for it.

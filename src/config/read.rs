@@ -27,6 +27,7 @@ pub(super) fn read(text: &str, faults: &mut Faults) -> File {
         }
         return File::default();
     }
+    refuse_positional(table.get_mut(), "", faults);
     let mut last = String::new();
     for _ in 0..SHAPE_FAULTS_MAX {
         let error = match File::deserialize(Deserializer::from(table.clone())) {
@@ -50,6 +51,41 @@ pub(super) fn read(text: &str, faults: &mut Faults) -> File {
     }
     faults.add("…", "there are more faults; mend these first");
     File::default()
+}
+
+/// The keys whose values are tables; a test holds this against `file`.
+pub(super) const TABLES: [&str; 9] =
+    ["server", "admin", "ledger", "cache", "routing", "timeouts", "log", "probe", "prices"];
+
+/// The keys whose values are lists of tables; a test holds this against `file`.
+pub(super) const LISTS: [&str; 3] = ["providers", "models", "endpoints"];
+
+/// Serde would take a list for a table, its elements in the order of the keys. Nobody means that.
+fn refuse_positional(table: &mut DeTable<'_>, path: &str, faults: &mut Faults) {
+    for (key, value) in table.iter_mut() {
+        let (key, value) = (key.get_ref().as_ref(), value.get_mut());
+        let path = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+        match value {
+            DeValue::Table(inner) => refuse_positional(inner, &path, faults),
+            DeValue::Array(_) if TABLES.contains(&key) => {
+                faults.add(path, format!("is a list; it must be one table, as [{key}]"));
+                *value = DeValue::Table(DeTable::default());
+            }
+            DeValue::Array(list) if LISTS.contains(&key) => {
+                for (i, element) in list.iter_mut().enumerate() {
+                    let path = format!("{path}[{i}]");
+                    match element.get_mut() {
+                        DeValue::Table(inner) => refuse_positional(inner, &path, faults),
+                        other => {
+                            faults.add(path, format!("is no table; it must be one, as [[{key}]]"));
+                            *other = DeValue::Table(DeTable::default());
+                        }
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
 }
 
 /// Where a byte of the text is, as people count.
@@ -103,8 +139,17 @@ fn take_out_of_value(
     }
 }
 
-/// Serde's words for types, as a person would say them.
+/// Serde's words for types, as a person would say them. A text is not repeated: it may be a secret
+/// in the wrong place.
 fn plain_words(error: &Error) -> String {
+    let quoted = error.message().strip_prefix("invalid type: string \"");
+    if let Some((_, expected)) = quoted.and_then(|text| text.rsplit_once("\", ")) {
+        return in_words(&format!("invalid type: a text, {expected}"));
+    }
+    in_words(error.message())
+}
+
+fn in_words(message: &str) -> String {
     let words = [
         ("expected i64", "expected a whole number"),
         ("expected f64", "expected a number"),
@@ -117,7 +162,7 @@ fn plain_words(error: &Error) -> String {
         ("sequence,", "list,"),
         ("floating point", "number"),
     ];
-    let mut text = error.message().to_owned();
+    let mut text = message.to_owned();
     for (from, to) in words {
         text = text.replace(from, to);
     }
