@@ -2,6 +2,7 @@
 //!
 //! A [`Catalog`] is an immutable snapshot that is built once (by `config`) and swapped whole.
 
+pub mod listing;
 pub mod price;
 pub mod typical;
 
