@@ -89,7 +89,7 @@ async fn wait_for_hold(chat: &mut Chat) -> Result<()> {
 }
 
 fn shape(chat: &Chat, facts: &Facts) -> Option<Shape> {
-    let endpoint = &chat.attempt.as_ref()?.admitted.slot().endpoint;
+    let endpoint = &chat.attempt.as_ref()?.slot.endpoint;
     Some(Shape {
         generation: facts.id,
         created: facts.arrived_ms / 1000,
@@ -202,13 +202,13 @@ pub(crate) fn body(chat: &mut Chat, body: &mut Option<Bytes>, end: bool) -> Resu
                 Ok(())
             }
             Err(fault) if !chat.committed => {
-                attempt.progress = Progress::Failed(failure::answer_outcome(fault, false));
+                attempt.progress = Progress::Failed(Outcome::of_answer(&fault, false));
                 Err(failed())
             }
             Err(fault) => {
                 // The client has a part of the answer: its stream is ended in good order here,
                 // together with what the same batch still holds.
-                *body = Some(abort(chat, failure::answer_outcome(fault, true)));
+                *body = Some(abort(chat, Outcome::of_answer(&fault, true)));
                 Ok(())
             }
         },
@@ -270,7 +270,7 @@ pub(crate) fn abort(chat: &mut Chat, outcome: Outcome) -> Bytes {
     let last = std::mem::replace(&mut attempt.progress, Progress::Aborted(outcome));
     let Progress::Answering(mut pipe) = last else { return Bytes::new() };
     let usage = pipe.meter().usage(chat.ask.prompt_tokens);
-    chat.money.cost = attempt.admitted.slot().endpoint.prices.cost(&usage);
+    chat.money.cost = attempt.slot.endpoint.prices.cost(&usage);
     chat.cut = Some(Cut { usage, error: error.clone() });
     if let Some(hold) = &chat.money.hold {
         hold.progress(chat.money.cost);
@@ -281,8 +281,7 @@ pub(crate) fn abort(chat: &mut Chat, outcome: Outcome) -> Bytes {
 /// Before the first bytes and before the last ones go out, what they cost is noted where it
 /// survives a crash of the process.
 fn note_progress(chat: &mut Chat, released: bool) {
-    let Some(Attempt { admitted, started, progress: Progress::Answering(pipe), .. }) =
-        &chat.attempt
+    let Some(Attempt { slot, guard, progress: Progress::Answering(pipe), .. }) = &chat.attempt
     else {
         return;
     };
@@ -291,14 +290,16 @@ fn note_progress(chat: &mut Chat, released: bool) {
         return;
     }
     let usage = meter.usage(chat.ask.prompt_tokens);
-    chat.money.cost = admitted.slot().endpoint.prices.cost(&usage);
+    chat.money.cost = slot.endpoint.prices.cost(&usage);
     if let Some(hold) = &chat.money.hold {
         hold.progress(chat.money.cost);
     }
     if chat.first_byte.is_none() {
         let now = clock::now();
         chat.first_byte = Some(now);
-        admitted.first_token(now.since(*started), now);
+        if let Some(guard) = guard {
+            guard.first_token(now);
+        }
     }
     if meter.complete {
         chat.cache.good.store(true, Ordering::Release);

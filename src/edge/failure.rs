@@ -8,11 +8,12 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType, RetryType};
 
 use crate::attempt::{self, AttemptReport, Context, Next, Outcome};
-use crate::dialect::{self, AnswerFault};
+use crate::dialect::{self, FaultClass};
 use crate::edge::clock;
 use crate::edge::gateway::Gateway;
 use crate::edge::journey::{Attempt, Chat, Progress};
 use crate::error::{GatewayError, Kind, ProviderSaid};
+use crate::observe::Outcome as Mark;
 
 /// No connection could be made: decides whether another try is made, and says so to Pingora.
 pub(crate) fn connecting(gateway: &Gateway, chat: &mut Chat, error: &mut Error) {
@@ -63,7 +64,7 @@ fn outcome(chat: &Chat, error: &Error, stale: bool) -> Outcome {
         return Outcome::FirstTokenTimeout;
     }
     match &attempt.progress {
-        Progress::Failed(outcome) | Progress::Aborted(outcome) => outcome.clone(),
+        Progress::Failed(outcome) | Progress::Aborted(outcome) => *outcome,
         Progress::Refused { status, retry_after, body } => {
             let dialect = attempt.upstream.provider.dialect;
             let fault = dialect::provider_fault(dialect, *status, body);
@@ -93,26 +94,31 @@ pub(crate) fn close(gateway: &Gateway, chat: &mut Chat, outcome: Outcome) -> boo
     let Some(mut attempt) = chat.attempt.take() else { return false };
     let now = clock::now();
     let policy = attempt::judge(&outcome);
-    attempt.admitted.failed(&policy.penalty, now, super::random::u64());
-    gateway.metrics.attempt(&attempt.upstream.provider.id, outcome.code());
-    let said = said(&attempt);
-    let endpoint = &attempt.admitted.slot().endpoint;
+    chat.snapshot.meters.provider(attempt.upstream.provider.id.as_str()).attempt(mark(&outcome));
+    let (message, said) = said(&attempt);
+    let endpoint = &attempt.slot.endpoint;
     chat.reports.push(AttemptReport {
         endpoint: endpoint.id.clone(),
         provider: endpoint.provider.name.clone(),
         outcome,
         started: attempt.started,
         ended: now,
+        message,
         said,
     });
     let context = Context {
         sent: chat.committed,
-        candidates_left: chat.next < chat.plan.candidates.len()
-            && chat.reports.len() < chat.snapshot.attempts.attempts_max,
-        budget: || gateway.retries.withdraw(now),
+        candidates_left: chat.plan.has_next()
+            && chat.plan.tried() < chat.snapshot.attempts.attempts_max,
         same_retried: attempt.again,
     };
-    let next = attempt::decide(&policy, context);
+    let next = attempt::decide(&policy, &context, || gateway.retries.withdraw(now));
+    if next != Next::SameEndpointOnce
+        && let Some(guard) = attempt.guard.take()
+        && policy.penalty.apply(guard, now, super::random::u64())
+    {
+        tracing::warn!(endpoint = %attempt.slot.endpoint.id, "An endpoint is taken out for now.");
+    }
     match next {
         Next::GiveUp => {
             // Kept: it knows what the answer so far has cost, and how to end the client's stream.
@@ -130,18 +136,19 @@ pub(crate) fn close(gateway: &Gateway, chat: &mut Chat, outcome: Outcome) -> boo
     }
 }
 
-fn said(attempt: &Attempt) -> Option<ProviderSaid> {
-    let Progress::Refused { status, body, .. } = &attempt.progress else { return None };
+/// The provider's own message and what it answered, without our credential.
+fn said(attempt: &Attempt) -> (Option<String>, Option<ProviderSaid>) {
+    let Progress::Refused { status, body, .. } = &attempt.progress else { return (None, None) };
     let provider = &attempt.upstream.provider;
     let fault = dialect::provider_fault(provider.dialect, *status, body);
     let raw = String::from_utf8_lossy(&body[..body.len().min(ProviderSaid::RAW_MAX)]);
-    Some(ProviderSaid {
+    let said = ProviderSaid {
         provider: provider.name.clone(),
         status: *status,
-        code: fault.code,
+        code: fault.code.map(|code| scrub(&code, &provider.auth)),
         raw: scrub(&raw, &provider.auth),
-        message: fault.message,
-    })
+    };
+    (Some(scrub(&fault.message, &provider.auth)), Some(said))
 }
 
 /// Providers have been seen to repeat a key in their error texts.
@@ -163,13 +170,14 @@ pub(crate) fn final_error(chat: &Chat) -> GatewayError {
 pub(crate) fn told(chat: &Chat, outcome: &Outcome) -> GatewayError {
     let now = clock::now();
     let Some(attempt) = &chat.attempt else { return internal("an outcome without an attempt") };
-    let endpoint = &attempt.admitted.slot().endpoint;
+    let endpoint = &attempt.slot.endpoint;
     attempt::combine(&[AttemptReport {
         endpoint: endpoint.id.clone(),
         provider: endpoint.provider.name.clone(),
-        outcome: outcome.clone(),
+        outcome: *outcome,
         started: attempt.started,
         ended: now,
+        message: None,
         said: None,
     }])
 }
@@ -180,17 +188,35 @@ pub(crate) fn internal(detail: &str) -> GatewayError {
         .with_detail(detail)
 }
 
-/// An answer that is no good, as an outcome.
-pub(crate) fn answer_outcome(fault: AnswerFault, sent: bool) -> Outcome {
-    if sent {
-        return Outcome::CutMidStream;
-    }
-    match fault {
-        AnswerFault::InBand { .. } => Outcome::InBandError,
-        AnswerFault::Truncated => Outcome::EarlyEof,
-        AnswerFault::Empty => Outcome::EmptyAnswer,
-        AnswerFault::Garbled(_) => Outcome::Garbled,
-        AnswerFault::TooLarge => Outcome::TooLarge,
+/// The outcome as a label for metrics and log lines.
+pub(crate) const fn mark(outcome: &Outcome) -> Mark {
+    match outcome {
+        Outcome::ConnectRefused | Outcome::ConnectionReset | Outcome::StalePooledConnection => {
+            Mark::Connect
+        }
+        Outcome::Dns => Mark::Dns,
+        Outcome::Tls => Mark::Tls,
+        Outcome::ConnectTimeout => Mark::ConnectTimeout,
+        Outcome::FirstTokenTimeout => Mark::FirstTokenTimeout,
+        Outcome::AnswerTimeout => Mark::AnswerTimeout,
+        Outcome::InterEventTimeout => Mark::StallTimeout,
+        Outcome::InBandError => Mark::InBand,
+        Outcome::EmptyAnswer => Mark::Empty,
+        Outcome::EarlyEof | Outcome::CutMidStream => Mark::Truncated,
+        Outcome::Garbled | Outcome::TooLarge | Outcome::Internal => Mark::Garbled,
+        Outcome::ClientGone => Mark::Cancelled,
+        Outcome::Status { class, .. } => match class {
+            FaultClass::ContextLength => Mark::ContextLength,
+            FaultClass::ContentPolicy => Mark::ContentPolicy,
+            FaultClass::InvalidRequest => Mark::BadRequest,
+            FaultClass::Authentication | FaultClass::Permission => Mark::Credential,
+            FaultClass::Billing => Mark::Billing,
+            FaultClass::NotFound => Mark::NotFound,
+            FaultClass::Timeout | FaultClass::Conflict => Mark::Conflict,
+            FaultClass::RateLimited => Mark::RateLimited,
+            FaultClass::Overloaded => Mark::Overloaded,
+            FaultClass::Server => Mark::ServerError,
+        },
     }
 }
 

@@ -18,7 +18,7 @@ use crate::edge::body::BodyLimits;
 use crate::edge::cachestore::ResponseCache;
 use crate::edge::peer::Upstream;
 use crate::ledger::Ledger;
-use crate::observe::{AccessLog, Metrics, ModelMeters};
+use crate::observe::{self, AccessLog, Meters, Metrics};
 use crate::route::{Plan, RoutingTable};
 use crate::vocab::{ModelId, ProviderId};
 
@@ -28,14 +28,12 @@ pub(crate) struct Gateway {
     pub(crate) now: ArcSwap<Snapshot>,
     /// Prepaid credit, keys and records.
     pub(crate) ledger: Ledger,
-    /// Latency and breakers by endpoint; they outlive a reload.
-    pub(crate) health: HealthRegistry,
     /// Retries that all requests together may make.
     pub(crate) retries: RetryBudget,
     /// Counters and histograms.
     pub(crate) metrics: Arc<Metrics>,
-    /// One line per request.
-    pub(crate) access: AccessLog,
+    /// One line per request; `None` where it is switched off.
+    pub(crate) access: Option<AccessLog>,
     /// Whole answers; `None` where it is switched off.
     pub(crate) cache: Option<&'static ResponseCache>,
     /// Memory for request bodies, in bytes.
@@ -48,6 +46,8 @@ pub(crate) struct Gateway {
 
 /// The configuration and what is built from it, as one immutable whole.
 pub(crate) struct Snapshot {
+    /// Latency and breakers by endpoint; they outlive a reload.
+    pub(crate) health: HealthRegistry,
     /// Models by id, ready for a plan.
     pub(crate) table: RoutingTable,
     /// The same models, for listings.
@@ -57,7 +57,7 @@ pub(crate) struct Snapshot {
     /// The answer to `GET /v1/models`.
     pub(crate) models_json: Bytes,
     /// Metric handles by model and provider.
-    pub(crate) meters: ModelMeters,
+    pub(crate) meters: Meters,
     /// Limits on request bodies.
     pub(crate) body: BodyLimits,
     /// The largest head, in bytes.
@@ -79,7 +79,6 @@ impl Snapshot {
     /// A provider's path or credential cannot stand in a request's head.
     pub(crate) fn new(
         config: &config::Config,
-        health: &HealthRegistry,
         metrics: &Metrics,
         before: Option<&Self>,
     ) -> pingora::Result<Self> {
@@ -97,11 +96,17 @@ impl Snapshot {
             let known = before.and_then(|b| b.typical.get(&model.id)).map(Arc::clone);
             (model.id.clone(), known.unwrap_or_default())
         });
+        let settings = config.routing.balance();
+        let health = match before {
+            Some(before) => before.health.reload(&catalog, settings),
+            None => HealthRegistry::new(&catalog, settings),
+        };
         Ok(Self {
             typical: typical.collect(),
-            table: RoutingTable::new(&catalog, health),
+            table: RoutingTable::new(&catalog, &health),
+            health,
             models_json: crate::catalog::listing::models_json(&catalog),
-            meters: ModelMeters::new(metrics, &catalog),
+            meters: Meters::new(metrics, &catalog),
             upstreams,
             body: BodyLimits {
                 bytes_max: config.server.body_bytes_max,
@@ -133,19 +138,20 @@ impl Snapshot {
 }
 
 /// Counts a request as in flight until it is dropped.
-pub(crate) struct InFlight(Arc<Gateway>);
+pub(crate) struct Presence {
+    gateway: Arc<Gateway>,
+    _gauge: observe::InFlight,
+}
 
-impl InFlight {
+impl Presence {
     pub(crate) fn enter(gateway: &Arc<Gateway>) -> Self {
         gateway.in_flight.fetch_add(1, Ordering::Relaxed);
-        gateway.metrics.in_flight.inc();
-        Self(Arc::clone(gateway))
+        Self { gateway: Arc::clone(gateway), _gauge: gateway.metrics.enter() }
     }
 }
 
-impl Drop for InFlight {
+impl Drop for Presence {
     fn drop(&mut self) {
-        self.0.metrics.in_flight.dec();
-        self.0.in_flight.fetch_sub(1, Ordering::Release);
+        self.gateway.in_flight.fetch_sub(1, Ordering::Release);
     }
 }

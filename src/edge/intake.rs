@@ -8,6 +8,7 @@ use pingora::Result;
 use pingora::proxy::Session;
 
 use crate::auth;
+use crate::balance::Wait;
 use crate::cache::{self, Intent};
 use crate::dialect::scan;
 use crate::edge::body;
@@ -64,7 +65,6 @@ pub(crate) async fn chat(
         ask,
         cache,
         plan: Plan::default(),
-        next: 0,
         money: Money { hold: None, limit: None, durable: false, cost: NanoUsd::ZERO },
         reports: Vec::new(),
         attempt: None,
@@ -98,7 +98,7 @@ fn cache_use(
         return off;
     }
     let scope =
-        cache::Scope { account: &caller.account.id, surface: "chat", stream: head.stream };
+        cache::Scope { account: caller.account().id(), surface: "chat", stream: head.stream };
     match cache::key(scope, body) {
         Ok(key) => CacheUse { intent, key: Some(key), hit: false, good },
         // Too deep or too complex to be worth a key: answered without the cache.
@@ -131,9 +131,10 @@ pub(crate) fn plan_and_hold(
         prefs: head.provider.as_ref(),
         prompt_tokens: chat.ask.prompt_tokens,
         max_tokens: head.max_tokens,
+        wait: if head.stream { Wait::FirstToken } else { Wait::WholeAnswer },
     };
-    let attempts = &chat.snapshot.attempts;
-    let plan = route::plan(&chat.snapshot.table, &features, attempts, random::u64(), clock::now())?;
+    let now = clock::now();
+    let plan = route::plan(&chat.snapshot.table, &features, random::u64(), now)?;
     let estimate = Estimate::of(&plan, chat);
     chat.plan = plan;
     let ask = HoldAsk {
@@ -148,7 +149,7 @@ pub(crate) fn plan_and_hold(
         .map_err(|refused| refusal(refused, &estimate, chat.ask.prompt_tokens))?;
     chat.money.limit = estimate.limit(hold.granted(), chat.ask.head.max_tokens);
     chat.money.hold = Some(hold);
-    gateway.retries.deposit();
+    gateway.retries.deposit(now);
     Ok(())
 }
 
@@ -195,7 +196,7 @@ impl Estimate {
         // No limit was asked for and credit is short: an answer of unusual length must still be
         // covered, so more is set aside and the answer is limited to it.
         let open = head.max_tokens.is_none();
-        let available = chat.caller.account.available();
+        let available = chat.caller.account().available();
         let short = open && available < cost(most).times(10);
         if short {
             want = want.max(cost(most).min(NanoUsd(available.0 / 4)));

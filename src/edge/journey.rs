@@ -12,16 +12,17 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::attempt::{AttemptReport, Outcome};
 use crate::auth::KeyEntry;
-use crate::balance::Nanos;
+use crate::balance::{InFlight, Nanos};
 use crate::cache::Intent;
 use crate::dialect::ir;
 use crate::dialect::scan::Head;
-use crate::edge::gateway::{InFlight, Snapshot};
+use crate::edge::gateway::{Presence, Snapshot};
 use crate::edge::peer::Upstream;
 use crate::edge::watchdog::Watchdog;
 use crate::error::GatewayError;
 use crate::ledger::Hold;
-use crate::route::{Admitted, Plan};
+use crate::observe::Surface;
+use crate::route::{Plan, Slot};
 use crate::stream::Pipe;
 use crate::vocab::{GenerationId, NanoUsd, Usage};
 
@@ -32,7 +33,7 @@ pub(crate) struct Journey {
     /// What the log line will say.
     pub(crate) facts: Facts,
     /// Counted as in flight until the end.
-    pub(crate) in_flight: Option<InFlight>,
+    pub(crate) presence: Option<Presence>,
 }
 
 /// How far a request has come.
@@ -57,32 +58,12 @@ pub(crate) struct Facts {
     pub(crate) caller: Option<Arc<KeyEntry>>,
     /// The error that the client was told.
     pub(crate) error: Option<GatewayError>,
-    /// Which surface was asked, as in the metrics.
+    /// What was asked for, as a bounded label.
     pub(crate) surface: Surface,
     /// Body bytes that came in.
     pub(crate) bytes_in: usize,
     /// Body bytes that went out.
     pub(crate) bytes_out: usize,
-}
-
-/// What was asked for, as a bounded label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Surface {
-    Chat,
-    Models,
-    Account,
-    Other,
-}
-
-impl Surface {
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Chat => "chat",
-            Self::Models => "models",
-            Self::Account => "account",
-            Self::Other => "other",
-        }
-    }
 }
 
 /// A chat completion: what was asked, and how far the answer has come.
@@ -97,8 +78,6 @@ pub(crate) struct Chat {
     pub(crate) cache: CacheUse,
     /// Where it may be answered; empty until the cache has been missed.
     pub(crate) plan: Plan,
-    /// The next candidate of the plan.
-    pub(crate) next: usize,
     /// Credit set aside; taken when the request ends.
     pub(crate) money: Money,
     /// Attempts that have ended.
@@ -160,8 +139,10 @@ pub(crate) struct Money {
 
 /// One try at one endpoint.
 pub(crate) struct Attempt {
-    /// The endpoint, counted as busy.
-    pub(crate) admitted: Admitted,
+    /// Where.
+    pub(crate) slot: Arc<Slot>,
+    /// Counts the endpoint as busy, and tells its health how it went; taken at the end.
+    pub(crate) guard: Option<InFlight>,
     /// How the provider is reached.
     pub(crate) upstream: Arc<Upstream>,
     /// The request in the provider's dialect.

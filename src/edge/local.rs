@@ -8,11 +8,12 @@ use serde::Serialize;
 use crate::auth::KeyEntry;
 use crate::edge::arrive::Route;
 use crate::edge::gateway::Gateway;
-use crate::edge::journey::{Facts, Surface};
+use crate::edge::journey::Facts;
 use crate::edge::{failure, intake, reply};
 use crate::error::{GatewayError, Kind};
 use crate::ledger::GenerationRecord;
-use crate::vocab::{GenerationId, NanoUsd};
+use crate::observe::Surface;
+use crate::vocab::{EndpointId, GenerationId, ModelId, NanoUsd, ProviderId};
 
 /// The route as a label for metrics.
 pub(crate) const fn surface(route: &Route) -> Surface {
@@ -96,11 +97,8 @@ fn credits(caller: &KeyEntry) -> std::result::Result<Bytes, GatewayError> {
         total_credits: Box<serde_json::value::RawValue>,
         total_usage: Box<serde_json::value::RawValue>,
     }
-    let account = &caller.account;
-    data(Credits {
-        total_credits: dollars(account.bought()),
-        total_usage: dollars(account.used()),
-    })
+    let balance = caller.account().balance();
+    data(Credits { total_credits: dollars(balance.bought), total_usage: dollars(balance.used) })
 }
 
 fn key(caller: &KeyEntry) -> std::result::Result<Bytes, GatewayError> {
@@ -117,14 +115,14 @@ fn key(caller: &KeyEntry) -> std::result::Result<Bytes, GatewayError> {
     }
     let spent = caller.spent();
     data(Key {
-        label: &caller.label,
-        limit: caller.limit.map(dollars),
-        limit_remaining: caller.limit.map(|limit| dollars(limit - spent)),
+        label: caller.label(),
+        limit: caller.limit().map(dollars),
+        limit_remaining: caller.limit_left().map(dollars),
         limit_reset: None,
         usage: dollars(spent),
         is_free_tier: false,
         is_management_key: false,
-        expires_at: caller.expires_ms.map(rfc3339),
+        expires_at: caller.expires_ms().map(rfc3339),
     })
 }
 
@@ -152,7 +150,7 @@ fn generation(
         None => gateway.ledger.generation_by_upstream(id),
     };
     // Another account's generation does not exist for this caller.
-    match found.filter(|record| record.account == caller.account.id) {
+    match found.filter(|record| record.account == *caller.account().id()) {
         Some(record) => data(Shown::of(&record)),
         None => Err(GatewayError::new(
             Kind::NotFound,
@@ -167,9 +165,9 @@ struct Shown<'a> {
     id: String,
     upstream_id: Option<&'a str>,
     created_at: String,
-    model: &'a str,
-    provider_name: &'a str,
-    endpoint: &'a str,
+    model: Option<&'a str>,
+    provider_name: Option<&'a str>,
+    endpoint: Option<&'a str>,
     api_type: &'static str,
     streamed: bool,
     cancelled: bool,
@@ -187,7 +185,7 @@ struct Shown<'a> {
     total_cost: Box<serde_json::value::RawValue>,
     is_byok: bool,
     estimated: bool,
-    attempts: u8,
+    attempts: u32,
     cache_hit: bool,
 }
 
@@ -198,9 +196,9 @@ impl<'a> Shown<'a> {
             id: record.id.to_string(),
             upstream_id: record.upstream_id.as_deref(),
             created_at: rfc3339(record.created_ms),
-            model: &record.model,
-            provider_name: &record.provider,
-            endpoint: &record.endpoint,
+            model: record.model.as_ref().map(ModelId::as_str),
+            provider_name: record.provider.as_ref().map(ProviderId::as_str),
+            endpoint: record.endpoint.as_ref().map(EndpointId::as_str),
             api_type: "completions",
             streamed: record.streamed,
             cancelled: record.cancelled,

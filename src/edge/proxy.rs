@@ -15,11 +15,12 @@ use pingora::upstreams::peer::{ALPN, HttpPeer, Peer as _};
 use pingora::{Error, ErrorType, Result};
 
 use crate::edge::arrive::{self, Route};
-use crate::edge::gateway::{Gateway, InFlight};
-use crate::edge::journey::{Facts, Journey, Stage, Surface};
+use crate::edge::gateway::{Gateway, Presence};
+use crate::edge::journey::{Facts, Journey, Stage};
 use crate::edge::{account, answer, cachestore, clock, failure, intake, local, random, reply};
 use crate::edge::upstream;
 use crate::error::GatewayError;
+use crate::observe::Surface;
 use crate::vocab::GenerationId;
 
 /// The proxy: one value for the whole server.
@@ -46,14 +47,14 @@ impl ProxyHttp for Turnpike {
                 bytes_in: 0,
                 bytes_out: 0,
             },
-            in_flight: None,
+            presence: None,
         }
     }
 
     // 1 arrive
 
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Journey) -> Result<()> {
-        ctx.in_flight = Some(InFlight::enter(&self.0));
+        ctx.presence = Some(Presence::enter(&self.0));
         let now = self.0.now.load();
         let down = &mut session.downstream_session;
         down.set_read_timeout(Some(now.body.timeout));

@@ -13,8 +13,9 @@ use crate::edge::clock;
 use crate::edge::gateway::Gateway;
 use crate::edge::journey::{Attempt, Chat, Progress};
 use crate::edge::watchdog::Watchdog;
-use crate::edge::{failure, random};
+use crate::edge::failure;
 use crate::error::GatewayError;
+use crate::route::Admitted;
 
 /// Bodies from this size on are translated where blocking does no harm, in bytes.
 const LARGE_BODY: usize = 1 << 20;
@@ -54,11 +55,10 @@ pub(crate) async fn next_peer(
 /// Takes the plan's next candidate that may be asked now, and writes its request.
 fn next_attempt(chat: &mut Chat) -> std::result::Result<Attempt, GatewayError> {
     let now = clock::now();
-    let Some((at, admitted)) = chat.plan.admit(chat.next, now, random::u64()) else {
+    let Some(Admitted { slot, guard, .. }) = chat.plan.next(now) else {
         return Err(failure::final_error(chat));
     };
-    chat.next = at + 1;
-    let endpoint = Arc::clone(&admitted.slot().endpoint);
+    let endpoint = Arc::clone(&slot.endpoint);
     let target = Target {
         upstream_model: &endpoint.upstream_model,
         max_output: endpoint.max_output,
@@ -72,7 +72,8 @@ fn next_attempt(chat: &mut Chat) -> std::result::Result<Attempt, GatewayError> {
     let write = || dialect::upstream_request(dialect, &ask.body, &ask.head, &mut ask.parsed, &target);
     let body = if ask.body.len() >= LARGE_BODY { tokio::task::block_in_place(write) } else { write() }?;
     Ok(Attempt {
-        admitted,
+        slot,
+        guard: Some(guard),
         upstream,
         body,
         started: now,
