@@ -164,7 +164,7 @@ pub struct Routing {
     pub retry_budget_ratio: f64,
     /// Further attempts that are allowed at rest, 0 to 1000000. Default `100`.
     pub retry_budget_reserve: i64,
-    /// Failures in a row that open an endpoint's breaker, 1 to 1000. Default `5`.
+    /// Failures in a row that open an endpoint's breaker, 1 to 255. Default `5`.
     pub breaker_failures: i64,
     /// The first pause of an open breaker, 1 to 3600000 ms. Default `1000`.
     pub breaker_open_min_ms: i64,

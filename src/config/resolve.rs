@@ -173,7 +173,8 @@ fn routing(raw: &file::Routing, faults: &mut Faults) -> Routing {
             0,
             1_000_000,
         ),
-        breaker_failures: at.int32("breaker_failures", raw.breaker_failures, 1, 1_000),
+        breaker_failures: u8::try_from(at.int("breaker_failures", raw.breaker_failures, 1, 255))
+            .unwrap_or(u8::MAX),
         breaker_open_min: at.ms("breaker_open_min_ms", raw.breaker_open_min_ms, 1, HOUR_MS),
         breaker_open_max: at.ms("breaker_open_max_ms", raw.breaker_open_max_ms, 1, HOUR_MS),
         breaker_window: at.ms("breaker_window_ms", raw.breaker_window_ms, 100, HOUR_MS),

@@ -113,7 +113,7 @@ pub struct Routing {
     /// Further attempts that are allowed at rest.
     pub retry_budget_reserve: u32,
     /// Failures in a row that open a breaker; at least 1.
-    pub breaker_failures: u32,
+    pub breaker_failures: u8,
     /// The first pause of an open breaker.
     pub breaker_open_min: Duration,
     /// The longest pause of an open breaker; at least `breaker_open_min`.
