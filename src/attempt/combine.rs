@@ -128,9 +128,9 @@ fn text(
             &mut text,
             format_args!(" Ask again in {} s, or name fallback models in `models`.", ceil(wait)),
         ),
-        None if kind == Kind::ProviderTimeout => text.push_str(
-            " Ask again, shorten the request, or name fallback models in `models`.",
-        ),
+        None if kind == Kind::ProviderTimeout => {
+            text.push_str(" Ask again, shorten the request, or name fallback models in `models`.")
+        }
         None => text.push_str(" Ask again in a moment, or name fallback models in `models`."),
     }
     text
