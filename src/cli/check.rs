@@ -14,16 +14,11 @@ pub(super) fn run(path: &Path) -> Result<(), Failure> {
             say(format_args!("{}: sound; {models} models, {endpoints} endpoints", path.display()));
             Ok(())
         }
-        Err(faults) => Err(Failure(list(path, &faults))),
+        Err(faults) => Err(refuse(path, &faults)),
     }
 }
 
 /// All faults, a line each.
-pub(super) fn list(path: &Path, faults: &[config::Fault]) -> String {
-    let mut text = String::new();
-    for fault in faults {
-        text.push_str(&format!("{fault}\n"));
-    }
-    text.push_str(&format!("{}: {} fault(s)", path.display(), faults.len()));
-    text
+pub(super) fn refuse(path: &Path, faults: &config::Faults) -> Failure {
+    Failure(format!("{faults}\n{}: {} fault(s)", path.display(), faults.0.len()))
 }

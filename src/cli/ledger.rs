@@ -74,15 +74,13 @@ impl Accounts {
                 let amount = NanoUsd::parse_dollars(&usd)?;
                 let reference = reference.unwrap_or_else(|| format!("cli-{}", unix_ms()));
                 let balance = data.with(|ledger| {
-                    ledger.top_up(&id, amount, &method, &reference)?;
+                    let _made = ledger.top_up(&id, amount, &method, &reference)?;
                     Ok(ledger.account(&id).map(|a| a.balance))
                 })?;
                 say(format_args!("balance: {}", balance.unwrap_or_default()));
             }
             Self::List { data } => data.with(|ledger| {
-                for account in ledger.accounts() {
-                    let b = account.balance();
-                    let id = account.id();
+                for (id, b) in ledger.list_accounts() {
                     say(format_args!(
                         "{id}\tbalance {}\theld {}\tbought {}\tused {}",
                         b.balance, b.held, b.bought, b.used

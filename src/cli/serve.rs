@@ -3,15 +3,16 @@
 use std::path::Path;
 
 use super::{Failure, check, unix_ms};
+use crate::config::settings::LogFormat;
 use crate::config::{self, Config};
 use crate::edge::{self, Serve};
-use crate::ledger::{Ledger, Recovery};
+use crate::ledger::{Ledger, Options, Recovery};
 use crate::observe;
 
 /// Serves the configuration until a signal ends the process.
 pub(super) fn run(path: &Path) -> Result<(), Failure> {
-    let config = config::load(path).map_err(|faults| Failure(check::list(path, &faults)))?;
-    observe::log::init(config.log.level, config.log.format)?;
+    let config = config::load(path).map_err(|faults| check::refuse(path, &faults))?;
+    observe::log::init(config.log.level.name(), log_format(config.log.format))?;
     let (ledger, recovery) = open(&config)?;
     tell(&recovery);
     let listen = config.server.listen.clone();
@@ -25,9 +26,19 @@ pub(super) fn run(path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The configured format in the words of the log.
+pub(super) const fn log_format(format: LogFormat) -> observe::log::LogFormat {
+    match format {
+        LogFormat::Json => observe::log::LogFormat::Json,
+        LogFormat::Text => observe::log::LogFormat::Text,
+    }
+}
+
 /// Opens the ledger that a configuration names.
 pub(super) fn open(config: &Config) -> Result<(Ledger, Recovery), Failure> {
-    let options = config.ledger.options(unix_ms);
+    let mut options = Options::new(unix_ms);
+    options.segment_bytes = config.ledger.segment_bytes_max;
+    options.checkpoint_every = config.ledger.checkpoint;
     Ok(Ledger::open(&config.ledger.data_dir, options)?)
 }
 

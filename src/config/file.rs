@@ -105,10 +105,6 @@ impl Default for Admin {
 pub struct Ledger {
     /// Directory of the journal and the database. Default `"turnpike-data"`.
     pub data_dir: String,
-    /// The longest wait for others to share a write to disk, 0 to 1000 ms. Default `2`.
-    pub group_commit_ms: i64,
-    /// The most operations that share a write to disk, 1 to 65536. Default `512`.
-    pub group_commit_max: i64,
     /// Time between two checkpoints of the database, 10 to 600000 ms. Default `1000`.
     pub checkpoint_ms: i64,
     /// Size at which a new journal file is begun, 65536 to 17179869184 bytes. Default `67108864`.
@@ -119,8 +115,6 @@ impl Default for Ledger {
     fn default() -> Self {
         Self {
             data_dir: "turnpike-data".to_owned(),
-            group_commit_ms: 2,
-            group_commit_max: 512,
             checkpoint_ms: 1_000,
             segment_bytes_max: 67_108_864,
         }

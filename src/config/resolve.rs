@@ -137,8 +137,6 @@ fn ledger(raw: &file::Ledger, faults: &mut Faults) -> Ledger {
     }
     Ledger {
         data_dir: PathBuf::from(&raw.data_dir),
-        group_commit: at.ms("group_commit_ms", raw.group_commit_ms, 0, 1_000),
-        group_commit_max: at.size("group_commit_max", raw.group_commit_max, 1, 65_536),
         checkpoint: at.ms("checkpoint_ms", raw.checkpoint_ms, 10, 600_000),
         segment_bytes_max: at.int("segment_bytes_max", raw.segment_bytes_max, 65_536, 16 << 30),
     }

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::attempt;
+use crate::balance;
 use crate::catalog::{Catalog, Secret};
 
 /// Everything that was configured.
@@ -78,10 +80,6 @@ pub struct Admin {
 pub struct Ledger {
     /// Where journal and database live.
     pub data_dir: PathBuf,
-    /// The longest wait for others to share a write to disk.
-    pub group_commit: Duration,
-    /// The most operations that share a write to disk.
-    pub group_commit_max: usize,
     /// Time between two checkpoints.
     pub checkpoint: Duration,
     /// Size at which a new journal file is begun, in bytes.
@@ -190,4 +188,37 @@ pub enum LogFormat {
     Json,
     /// For people.
     Text,
+}
+
+impl Routing {
+    /// As the balancer wants it.
+    pub fn balance(&self) -> balance::Settings {
+        balance::Settings {
+            latency_decay: self.ewma_decay,
+            breaker: balance::breaker::Settings {
+                failures_in_a_row: self.breaker_failures,
+                failure_rate: self.breaker_failure_rate,
+                window: self.breaker_window,
+                cool_down_min: self.breaker_open_min,
+                cool_down_max: self.breaker_open_max,
+                ..balance::breaker::Settings::default()
+            },
+            retry_after_max: self.rate_limit_cap,
+            rate_limit_pause: self.rate_limit_backoff,
+            ..balance::Settings::default()
+        }
+    }
+
+    /// As the retry budget wants it.
+    pub const fn retries(&self) -> balance::BudgetSettings {
+        balance::BudgetSettings {
+            ratio: self.retry_budget_ratio,
+            reserve: self.retry_budget_reserve,
+        }
+    }
+
+    /// As the attempts want it.
+    pub const fn attempts(&self) -> attempt::Settings {
+        attempt::Settings { attempts_max: self.attempts_max }
+    }
 }

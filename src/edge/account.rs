@@ -123,8 +123,10 @@ fn close_chat(
         } else {
             hold.void(Some(record));
         }
-    } else if chat.cache.hit {
-        gateway.ledger.record(record);
+    } else if chat.cache.hit
+        && let Err(error) = gateway.ledger.record(record)
+    {
+        tracing::warn!(%error, "The record of a cached answer is lost.");
     }
     if let Some(attempt) = &mut attempt {
         finish_attempt(&chat, attempt, &consumed);

@@ -272,17 +272,14 @@ pub(crate) fn abort(chat: &mut Chat, outcome: Outcome) -> Bytes {
     let usage = pipe.meter().usage(chat.ask.prompt_tokens);
     chat.money.cost = attempt.slot.endpoint.prices.cost(&usage);
     chat.cut = Some(Cut { usage, error: error.clone() });
-    if let Some(hold) = &chat.money.hold {
-        hold.progress(chat.money.cost);
-    }
+    note_cost(chat);
     pipe.abort(&error)
 }
 
 /// Before the first bytes and before the last ones go out, what they cost is noted where it
 /// survives a crash of the process.
 fn note_progress(chat: &mut Chat, released: bool) {
-    let Some(Attempt { slot, guard, progress: Progress::Answering(pipe), .. }) = &chat.attempt
-    else {
+    let Some(Attempt { slot, progress: Progress::Answering(pipe), .. }) = &chat.attempt else {
         return;
     };
     let meter = pipe.meter();
@@ -291,9 +288,11 @@ fn note_progress(chat: &mut Chat, released: bool) {
     }
     let usage = meter.usage(chat.ask.prompt_tokens);
     chat.money.cost = slot.endpoint.prices.cost(&usage);
-    if let Some(hold) = &chat.money.hold {
-        hold.progress(chat.money.cost);
-    }
+    note_cost(chat);
+    let Some(Attempt { guard, progress: Progress::Answering(pipe), .. }) = &chat.attempt else {
+        return;
+    };
+    let meter = pipe.meter();
     if chat.first_byte.is_none() {
         let now = clock::now();
         chat.first_byte = Some(now);
@@ -303,6 +302,15 @@ fn note_progress(chat: &mut Chat, released: bool) {
     }
     if meter.complete {
         chat.cache.good.store(true, Ordering::Release);
+    }
+}
+
+/// Notes the cost so far beside the journal.
+fn note_cost(chat: &Chat) {
+    if let Some(hold) = &chat.money.hold
+        && hold.progress(chat.money.cost).is_err()
+    {
+        tracing::error!("The cost of an answer could not be noted; a crash now would void it.");
     }
 }
 

@@ -15,7 +15,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 
 use crate::config;
-use crate::edge::clock;
 use crate::edge::gateway::{Gateway, Snapshot};
 use crate::edge::manage;
 use crate::edge::peer::Upstream;
@@ -114,7 +113,7 @@ async fn reload_once(gateway: &Gateway, path: PathBuf) {
             Err(error) => tracing::error!(%error, "The new configuration is refused; the old one stays."),
         },
         Ok(Err(faults)) => {
-            for fault in &faults {
+            for fault in &faults.0 {
                 tracing::error!(%fault, "The new configuration is refused; the old one stays.");
             }
         }
@@ -129,7 +128,7 @@ impl Gateway {
     /// As [`Snapshot::new`].
     pub(crate) fn swap(&self, config: &config::Config) -> Result<()> {
         let before = self.now.load_full();
-        let next = Snapshot::new(config, &self.health, &self.metrics, Some(&before))?;
+        let next = Snapshot::new(config, &self.metrics, Some(&before))?;
         self.now.store(Arc::new(next));
         Ok(())
     }
@@ -172,7 +171,10 @@ async fn probe_for_ever(gateway: Arc<Gateway>, connector: Arc<Connector>, upstre
         let snapshot = gateway.now.load_full();
         let ours = |e: &&Arc<crate::catalog::Endpoint>| e.provider.id == upstream.provider.id;
         for endpoint in snapshot.catalog.endpoints().filter(ours) {
-            gateway.health.probed(&endpoint.id, ok, &probe, clock::now());
+            let Some(health) = snapshot.health.get(endpoint.id.as_str()) else { continue };
+            if let Some(up) = health.probe_result(ok, &probe) {
+                tracing::warn!(endpoint = %endpoint.id, up, "A probe has changed an endpoint's state.");
+            }
         }
         drop(snapshot);
         if !gateway.draining.load(Ordering::Relaxed) {

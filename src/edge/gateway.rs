@@ -105,7 +105,7 @@ impl Snapshot {
             typical: typical.collect(),
             table: RoutingTable::new(&catalog, &health),
             health,
-            models_json: crate::catalog::listing::models_json(&catalog),
+            models_json: crate::catalog::listing::all(&catalog),
             meters: Meters::new(metrics, &catalog),
             upstreams,
             body: BodyLimits {

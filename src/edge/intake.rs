@@ -17,7 +17,7 @@ use crate::edge::gateway::Gateway;
 use crate::edge::journey::{Ask, CacheUse, Chat, Facts, Money};
 use crate::edge::random;
 use crate::error::{GatewayError, Kind};
-use crate::ledger::{HoldAsk, HoldRefused};
+use crate::ledger::{HoldAsk, HoldRefused, KeyEntry};
 use crate::route::{self, Features, Plan};
 use crate::vocab::NanoUsd;
 
@@ -29,7 +29,7 @@ pub(crate) fn caller(
     gateway: &Gateway,
     session: &Session,
     facts: &mut Facts,
-) -> std::result::Result<Arc<auth::KeyEntry>, GatewayError> {
+) -> std::result::Result<Arc<KeyEntry>, GatewayError> {
     let header = |name: &str| session.get_header(name).map(http::HeaderValue::as_bytes);
     let presented = auth::credential(header("authorization"), header("x-api-key"))?;
     let entry = auth::authenticate(&gateway.ledger.keys(), presented, facts.arrived_ms)?;
@@ -44,7 +44,7 @@ pub(crate) async fn chat(
     gateway: &Gateway,
     session: &mut Session,
     facts: &mut Facts,
-    caller: Arc<auth::KeyEntry>,
+    caller: Arc<KeyEntry>,
 ) -> Result<std::result::Result<Box<Chat>, GatewayError>> {
     let snapshot = gateway.now.load_full();
     let body = match body::read(session, snapshot.body, &gateway.body_memory).await? {
@@ -78,7 +78,7 @@ fn cache_use(
     gateway: &Gateway,
     session: &Session,
     snapshot: &crate::edge::gateway::Snapshot,
-    caller: &auth::KeyEntry,
+    caller: &KeyEntry,
     head: &scan::Head,
     body: &[u8],
 ) -> CacheUse {
@@ -238,7 +238,7 @@ fn refusal(refused: HoldRefused, estimate: &Estimate, prompt_tokens: u64) -> Gat
                 ),
             )
         }
-        HoldRefused::KeyLimit { available, .. } => GatewayError::new(
+        HoldRefused::Limit { available, .. } => GatewayError::new(
             Kind::InsufficientCredits,
             format!(
                 "This key's spending limit leaves ${available}, and the request may cost ${}. \

@@ -11,7 +11,6 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::attempt::{AttemptReport, Outcome};
-use crate::auth::KeyEntry;
 use crate::balance::{InFlight, Nanos};
 use crate::cache::Intent;
 use crate::dialect::ir;
@@ -20,7 +19,7 @@ use crate::edge::gateway::{Presence, Snapshot};
 use crate::edge::peer::Upstream;
 use crate::edge::watchdog::Watchdog;
 use crate::error::GatewayError;
-use crate::ledger::Hold;
+use crate::ledger::{Hold, KeyEntry};
 use crate::observe::Surface;
 use crate::route::{Plan, Slot};
 use crate::stream::Pipe;

@@ -5,13 +5,12 @@ use pingora::Result;
 use pingora::proxy::Session;
 use serde::Serialize;
 
-use crate::auth::KeyEntry;
 use crate::edge::arrive::Route;
 use crate::edge::gateway::Gateway;
 use crate::edge::journey::Facts;
 use crate::edge::{failure, intake, reply};
 use crate::error::{GatewayError, Kind};
-use crate::ledger::GenerationRecord;
+use crate::ledger::{GenerationRecord, KeyEntry};
 use crate::observe::Surface;
 use crate::vocab::{EndpointId, GenerationId, ModelId, NanoUsd, ProviderId};
 
@@ -71,7 +70,7 @@ fn model(gateway: &Gateway, id: &str) -> std::result::Result<Bytes, GatewayError
         let text = format!("There is no model {id:?}. GET /v1/models lists those that there are.");
         return Err(GatewayError::new(Kind::ModelNotFound, text));
     };
-    Ok(crate::catalog::listing::model_json(model))
+    Ok(crate::catalog::listing::one(model))
 }
 
 /// OpenRouter wraps every answer of its account API in `data`.
@@ -149,6 +148,7 @@ fn generation(
         Some(id) => gateway.ledger.generation(id),
         None => gateway.ledger.generation_by_upstream(id),
     };
+    let found = found.map_err(|e| failure::internal("the ledger cannot be read").with_detail(e.to_string()))?;
     // Another account's generation does not exist for this caller.
     match found.filter(|record| record.account == *caller.account().id()) {
         Some(record) => data(Shown::of(&record)),

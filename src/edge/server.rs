@@ -23,16 +23,17 @@ use pingora::services::background::background_service;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 
-use crate::balance::{HealthRegistry, RetryBudget};
+use crate::balance::RetryBudget;
 use crate::cache::Limits;
-use crate::config::Config;
+use crate::config::{Config, settings};
 use crate::edge::background::Background;
 use crate::edge::cachestore::ResponseCache;
 use crate::edge::gateway::{Gateway, Snapshot};
 use crate::edge::proxy::Turnpike;
 use crate::edge::{clock, tls};
 use crate::ledger::Ledger;
-use crate::observe::{AccessLog, Metrics};
+use crate::observe::access_log::BUFFER_BYTES_DEFAULT;
+use crate::observe::{AccessLog, LineFormat, Metrics, Target};
 
 /// What is served.
 pub struct Serve {
@@ -93,9 +94,10 @@ fn first_tls(config: &Config) -> Option<SocketAddr> {
 }
 
 fn gateway(config: &Config, ledger: Ledger) -> Result<Gateway, RunError> {
-    let metrics = Arc::new(Metrics::new());
-    let health = HealthRegistry::new(config.routing.balance());
-    let snapshot = Snapshot::new(config, &health, &metrics, None)
+    let metrics =
+        Metrics::new().map_err(|e| RunError(format!("the metrics cannot be set up: {e}")))?;
+    let metrics = Arc::new(metrics);
+    let snapshot = Snapshot::new(config, &metrics, None)
         .map_err(|e| RunError(format!("a provider cannot be set up: {e}")))?;
     let cache = config.cache.enabled.then(|| {
         ResponseCache::leak(Limits {
@@ -104,13 +106,11 @@ fn gateway(config: &Config, ledger: Ledger) -> Result<Gateway, RunError> {
             ..Limits::default()
         })
     });
-    let access = AccessLog::start(&config.log.access, config.log.format, &metrics)
-        .map_err(|e| RunError(format!("the access log cannot be opened: {e}")))?;
+    let access = access_log(config)?;
     Ok(Gateway {
         now: ArcSwap::from_pointee(snapshot),
         ledger,
-        health,
-        retries: RetryBudget::new(config.routing.retries(), clock::now()),
+        retries: RetryBudget::new(config.routing.retries()),
         metrics,
         access,
         cache,
@@ -120,6 +120,22 @@ fn gateway(config: &Config, ledger: Ledger) -> Result<Gateway, RunError> {
         in_flight: AtomicUsize::new(0),
         draining: AtomicBool::new(false),
     })
+}
+
+fn access_log(config: &Config) -> Result<Option<AccessLog>, RunError> {
+    let target = match &config.log.access {
+        settings::AccessLog::Off => return Ok(None),
+        settings::AccessLog::Stdout => Target::Stdout,
+        settings::AccessLog::Stderr => Target::Stderr,
+        settings::AccessLog::File(path) => Target::File(path.clone()),
+    };
+    let format = match config.log.format {
+        settings::LogFormat::Json => LineFormat::Json,
+        settings::LogFormat::Text => LineFormat::Text,
+    };
+    AccessLog::start(target, format, BUFFER_BYTES_DEFAULT)
+        .map(Some)
+        .map_err(|e| RunError(format!("the access log cannot be opened: {e}")))
 }
 
 fn server_conf(config: &Config) -> ServerConf {
@@ -221,7 +237,9 @@ impl Leaving {
         if let Err(error) = &closed {
             tracing::error!(%error, "The ledger could not be closed; the next start will recover it.");
         }
-        self.gateway.access.close();
+        if let Some(access) = &self.gateway.access {
+            access.close(Duration::from_secs(5));
+        }
         if let Ok(mut on_end) = self.on_end.lock()
             && let Some(on_end) = on_end.take()
         {
