@@ -8,6 +8,7 @@ mod answer;
 mod fault;
 mod whole;
 
+pub(crate) use answer::usage as write_usage;
 pub use answer::{AnswerShape, StreamWriter};
 pub use fault::{error_body, error_chunk};
 pub use whole::WholeWriter;
