@@ -8,7 +8,7 @@
 pub mod anthropic;
 pub mod chat;
 pub mod ir;
-mod json;
+pub(crate) mod json;
 pub mod openai;
 pub mod scan;
 pub mod sse;

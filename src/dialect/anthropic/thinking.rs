@@ -110,7 +110,8 @@ mod tests {
 
     #[test]
     fn limits_follow_the_rules() {
-        let cases: [(&str, u32, Option<u32>, (u32, Option<u32>)); 17] = [
+        type Case = (&'static str, u32, Option<u32>, (u32, Option<u32>));
+        let cases: [Case; 17] = [
             ("", 8192, None, (8192, None)),
             ("", 0, None, (4096, None)),
             ("", 8192, Some(500), (500, None)),

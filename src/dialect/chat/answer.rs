@@ -256,7 +256,7 @@ pub(super) fn detail(out: &mut Vec<u8>, kind: &str, members: &[(&'static str, &s
 }
 
 /// The object `usage`, in OpenAI's names with OpenRouter's `cost`.
-pub(super) fn usage(out: &mut Vec<u8>, usage: &Usage, cost: Option<NanoUsd>) {
+pub(crate) fn usage(out: &mut Vec<u8>, usage: &Usage, cost: Option<NanoUsd>) {
     out.push(b'{');
     json::number_member(out, "prompt_tokens", usage.prompt);
     json::number_member(out, "completion_tokens", usage.completion);

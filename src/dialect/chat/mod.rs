@@ -12,6 +12,7 @@ mod tools;
 mod tree;
 mod whole;
 
+pub(crate) use answer::usage as write_usage;
 pub use answer::{AnswerShape, StreamWriter};
 pub use fault::{error_body, error_chunk};
 pub use request::read_request;

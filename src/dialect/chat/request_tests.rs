@@ -13,6 +13,7 @@ fn fault(body: &str) -> GatewayError {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn faults_name_their_place() {
     let one = r#"[{"role":"user","content":"x"}]"#;
     let tools = r#""tools":[{"type":"function","function":{"name":"a"}}]"#;

@@ -112,8 +112,8 @@ impl<'de> Visitor<'de> for Tree<'_> {
 #[derive(Clone, Copy)]
 pub(super) enum Path<'p> {
     Top(&'p str),
-    Field(&'p Path<'p>, &'p str),
-    Item(&'p Path<'p>, usize),
+    Field(&'p Self, &'p str),
+    Item(&'p Self, usize),
 }
 
 impl Path<'_> {
