@@ -1,1 +1,48 @@
 //! Prepaid credit: accounts, holds, charges, and the journal that keeps them.
+//!
+//! # What is promised
+//! - A hold is durable before the first byte of an answer goes to the client, so no answer is
+//!   delivered without a line in the ledger.
+//! - A generation is charged at most once: its id is the idempotency key.
+//! - Σ debits = Σ credits, always: an entry cannot express anything else ([`Book`]).
+//! - Two requests never take the same credit. A balance can go below zero only by what open
+//!   generations cost beyond their holds.
+//! - Nothing is acknowledged that is not durable. When the disk fails, holds are refused until it
+//!   works again.
+//!
+//! # How
+//! A request finds its key in a [`KeyTable`] and takes credit with a compare-and-swap. The hold goes
+//! into a queue; one writer thread appends what waits to the journal ([`entry`]) as a group, with
+//! one write and one fdatasync, and keeps the [`state`] that the entries add up to. The index (sled)
+//! follows in checkpoints and only saves time: it can be rebuilt from the journal.
+//!
+//! After a crash every hold that is still open is settled at the progress that the gateway noted, or
+//! voided if nothing had reached the client: see `store::progress` for the rule.
+
+mod book;
+pub mod entry;
+mod keys;
+mod record;
+pub mod state;
+mod wire;
+
+#[cfg(feature = "host")]
+mod live;
+#[cfg(feature = "host")]
+mod store;
+
+pub use book::{Book, Transfer};
+pub use keys::{Account, Balance, KeyEntry, KeyHash, KeyTable};
+pub use record::GenerationRecord;
+pub use state::{CHARGE_MAX, TRANSFER_MAX};
+pub use wire::Malformed;
+
+#[cfg(feature = "host")]
+pub use live::{
+    COMMIT_BUCKETS_US, Charge, Clock, Durable, Hold, HoldAsk, HoldRefused, Ledger, LedgerDown,
+    Made, ManageError, NewKey, Options, RecordRefused, Recovery, Stats,
+};
+#[cfg(feature = "host")]
+pub use store::OpenError;
+#[cfg(feature = "host")]
+pub use store::index::{Rows, Store, StoreFailed};

@@ -1,0 +1,260 @@
+//! The index: a key-value store behind one small trait, and sled as its implementation.
+//!
+//! sled is pinned to 0.34.7 and handled with care (issue numbers are spacejam/sled's):
+//! - a kill during a snapshot leaves `snap.*.generating`, which makes the next open fail (#1533);
+//!   such files are removed first;
+//! - opening can panic on damage (#1509): it runs in a thread whose panic is an error;
+//! - `flush` on Linux is `sync_file_range`, not fsync: the file `db` is fdatasynced after it;
+//! - no transactions (#1134), no `flush_async` (#1308), one writer (#1412), rows below 4 KiB (#976).
+//!
+//! Whatever is lost here is rebuilt from the journal.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use parking_lot::RwLock;
+
+/// Rows to write and to delete, atomically.
+#[derive(Debug, Default)]
+pub struct Rows {
+    /// Keys and their new values.
+    pub put: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Keys that go.
+    pub delete: Vec<Vec<u8>>,
+    /// The sequence of the last entry that the rows contain.
+    pub seq: u64,
+}
+
+/// Why the index failed. The text names no content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreFailed(pub String);
+
+impl fmt::Display for StoreFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for StoreFailed {}
+
+/// What [`Store::scan`] shows rows to; `false` ends the scan.
+pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> bool + 'a;
+
+/// A store of rows, written by one thread and read by many.
+pub trait Store: Send + Sync {
+    /// Writes rows, all or none, and makes them durable.
+    ///
+    /// # Errors
+    /// Nothing may be assumed to be written; the same rows can be applied again after
+    /// [`Self::reopen`].
+    fn apply(&self, rows: &Rows) -> Result<(), StoreFailed>;
+
+    /// A row's value.
+    ///
+    /// # Errors
+    /// The store failed.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFailed>;
+
+    /// Visits the rows whose keys start with `prefix`, in order.
+    ///
+    /// # Errors
+    /// The store failed.
+    fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreFailed>;
+
+    /// Closes and opens the store, after a failure.
+    ///
+    /// # Errors
+    /// The store cannot be opened.
+    fn reopen(&self) -> Result<(), StoreFailed>;
+}
+
+/// Page cache, in bytes. The index is written in batches and seldom read.
+const CACHE_BYTES: u64 = 8 << 20;
+
+/// The index in sled.
+pub(crate) struct SledStore {
+    path: PathBuf,
+    open: RwLock<Option<Open>>,
+}
+
+struct Open {
+    db: sled::Db,
+    /// The file that sled's own flush does not fsync.
+    file: File,
+}
+
+impl SledStore {
+    /// Opens the index, or makes it.
+    pub(crate) fn open(path: &Path) -> Result<Self, StoreFailed> {
+        let open = open_guarded(path)?;
+        Ok(Self { path: path.to_owned(), open: RwLock::new(Some(open)) })
+    }
+
+    /// Removes a damaged index and makes an empty one.
+    pub(crate) fn recreate(path: &Path) -> Result<Self, StoreFailed> {
+        match fs::remove_dir_all(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(StoreFailed(format!("{}: {error}", path.display())));
+            }
+            Ok(()) | Err(_) => {}
+        }
+        Self::open(path)
+    }
+
+    fn with<T>(
+        &self,
+        deed: impl FnOnce(&Open) -> Result<T, StoreFailed>,
+    ) -> Result<T, StoreFailed> {
+        match &*self.open.read() {
+            // sled panics on some kinds of damage; what it was doing is of no interest then.
+            Some(open) => catch_unwind(AssertUnwindSafe(|| deed(open)))
+                .unwrap_or_else(|_| Err(StoreFailed("sled panicked".to_owned()))),
+            None => Err(StoreFailed("the index is closed after a failure".to_owned())),
+        }
+    }
+}
+
+impl Store for SledStore {
+    fn apply(&self, rows: &Rows) -> Result<(), StoreFailed> {
+        let mut batch = sled::Batch::default();
+        for key in &rows.delete {
+            batch.remove(key.as_slice());
+        }
+        for (key, value) in &rows.put {
+            batch.insert(key.as_slice(), value.as_slice());
+        }
+        self.with(|open| {
+            open.db.apply_batch(batch).map_err(failed)?;
+            open.db.flush().map_err(failed)?;
+            open.file.sync_data().map_err(|error| StoreFailed(error.to_string()))
+        })
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFailed> {
+        self.with(|open| Ok(open.db.get(key).map_err(failed)?.map(|value| value.to_vec())))
+    }
+
+    fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreFailed> {
+        self.with(|open| {
+            for row in open.db.scan_prefix(prefix) {
+                let (key, value) = row.map_err(failed)?;
+                if !visit(&key, &value) {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn reopen(&self) -> Result<(), StoreFailed> {
+        let mut open = self.open.write();
+        *open = None;
+        *open = Some(open_guarded(&self.path)?);
+        Ok(())
+    }
+}
+
+fn failed(error: sled::Error) -> StoreFailed {
+    StoreFailed(error.to_string())
+}
+
+fn open_guarded(path: &Path) -> Result<Open, StoreFailed> {
+    remove_stale_snapshots(path)
+        .map_err(|error| StoreFailed(format!("{}: {error}", path.display())))?;
+    let at = path.to_owned();
+    let opener = thread::Builder::new()
+        .name("ledger-open".to_owned())
+        .spawn(move || {
+            sled::Config::new()
+                .path(at)
+                .cache_capacity(CACHE_BYTES)
+                // We flush at every checkpoint, and nothing in between is worth a write.
+                .flush_every_ms(None)
+                .open()
+        })
+        .map_err(|error| StoreFailed(error.to_string()))?;
+    let db = match opener.join() {
+        Ok(opened) => opened.map_err(failed)?,
+        Err(_) => return Err(StoreFailed("sled panicked while it was opened".to_owned())),
+    };
+    let file = File::open(path.join("db")).map_err(|error| StoreFailed(error.to_string()))?;
+    Ok(Open { db, file })
+}
+
+fn remove_stale_snapshots(path: &Path) -> io::Result<()> {
+    let files = match fs::read_dir(path) {
+        Ok(files) => files,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for file in files {
+        let file = file?;
+        let name = file.file_name();
+        let stale = name
+            .to_str()
+            .is_some_and(|name| name.starts_with("snap.") && name.ends_with(".generating"));
+        if stale {
+            fs::remove_file(file.path())?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What any implementation must do.
+    fn conforms(store: &dyn Store) {
+        let put = |pairs: &[(&str, &str)], delete: &[&str]| Rows {
+            put: pairs.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
+            delete: delete.iter().map(|key| (*key).into()).collect(),
+            seq: 0,
+        };
+        store.apply(&put(&[("a1", "x"), ("a2", "y"), ("b1", "z")], &[])).unwrap();
+        store.apply(&put(&[("a2", "w")], &["b1"])).unwrap();
+        assert_eq!(store.get(b"a2").unwrap().as_deref(), Some(&b"w"[..]));
+        assert_eq!(store.get(b"b1").unwrap(), None);
+        store.reopen().unwrap();
+        let mut seen = Vec::new();
+        store
+            .scan(b"a", &mut |key, value| {
+                seen.push((key.to_vec(), value.to_vec()));
+                true
+            })
+            .unwrap();
+        assert_eq!(
+            seen,
+            [(b"a1".to_vec(), b"x".to_vec()), (b"a2".to_vec(), b"w".to_vec())],
+            "in order, after a restart"
+        );
+        let mut count = 0;
+        store
+            .scan(b"", &mut |_, _| {
+                count += 1;
+                false
+            })
+            .unwrap();
+        assert_eq!(count, 1, "a scan can be ended");
+    }
+
+    #[test]
+    fn sled_conforms() {
+        let dir = tempfile::tempdir().unwrap();
+        conforms(&SledStore::open(&dir.path().join("index")).unwrap());
+    }
+
+    #[test]
+    fn a_stale_snapshot_does_not_stop_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("index");
+        drop(SledStore::open(&path).unwrap());
+        fs::write(path.join("snap.0000000000000001.generating"), b"half").unwrap();
+        SledStore::open(&path).unwrap();
+        assert!(!path.join("snap.0000000000000001.generating").exists(), "removed");
+    }
+}

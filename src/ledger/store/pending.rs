@@ -1,0 +1,139 @@
+//! What the index does not know yet.
+//!
+//! Between two checkpoints changes are only remembered by name; their values are spelled once, when
+//! the checkpoint is written. A hold that is placed and ended in between leaves nothing but its
+//! generation's place.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use crate::ledger::book::Book;
+use crate::ledger::entry::{Entry, Event};
+use crate::ledger::record::GenerationRecord;
+use crate::ledger::state::State;
+use crate::vocab::{AccountId, GenerationId, KeyId};
+
+use super::Place;
+use super::index::Rows;
+use super::rows::{self, PLACES_PER_ROW};
+
+/// The changes since the last checkpoint.
+#[derive(Default)]
+pub(crate) struct Pending {
+    accounts: HashSet<AccountId>,
+    keys: HashSet<KeyId>,
+    books: HashSet<Book>,
+    receipts: Vec<String>,
+    placed: HashSet<GenerationId>,
+    gone: Vec<GenerationId>,
+    ended: Vec<(Arc<GenerationRecord>, Place)>,
+    entries: usize,
+}
+
+impl Pending {
+    /// How many entries are remembered.
+    pub(crate) const fn len(&self) -> usize {
+        self.entries
+    }
+
+    /// Remembers what an entry, which was applied to `state`, changed.
+    pub(crate) fn note(&mut self, entry: &Entry, place: Place, state: &State) {
+        self.entries += 1;
+        match &entry.event {
+            Event::AccountCreated { account } => self.touch_account(account),
+            Event::ToppedUp { account, receipt, .. } | Event::Adjusted { account, receipt, .. } => {
+                self.touch_account(account);
+                self.receipts.push(receipt.clone());
+            }
+            Event::KeyCreated(new) => self.touch_key(&new.key),
+            Event::KeyDisabled { key } => self.touch_key(key),
+            Event::Held { generation, key, .. } => {
+                self.touch_key(key);
+                if let Some(key) = state.keys.get(key) {
+                    self.touch_account(&key.entry.account);
+                }
+                self.placed.insert(*generation);
+            }
+            Event::Settled { record, .. } | Event::Voided { record, .. } => {
+                self.touch_account(&record.account);
+                self.touch_key(&record.key);
+                if !self.placed.remove(&record.id) {
+                    self.gone.push(record.id);
+                }
+                self.ended.push((Arc::clone(record), place));
+            }
+            Event::Recorded { record } => self.ended.push((Arc::clone(record), place)),
+        }
+        if let Some(transfer) = entry.event.transfer() {
+            for book in [transfer.debit, transfer.credit] {
+                if !matches!(book, Book::Customer(_)) {
+                    self.books.insert(book);
+                }
+            }
+        }
+    }
+
+    fn touch_account(&mut self, id: &AccountId) {
+        if !self.accounts.contains(id) {
+            self.accounts.insert(id.clone());
+        }
+    }
+
+    fn touch_key(&mut self, id: &KeyId) {
+        if !self.keys.contains(id) {
+            self.keys.insert(id.clone());
+        }
+    }
+
+    /// Spells the changes as rows, with their values in `state`, and forgets them.
+    pub(crate) fn take_rows(&mut self, state: &State, upstream_ids: bool) -> Rows {
+        let pending = std::mem::take(self);
+        let mut out = Rows { seq: state.seq, ..Rows::default() };
+        out.put.push((rows::META.to_vec(), rows::meta(state)));
+        for id in &pending.accounts {
+            if let Some(account) = state.accounts.get(id) {
+                out.put.push((rows::key(b'a', id.as_str().as_bytes()), rows::account(account)));
+            }
+        }
+        for id in &pending.keys {
+            if let Some(key) = state.keys.get(id) {
+                out.put.push((rows::key(b'k', id.as_str().as_bytes()), rows::key_row(key)));
+            }
+        }
+        for book in &pending.books {
+            let balance = state.books.get(book).copied().unwrap_or_default();
+            out.put.push((rows::book_key(book), rows::book(balance)));
+        }
+        for name in &pending.receipts {
+            if let Some(receipt) = state.receipts.get(name) {
+                out.put.push((rows::key(b'r', name.as_bytes()), rows::receipt(receipt)));
+            }
+        }
+        for id in &pending.placed {
+            if let Some(hold) = state.holds.get(id) {
+                out.put.push((rows::key(b'h', &id.bits().to_be_bytes()), rows::hold(hold)));
+            }
+        }
+        let hold_key = |id: &GenerationId| rows::key(b'h', &id.bits().to_be_bytes());
+        out.delete.extend(pending.gone.iter().map(hold_key));
+        ended_rows(&pending.ended, upstream_ids, &mut out);
+        out
+    }
+}
+
+fn ended_rows(ended: &[(Arc<GenerationRecord>, Place)], upstream_ids: bool, out: &mut Rows) {
+    let mut by_second: BTreeMap<u64, Vec<(GenerationId, Place)>> = BTreeMap::new();
+    for (record, place) in ended {
+        by_second.entry(record.id.unix_ms() / 1_000).or_default().push((record.id, *place));
+        if let Some(upstream) = record.upstream_id.as_deref().filter(|_| upstream_ids) {
+            let row = rows::upstream(record.id, *place);
+            out.put.push((rows::upstream_key(upstream), row));
+        }
+    }
+    for places in by_second.values() {
+        for (part, chunk) in (0..).zip(places.chunks(PLACES_PER_ROW)) {
+            let key = rows::places_key(chunk[0].0, out.seq, part);
+            out.put.push((key, rows::places(chunk)));
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Reading the journal back.
+//!
+//! A crash can leave the last group half written, in any order of its blocks. So where the last
+//! segment stops making sense, what follows is searched for a sound entry of a *later* group: if
+//! there is one, the damaged entry was durable before that one was written, and the damage is
+//! corruption. If there is none, the rest is a torn tail: nothing in it was ever acknowledged, and
+//! it is cut off. Damage anywhere else is corruption.
+
+use std::fs::{self, File};
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use crate::ledger::entry::{Entry, FRAME_HEAD, Frame, GENESIS, PAYLOAD_MAX};
+
+use super::journal::{HEADER, name, read_header};
+use super::{OpenError, Place};
+
+/// Where the journal ends.
+#[derive(Debug, Default)]
+pub(crate) struct Tail {
+    /// The last segment; absent if the journal is empty.
+    pub(crate) segment: Option<u64>,
+    /// How much of it is sound, in bytes.
+    pub(crate) len: u64,
+    /// How many bytes a crash left half written.
+    pub(crate) torn_bytes: u64,
+    /// Segments that a crash left without a header: to be removed.
+    pub(crate) stillborn: Vec<PathBuf>,
+    /// The last sound entry's sequence; 0 for none.
+    pub(crate) seq: u64,
+    /// Its hash.
+    pub(crate) head: [u8; 32],
+}
+
+/// One entry as it was read.
+pub(crate) struct Line {
+    pub(crate) entry: Entry,
+    pub(crate) place: Place,
+    pub(crate) hash: [u8; 32],
+}
+
+/// Reads every entry from the segment that holds `from_seq` on, in order, and checks checksums,
+/// chain and sequence. What comes before that segment is not read.
+pub(crate) fn replay(
+    dir: &Path,
+    from_seq: u64,
+    visit: &mut dyn FnMut(Line) -> Result<(), OpenError>,
+) -> Result<Tail, OpenError> {
+    let mut segments = segments(dir)?;
+    let mut tail = Tail { head: GENESIS, ..Tail::default() };
+    if let Some(last) = segments.last()
+        && is_stillborn(&dir.join(name(*last)))?
+    {
+        tail.stillborn.push(dir.join(name(*last)));
+        tail.torn_bytes += length(&dir.join(name(*last)))?;
+        segments.pop();
+    }
+    if let Some(first) = segments.first()
+        && *first != 1
+    {
+        return Err(OpenError::Corrupt(format!("segment {} is missing", name(1))));
+    }
+    let begin = segments.partition_point(|first| *first <= from_seq.max(1)).saturating_sub(1);
+    let chosen = segments.get(begin..).unwrap_or_default();
+    let mut known = begin == 0;
+    for (i, segment) in chosen.iter().enumerate() {
+        let is_last = i + 1 == chosen.len();
+        let mut reader = Segment::open(dir, *segment, is_last)?;
+        if !known {
+            // The segments before are not read: this one's header says what it is chained to.
+            tail.head = reader.prev;
+            tail.seq = segment - 1;
+            known = true;
+        }
+        if reader.prev != tail.head || *segment != tail.seq + 1 {
+            return Err(reader.corrupt(0, "it does not continue the segment before"));
+        }
+        reader.read(&mut tail, visit)?;
+    }
+    Ok(tail)
+}
+
+/// The first sequences of all segments, in order.
+fn segments(dir: &Path) -> Result<Vec<u64>, OpenError> {
+    let mut found = Vec::new();
+    for file in fs::read_dir(dir).map_err(OpenError::at(dir))? {
+        let file_name = file.map_err(OpenError::at(dir))?.file_name();
+        let Some(stem) = file_name.to_str().and_then(|text| text.strip_suffix(".seg")) else {
+            continue;
+        };
+        let first = stem.parse::<u64>().ok().filter(|first| name(*first) == format!("{stem}.seg"));
+        match first {
+            Some(first) if first > 0 => found.push(first),
+            _ => return Err(OpenError::Corrupt(format!("{stem}.seg is no segment's name"))),
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+fn length(path: &Path) -> Result<u64, OpenError> {
+    Ok(fs::metadata(path).map_err(OpenError::at(path))?.len())
+}
+
+/// A segment that a crash left before its header was durable. Entries come only after that, so a
+/// longer file with a bad header is corrupt instead.
+fn is_stillborn(path: &Path) -> Result<bool, OpenError> {
+    if length(path)? > HEADER as u64 {
+        return Ok(false);
+    }
+    let bytes = fs::read(path).map_err(OpenError::at(path))?;
+    Ok(read_header(&bytes).is_err())
+}
+
+struct Segment {
+    path: PathBuf,
+    first_seq: u64,
+    prev: [u8; 32],
+    file: BufReader<File>,
+    is_last: bool,
+}
+
+impl Segment {
+    fn open(dir: &Path, first_seq: u64, is_last: bool) -> Result<Self, OpenError> {
+        let path = dir.join(name(first_seq));
+        let file = File::open(&path).map_err(OpenError::at(&path))?;
+        let mut file = BufReader::with_capacity(1 << 18, file);
+        let mut bytes = Vec::with_capacity(HEADER);
+        file.by_ref().take(HEADER as u64).read_to_end(&mut bytes).map_err(OpenError::at(&path))?;
+        let (named, prev) = read_header(&bytes)
+            .map_err(|error| OpenError::Corrupt(format!("{}: {error}", path.display())))?;
+        let segment = Self { path, first_seq, prev, file, is_last };
+        if named != first_seq {
+            return Err(segment.corrupt(0, "its header belongs to another segment"));
+        }
+        Ok(segment)
+    }
+
+    fn corrupt(&self, offset: u64, what: &str) -> OpenError {
+        OpenError::Corrupt(format!("{} at byte {offset}: {what}", self.path.display()))
+    }
+
+    fn read(
+        &mut self,
+        tail: &mut Tail,
+        visit: &mut dyn FnMut(Line) -> Result<(), OpenError>,
+    ) -> Result<(), OpenError> {
+        let mut offset = HEADER as u64;
+        let mut buffer = Vec::with_capacity(FRAME_HEAD + PAYLOAD_MAX);
+        loop {
+            self.fill(&mut buffer)?;
+            if buffer.is_empty() {
+                break;
+            }
+            let len = match Frame::parse(&buffer) {
+                Ok(frame) => {
+                    let hash = *blake3::hash(frame.payload).as_bytes();
+                    let (entry, prev) = Entry::read(frame.payload)
+                        .map_err(|error| self.corrupt(offset, &error.to_string()))?;
+                    if entry.seq != tail.seq + 1 {
+                        return Err(self.corrupt(offset, "the sequence has a gap"));
+                    }
+                    if prev != tail.head {
+                        return Err(self.corrupt(offset, "the chain of hashes is broken"));
+                    }
+                    tail.seq = entry.seq;
+                    tail.head = hash;
+                    let place = Place { segment: self.first_seq, offset };
+                    let len = frame.len as u64;
+                    visit(Line { entry, place, hash })?;
+                    len
+                }
+                Err(error) => {
+                    tail.torn_bytes += self.torn(buffer, offset, tail.seq + 1, &error)?;
+                    break;
+                }
+            };
+            offset += len;
+        }
+        tail.segment = Some(self.first_seq);
+        tail.len = offset;
+        Ok(())
+    }
+
+    /// Reads one frame's bytes, or what is left of them.
+    fn fill(&mut self, buffer: &mut Vec<u8>) -> Result<(), OpenError> {
+        buffer.clear();
+        let mut more = |buffer: &mut Vec<u8>, len: u64| {
+            self.file.by_ref().take(len).read_to_end(buffer).map_err(OpenError::at(&self.path))
+        };
+        more(buffer, FRAME_HEAD as u64)?;
+        if let Some(len) = buffer.first_chunk::<4>() {
+            let len = u32::from_le_bytes(*len);
+            if len as usize <= PAYLOAD_MAX {
+                more(buffer, len.into())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The length of a torn tail that begins with `rest`, the damaged bytes read so far.
+    fn torn(
+        &mut self,
+        mut rest: Vec<u8>,
+        offset: u64,
+        lost_seq: u64,
+        error: &dyn std::error::Error,
+    ) -> Result<u64, OpenError> {
+        if !self.is_last {
+            return Err(self.corrupt(offset, &error.to_string()));
+        }
+        self.file.read_to_end(&mut rest).map_err(OpenError::at(&self.path))?;
+        for at in 1..rest.len() {
+            let Ok(frame) = Frame::parse(&rest[at..]) else { continue };
+            let Ok((entry, _)) = Entry::read(frame.payload) else { continue };
+            if entry.seq.saturating_sub(u64::from(frame.back)) > lost_seq {
+                let what = format!("{error}, yet entry {} after it is sound", entry.seq);
+                return Err(self.corrupt(offset, &what));
+            }
+        }
+        Ok(rest.len() as u64)
+    }
+}

@@ -1,0 +1,304 @@
+//! The index's rows: how a state and the places of generations are spelled in a key-value store.
+//!
+//! | key | value |
+//! |---|---|
+//! | `m` | sequence, time, chain hash and totals of the last entry contained |
+//! | `a` account | bought, used, held |
+//! | `k` key | the key as made, disabled, spent, held |
+//! | `h` generation | an open hold |
+//! | `b` book | balance |
+//! | `r` idempotency key | what it was used for |
+//! | `g` second, sequence, part | places of generations that began in this second, ended before this sequence |
+//! | `u` hash of an upstream id | generation and place |
+//!
+//! Generations are packed many to a row, because an insert costs sled as much as everything else
+//! that a request costs the ledger. Values start with a version and end with CRC32C.
+
+use crate::vocab::{AccountId, GenerationId, KeyId, NanoUsd};
+
+use super::Place;
+use super::index::{Store, StoreFailed};
+use crate::ledger::book::Book;
+use crate::ledger::entry::{NOTE_MAX, NewKeyEntry};
+use crate::ledger::record::id;
+use crate::ledger::state::{AccountState, HoldState, KeyState, Receipt, State};
+use crate::ledger::wire::{Malformed, Put, Take};
+
+const VERSION: u8 = 1;
+
+/// How many places go into one row, which keeps it well below 4 KiB.
+pub(crate) const PLACES_PER_ROW: usize = 96;
+
+/// The key of the row that says which entry is the last contained.
+pub(crate) const META: &[u8] = b"m";
+
+pub(crate) fn key(kind: u8, name: &[u8]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(1 + name.len());
+    key.push(kind);
+    key.extend_from_slice(name);
+    key
+}
+
+pub(crate) fn book_key(book: &Book) -> Vec<u8> {
+    let mut key = vec![b'b'];
+    book.put(&mut Put(&mut key));
+    key
+}
+
+/// The key of an upstream id. Ids are of any length, so they are hashed.
+pub(crate) fn upstream_key(upstream: &str) -> Vec<u8> {
+    key(b'u', &blake3::hash(upstream.as_bytes()).as_bytes()[..16])
+}
+
+/// The start of the keys of all rows with generations that began in the same second.
+pub(crate) fn places_prefix(generation: GenerationId) -> Vec<u8> {
+    key(b'g', &(generation.unix_ms() / 1_000).to_be_bytes())
+}
+
+pub(crate) fn places_key(generation: GenerationId, seq: u64, part: u32) -> Vec<u8> {
+    let mut key = places_prefix(generation);
+    key.extend_from_slice(&seq.to_be_bytes());
+    key.extend_from_slice(&part.to_be_bytes());
+    key
+}
+
+/// Spells a value.
+pub(crate) fn seal(body: impl FnOnce(&mut Put<'_>)) -> Vec<u8> {
+    let mut bytes = vec![VERSION];
+    body(&mut Put(&mut bytes));
+    let crc = crc32c::crc32c(&bytes).to_le_bytes();
+    bytes.extend_from_slice(&crc);
+    bytes
+}
+
+/// Reads a value.
+pub(crate) fn unseal<T>(
+    value: &[u8],
+    body: impl FnOnce(&mut Take<'_>) -> Result<T, Malformed>,
+) -> Result<T, Malformed> {
+    let (bytes, crc) = value.split_last_chunk::<4>().ok_or(Malformed("index row"))?;
+    if crc32c::crc32c(bytes).to_le_bytes() != *crc {
+        return Err(Malformed("index row (checksum)"));
+    }
+    let mut from = Take(bytes);
+    if from.u8("row version")? != VERSION {
+        return Err(Malformed("row version"));
+    }
+    let value = body(&mut from)?;
+    from.end("index row (bytes left over)")?;
+    Ok(value)
+}
+
+pub(crate) fn meta(state: &State) -> Vec<u8> {
+    seal(|to| {
+        to.u64(state.seq);
+        to.u64(state.time_ms);
+        to.hash(&state.head);
+        to.i128(state.moved);
+        to.u64(state.ended_count);
+        to.u64(state.charged_count);
+        to.u128(state.ended_max.bits());
+    })
+}
+
+pub(crate) fn account(state: &AccountState) -> Vec<u8> {
+    seal(|to| {
+        to.u64(state.created_ms);
+        to.i64(state.bought.0);
+        to.i64(state.used.0);
+        to.i64(state.held.0);
+    })
+}
+
+pub(crate) fn key_row(state: &KeyState) -> Vec<u8> {
+    seal(|to| {
+        state.entry.put(to);
+        to.u64(state.created_ms);
+        to.u8(state.disabled.into());
+        to.i64(state.spent.0);
+        to.i64(state.held.0);
+    })
+}
+
+pub(crate) fn hold(state: &HoldState) -> Vec<u8> {
+    seal(|to| {
+        to.text(state.account.as_str(), AccountId::LEN_MAX);
+        to.text(state.key.as_str(), KeyId::LEN_MAX);
+        to.i64(state.granted.0);
+        to.u64(state.placed_ms);
+    })
+}
+
+pub(crate) fn book(balance: i128) -> Vec<u8> {
+    seal(|to| to.i128(balance))
+}
+
+pub(crate) fn receipt(receipt: &Receipt) -> Vec<u8> {
+    seal(|to| {
+        to.text(receipt.account.as_str(), AccountId::LEN_MAX);
+        to.i64(receipt.amount.0);
+    })
+}
+
+fn put_place(to: &mut Put<'_>, generation: GenerationId, place: Place) {
+    to.u128(generation.bits());
+    to.u64(place.segment);
+    to.u64(place.offset);
+}
+
+fn take_place(from: &mut Take<'_>) -> Result<(GenerationId, Place), Malformed> {
+    let generation = GenerationId::from_bits(from.u128("generation id")?);
+    Ok((generation, Place { segment: from.u64("segment")?, offset: from.u64("offset")? }))
+}
+
+pub(crate) fn places(places: &[(GenerationId, Place)]) -> Vec<u8> {
+    seal(|to| {
+        to.u64(places.len() as u64);
+        for (generation, place) in places {
+            put_place(to, *generation, *place);
+        }
+    })
+}
+
+pub(crate) fn read_places(value: &[u8]) -> Result<Vec<(GenerationId, Place)>, Malformed> {
+    unseal(value, |from| {
+        let count = from.u64("count")?;
+        if count > PLACES_PER_ROW as u64 {
+            return Err(Malformed("count"));
+        }
+        (0..count).map(|_| take_place(from)).collect()
+    })
+}
+
+pub(crate) fn upstream(generation: GenerationId, place: Place) -> Vec<u8> {
+    seal(|to| put_place(to, generation, place))
+}
+
+/// Where an ended generation stands in the journal.
+pub(crate) fn find(
+    store: &dyn Store,
+    generation: GenerationId,
+) -> Result<Option<Place>, StoreFailed> {
+    let mut found = Ok(None);
+    store.scan(&places_prefix(generation), &mut |_, value| {
+        found = read_places(value)
+            .map(|places| places.iter().find(|(id, _)| *id == generation).map(|(_, place)| *place));
+        matches!(found, Ok(None))
+    })?;
+    found.map_err(damaged)
+}
+
+/// Where the last generation with an upstream id stands in the journal.
+pub(crate) fn find_upstream(
+    store: &dyn Store,
+    upstream: &str,
+) -> Result<Option<Place>, StoreFailed> {
+    match store.get(&upstream_key(upstream))? {
+        None => Ok(None),
+        Some(value) => unseal(&value, take_place).map(|(_, place)| Some(place)).map_err(damaged),
+    }
+}
+
+fn damaged(error: Malformed) -> StoreFailed {
+    StoreFailed(error.to_string())
+}
+
+/// Reads back the state that was written; absent if nothing ever was.
+pub(crate) fn load(store: &dyn Store, window: usize) -> Result<Option<State>, StoreFailed> {
+    let Some(row) = store.get(META)? else { return Ok(None) };
+    let mut state = State::new(window);
+    unseal(&row, |from| {
+        state.seq = from.u64("sequence")?;
+        state.time_ms = from.u64("time")?;
+        state.head = from.hash("hash")?;
+        state.moved = from.i128("moved")?;
+        state.ended_count = from.u64("ended")?;
+        state.charged_count = from.u64("charged")?;
+        state.ended_max = GenerationId::from_bits(from.u128("newest")?);
+        Ok(())
+    })
+    .map_err(damaged)?;
+    state.ended_floor = GenerationId::from_bits(state.ended_max.bits().saturating_add(1));
+    load_kind(store, b'a', |name, value| {
+        let name = id(text(name)?, AccountId::parse, "account")?;
+        state.accounts.insert(name, unseal(value, take_account)?);
+        Ok(())
+    })?;
+    load_kind(store, b'k', |name, value| {
+        let name = id(text(name)?, KeyId::parse, "key")?;
+        state.keys.insert(name, unseal(value, take_key)?);
+        Ok(())
+    })?;
+    load_kind(store, b'h', |name, value| {
+        let generation = Take(name).u128("generation id")?;
+        state.holds.insert(GenerationId::from_bits(generation), unseal(value, take_hold)?);
+        Ok(())
+    })?;
+    load_kind(store, b'b', |name, value| {
+        let mut from = Take(name);
+        let book = Book::take(&mut from)?;
+        from.end("book")?;
+        state.books.insert(book, unseal(value, |from| from.i128("balance"))?);
+        Ok(())
+    })?;
+    load_kind(store, b'r', |name, value| {
+        state.receipts.insert(text(name)?.to_owned(), unseal(value, take_receipt)?);
+        Ok(())
+    })?;
+    Ok(Some(state))
+}
+
+fn load_kind(
+    store: &dyn Store,
+    kind: u8,
+    mut row: impl FnMut(&[u8], &[u8]) -> Result<(), Malformed>,
+) -> Result<(), StoreFailed> {
+    let mut result = Ok(());
+    store.scan(&[kind], &mut |key, value| {
+        result = row(key.get(1..).unwrap_or_default(), value);
+        result.is_ok()
+    })?;
+    result.map_err(damaged)
+}
+
+fn text(bytes: &[u8]) -> Result<&str, Malformed> {
+    std::str::from_utf8(bytes)
+        .ok()
+        .filter(|text| text.len() <= NOTE_MAX)
+        .ok_or(Malformed("row key"))
+}
+
+fn take_account(from: &mut Take<'_>) -> Result<AccountState, Malformed> {
+    Ok(AccountState {
+        created_ms: from.u64("created")?,
+        bought: NanoUsd(from.i64("bought")?),
+        used: NanoUsd(from.i64("used")?),
+        held: NanoUsd(from.i64("held")?),
+    })
+}
+
+fn take_key(from: &mut Take<'_>) -> Result<KeyState, Malformed> {
+    Ok(KeyState {
+        entry: NewKeyEntry::take(from)?,
+        created_ms: from.u64("created")?,
+        disabled: from.flag("disabled")?,
+        spent: NanoUsd(from.i64("spent")?),
+        held: NanoUsd(from.i64("held")?),
+    })
+}
+
+fn take_hold(from: &mut Take<'_>) -> Result<HoldState, Malformed> {
+    Ok(HoldState {
+        account: id(from.text(AccountId::LEN_MAX, "account")?, AccountId::parse, "account")?,
+        key: id(from.text(KeyId::LEN_MAX, "key")?, KeyId::parse, "key")?,
+        granted: NanoUsd(from.i64("granted")?),
+        placed_ms: from.u64("placed")?,
+    })
+}
+
+fn take_receipt(from: &mut Take<'_>) -> Result<Receipt, Malformed> {
+    Ok(Receipt {
+        account: id(from.text(AccountId::LEN_MAX, "account")?, AccountId::parse, "account")?,
+        amount: NanoUsd(from.i64("amount")?),
+    })
+}
