@@ -182,7 +182,7 @@ impl Head {
 
     /// An estimate of the prompt's tokens, without a tokenizer.
     pub const fn estimate_prompt_tokens(&self) -> u64 {
-        self.text.tokens()
+        self.text.estimate_prompt_tokens()
     }
 }
 
