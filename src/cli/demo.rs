@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::{Failure, say, unix_ms};
+use super::{Failure, say};
 use crate::config;
 use crate::edge::{self, Serve};
 use crate::ledger::{Ledger, NewKey};

@@ -130,6 +130,10 @@ pub(crate) fn close(gateway: &Gateway, chat: &mut Chat, outcome: Outcome) -> boo
             attempt.again = true;
             attempt.progress = Progress::Waiting;
             attempt.watchdog = None;
+            attempt.started = now;
+            if let Some(guard) = &mut attempt.guard {
+                guard.restart(now);
+            }
             chat.attempt = Some(attempt);
             true
         }

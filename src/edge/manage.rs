@@ -111,6 +111,7 @@ impl LedgerBank {
         let balance = account.balance();
         Some(AccountRow {
             id: id.clone(),
+            name: String::new(),
             balance: balance.balance,
             held: balance.held,
             topped_up: balance.bought,
@@ -124,8 +125,6 @@ fn key_row(key: &ledger::KeyEntry) -> KeyRow {
         id: key.id().clone(),
         account: key.account().id().clone(),
         name: key.label().to_owned(),
-        limit: key.limit(),
-        spent: key.spent(),
         disabled: key.disabled(),
         created_ms: key.created_ms(),
     }
@@ -171,7 +170,7 @@ impl Bank for LedgerBank {
 
     fn create_key(&self, new: NewKey) -> Result<IssuedKey, BankError> {
         self.account(&new.account)?;
-        let wanted = ledger::NewKey { label: new.name, limit: new.limit, expires_ms: None };
+        let wanted = ledger::NewKey { label: new.name, limit: None, expires_ms: None };
         let (id, secret) = self.0.create_key(&new.account, wanted).map_err(failed)?;
         let row = self.0.keys().key(id.as_str()).map(|key| key_row(key));
         let row = row.ok_or_else(|| BankError::Internal("a new key is not in the table".to_owned()))?;
