@@ -1,1 +1,57 @@
 //! What the outcome of one try means: the error-policy table.
+//!
+//! # The argument
+//! Whether to try elsewhere, what to think of the endpoint, what to tell the client and whether to
+//! charge are four answers to one question, and they must agree: a gateway that fails over on an
+//! error for which it also blames the client, or that punishes an endpoint for a bad prompt, does
+//! so because the answers stand in different places. Here they stand in one match ([`judge`])
+//! without a wildcard, so that a new outcome does not compile until all four are given.
+//!
+//! | outcome | next | penalty of the endpoint | if all fail, the client sees | charged |
+//! |---|---|---|---|---|
+//! | connection refused, DNS, TLS | another | failure | 502 | nothing |
+//! | connect timeout | another | failure | 504 | nothing |
+//! | connection reset before the first byte | another | failure | 502 | nothing |
+//! | stale pooled connection | same endpoint, once | none | 502 | nothing |
+//! | first token late, whole answer late | another | failure | 504 | nothing |
+//! | silence between two events | another | failure | 504 | what was delivered |
+//! | 429 | another | pause | 429 with the shortest `Retry-After` | nothing |
+//! | 503, 529 (overloaded) | another | failure, and a pause if it says so | 503 | nothing |
+//! | 408 | another | failure | 504 | nothing |
+//! | 409 | another | none | 502 | nothing |
+//! | other 5xx | another | failure | 502 | nothing |
+//! | 401, 402, 403, 404 of the provider | another | long pause | 502: the operator's to cure | nothing |
+//! | prompt too long for the endpoint | another | none | 400 | nothing |
+//! | content policy | another | none | 403 | nothing |
+//! | other 400, 413, 422 | give up | none | 400 with the provider's words | nothing |
+//! | error inside a 200, before the first token | another | failure | 502 | nothing |
+//! | empty, cut short, garbled or oversized answer | another | failure | 502 | nothing |
+//! | cut after the first token | give up | failure | 502 | what was delivered |
+//! | the client left | give up | none | nobody looks | what was delivered |
+//! | a fault of our own | give up | none | 500 | nothing |
+//!
+//! "Another" and "same" turn into "give up" once semantic bytes are with the client, when no
+//! candidate or attempt is left, and when the retry budget is spent ([`decide`]). A stale pooled
+//! connection that is stale a second time is a reset. Which of several errors the client sees is
+//! [`combine`]'s to say.
+
+mod combine;
+mod outcome;
+mod policy;
+
+pub use combine::{AttemptReport, combine};
+pub use outcome::Outcome;
+pub use policy::{Charge, Context, Next, Penalty, Policy, decide, judge};
+
+/// Limits on attempts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Endpoints that one request may try, 1 to 64. Default 4.
+    pub attempts_max: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { attempts_max: 4 }
+    }
+}

@@ -2,7 +2,9 @@
 //!
 //! A [`Catalog`] is an immutable snapshot that is built once (by `config`) and swapped whole.
 
+pub mod listing;
 pub mod price;
+pub mod typical;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,6 +14,7 @@ use crate::dialect::Dialect;
 use crate::vocab::{EndpointId, ModelId, ProviderId};
 
 pub use price::Prices;
+pub use typical::Typical;
 
 /// A company or host that serves models.
 #[derive(Debug)]

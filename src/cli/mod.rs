@@ -1,1 +1,104 @@
 //! The commands.
+
+mod check;
+mod demo;
+mod ledger;
+mod serve;
+
+use std::fmt;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::simulate;
+
+/// One OpenAI-compatible endpoint in front of every model provider.
+#[derive(Parser)]
+#[command(name = "turnpike", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    demo: demo::DemoArgs,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the gateway on simulated providers (the default).
+    Demo(demo::DemoArgs),
+    /// Run the gateway.
+    Serve(ConfigArgs),
+    /// Check a configuration; every fault is listed with its path.
+    Check(ConfigArgs),
+    /// Run simulated providers.
+    Simulate(simulate::cli::Args),
+    /// Create, list and top up accounts.
+    #[command(subcommand)]
+    Accounts(ledger::Accounts),
+    /// Create, list and disable keys.
+    #[command(subcommand)]
+    Keys(ledger::Keys),
+    /// Verify or export the ledger.
+    #[command(subcommand)]
+    Ledger(ledger::LedgerCommand),
+}
+
+/// Where the configuration is.
+#[derive(Args)]
+struct ConfigArgs {
+    /// The configuration file.
+    #[arg(short, long, default_value = "conf/turnpike.toml")]
+    config: PathBuf,
+}
+
+/// A command's failure: what to print before exiting with status 1.
+struct Failure(String);
+
+impl<E: fmt::Display> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Runs the command that the arguments name.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        None => demo::run(&cli.demo),
+        Some(Command::Demo(args)) => demo::run(&args),
+        Some(Command::Serve(args)) => serve::run(&args.config),
+        Some(Command::Check(args)) => check::run(&args.config),
+        Some(Command::Simulate(args)) => simulate::cli::run(&args).map_err(Failure::from),
+        Some(Command::Accounts(command)) => command.run(),
+        Some(Command::Keys(command)) => command.run(),
+        Some(Command::Ledger(command)) => command.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure(text)) => {
+            complain(&text);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints a line to standard output. A reader that has gone away ends the command quietly.
+fn say(line: impl fmt::Display) {
+    let mut out = std::io::stdout().lock();
+    if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
+        std::process::exit(0);
+    }
+}
+
+/// Prints a line to standard error.
+fn complain(line: impl fmt::Display) {
+    // If standard error is closed there is nobody to tell.
+    let _unheard = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+/// Milliseconds since 1970.
+fn unix_ms() -> u64 {
+    crate::edge::clock::unix_ms()
+}

@@ -1,1 +1,75 @@
-//! Configuration: as typed, then resolved, with all faults reported at once.
+//! `turnpike.toml` → [`Config`], or every fault at once.
+//!
+//! Three steps: `read` turns text into [`file::File`] (exactly what was typed), `resolve` turns
+//! that into typed [`settings`] and a [`crate::catalog::Catalog`]; after that no module checks
+//! again. A fault of one key hides no other: reading goes on with a stand-in, and the result is
+//! given only if there was no fault. Environment and files are arguments ([`parse`]), so that all
+//! of it can be tested and a demo can configure itself from a text; [`load`] passes the real ones.
+
+mod fault;
+pub mod file;
+mod models;
+mod outside;
+mod providers;
+mod read;
+mod resolve;
+pub mod settings;
+mod url;
+
+#[cfg(test)]
+mod tests;
+
+use std::io::{self, Read as _};
+use std::path::Path;
+
+pub use fault::{Fault, Faults};
+pub use settings::Config;
+
+/// The largest configuration file, in bytes.
+pub const FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// The largest file that a `file:` reference, certificate or key may be, in bytes.
+const REFERRED_BYTES_MAX: u64 = 1 << 20;
+
+/// Reads the configuration from a file, with the process's environment and file system.
+///
+/// # Errors
+/// Every fault of the file: those of shape first, then the others in the order of the sections.
+pub fn load(path: &Path) -> Result<Config, Faults> {
+    let text = read_file(path, FILE_BYTES_MAX).map_err(|e| {
+        Faults(vec![Fault::new(path.display().to_string(), format!("cannot be read: {e}"))])
+    })?;
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    let env = |name: &str| std::env::var(name).ok();
+    parse(&text, &env, &|path| read_file(path, REFERRED_BYTES_MAX))
+}
+
+/// Reads the configuration from a text; `env` gives the value of an environment variable and
+/// `read_file` the text of a file (secrets, certificate and key).
+///
+/// # Errors
+/// As [`load`].
+pub fn parse(
+    text: &str,
+    env: &dyn Fn(&str) -> Option<String>,
+    read_file: &dyn Fn(&Path) -> io::Result<String>,
+) -> Result<Config, Faults> {
+    let mut faults = Faults::none();
+    let file = read::read(text, &mut faults);
+    if faults.is_fatal() {
+        return Err(faults);
+    }
+    let config = resolve::resolve(&file, outside::Outside { env, read_file }, &mut faults);
+    if faults.0.is_empty() { Ok(config) } else { Err(faults) }
+}
+
+/// Reads a file of UTF-8 text up to a limit, without trusting what the file system says of its
+/// size (it may be a device).
+fn read_file(path: &Path, bytes_max: u64) -> io::Result<String> {
+    let mut text = String::new();
+    let read = std::fs::File::open(path)?.take(bytes_max + 1).read_to_string(&mut text)?;
+    if u64::try_from(read).is_ok_and(|n| n <= bytes_max) {
+        return Ok(text);
+    }
+    Err(io::Error::other(format!("it is larger than {bytes_max} bytes")))
+}

@@ -1,6 +1,13 @@
 //! The hub: one request model and one event model that every dialect is read into and written
 //! from.
 
+mod request;
+
+pub use request::{
+    Assistant, CacheMark, Effort, FileSource, Message, Part, PartBody, RawJson, Reasoning,
+    ReasoningBlock, ReasoningBody, Request, ResponseFormat, Sampling, Tool, ToolCall, ToolChoice,
+};
+
 use crate::vocab::Usage;
 
 /// One semantic step of an answer, streamed or whole (a whole answer is a list of these).

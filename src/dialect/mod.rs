@@ -8,14 +8,18 @@
 pub mod anthropic;
 pub mod chat;
 pub mod ir;
+pub(crate) mod json;
 pub mod openai;
 pub mod scan;
 pub mod sse;
 
 use std::fmt;
 
+use bytes::Bytes;
+
 use self::ir::Event;
 use self::sse::Frame;
+use crate::error::GatewayError;
 
 /// A provider's wire format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -155,4 +159,38 @@ pub enum FaultClass {
     Overloaded,
     /// Any other failure of the provider (5xx).
     Server,
+}
+
+/// Writes a chat request in a provider's dialect.
+///
+/// `parsed` keeps the request's tree between attempts; where the provider speaks the client's own
+/// format no tree is made.
+///
+/// # Errors
+/// The request is wrong, or holds something that the dialect cannot express.
+pub fn upstream_request(
+    dialect: Dialect,
+    body: &[u8],
+    head: &scan::Head,
+    parsed: &mut Option<Box<ir::Request>>,
+    target: &Target<'_>,
+) -> Result<Bytes, GatewayError> {
+    match dialect {
+        Dialect::OpenAi => openai::request(body, head, target),
+        Dialect::Anthropic => {
+            let request = match parsed {
+                Some(request) => request,
+                None => parsed.insert(Box::new(chat::read_request(body)?)),
+            };
+            anthropic::request(request, target)
+        }
+    }
+}
+
+/// What a provider's error answer means.
+pub fn provider_fault(dialect: Dialect, status: u16, body: &[u8]) -> ProviderFault {
+    match dialect {
+        Dialect::OpenAi => openai::provider_fault(status, body),
+        Dialect::Anthropic => anthropic::provider_fault(status, body),
+    }
 }

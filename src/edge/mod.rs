@@ -1,1 +1,33 @@
-//! The only folder that names Pingora.
+//! The only folder that names Pingora: sockets, HTTP on the wire, clocks and tasks.
+//!
+//! What Pingora 0.9.1 gives us: the life of a connection, pooled upstream connections over
+//! HTTP/1 and HTTP/2, the retry loop, cache phases and TLS. What it does not give, and the way
+//! round, stands at the top of the file concerned: a body that is read before a provider is
+//! chosen ([`body`], [`replay`]), an answer's header that is held back until the answer has
+//! proved good ([`answer`]), a limit on the time to the first token ([`watchdog`]), and leaving
+//! as soon as the last stream has ended ([`server`]).
+
+mod account;
+mod answer;
+mod arrive;
+mod background;
+mod body;
+mod cachestore;
+pub(crate) mod clock;
+mod failure;
+mod gateway;
+mod intake;
+mod journey;
+mod local;
+mod manage;
+mod peer;
+mod proxy;
+mod random;
+mod replay;
+mod reply;
+mod server;
+mod tls;
+mod upstream;
+mod watchdog;
+
+pub use server::{RunError, Serve, serve};

@@ -1,1 +1,178 @@
 //! One attempt's answer: provider bytes in, client bytes out, usage overheard.
+//!
+//! A [`Pipe`] takes one of three paths. Where both sides stream in OpenAI's form, whole frames are
+//! relayed as they are, without copying (`relay`). Where both sides send one JSON document, it
+//! passes too (`whole`). Everything else goes through the hub's events (`translate`). On every
+//! path the pipe keeps a [`Meter`], and adds what the answer costs to its usage.
+//!
+//! Nothing comes out before the first semantic event, so that a failure before it can be retried
+//! unseen; and nothing that is not complete ends as if it were.
+
+mod meter;
+mod relay;
+mod splice;
+#[cfg(test)]
+mod tests;
+mod translate;
+mod whole;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::catalog::Prices;
+use crate::dialect::chat::{self, AnswerShape};
+use crate::dialect::{AnswerFault, Dialect};
+use crate::error::GatewayError;
+use crate::vocab::{GenerationId, ModelId, NanoUsd};
+
+pub use self::meter::Meter;
+use self::relay::Relay;
+use self::translate::Translate;
+use self::whole::Whole;
+
+/// What is held back before the first semantic event, at most, in bytes.
+const HOLD_MAX: usize = 1 << 20;
+/// The largest answer that is not streamed, in bytes.
+const WHOLE_MAX: usize = 64 << 20;
+
+/// What an answer looks like to the client, and what it costs.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    /// The generation that is answered.
+    pub generation: GenerationId,
+    /// When the answer began, in seconds since 1970.
+    pub created: u64,
+    /// The public id of the model.
+    pub model: ModelId,
+    /// The provider's display name.
+    pub provider: Arc<str>,
+    /// Whether the client asked for a stream.
+    pub stream: bool,
+    /// The endpoint's prices.
+    pub prices: Prices,
+    /// Prompt tokens as estimated, for a provider that reports none.
+    pub prompt_estimate: u64,
+}
+
+impl Shape {
+    fn answer(&self) -> AnswerShape {
+        AnswerShape {
+            id: self.generation.to_string(),
+            created: self.created,
+            model: self.model.to_string(),
+            provider: self.provider.to_string(),
+        }
+    }
+
+    fn cost(&self, meter: &Meter) -> NanoUsd {
+        self.prices.cost(&meter.usage(self.prompt_estimate))
+    }
+}
+
+/// One attempt's answer on its way to the client.
+#[derive(Debug)]
+pub struct Pipe {
+    shape: Shape,
+    meter: Meter,
+    path: Path,
+    started: bool,
+}
+
+#[derive(Debug)]
+enum Path {
+    Relay(Box<Relay>),
+    Whole(Whole),
+    Translate(Box<Translate>),
+}
+
+impl Pipe {
+    /// A pipe for an answer in this dialect; `upstream_sse` says whether it came as
+    /// `text/event-stream`.
+    pub fn new(dialect: Dialect, shape: Shape, upstream_sse: bool) -> Self {
+        let path = match (dialect, upstream_sse, shape.stream) {
+            (Dialect::OpenAi, true, true) => Path::Relay(Box::default()),
+            (Dialect::OpenAi, false, false) => Path::Whole(Whole::default()),
+            _ => Path::Translate(Box::new(Translate::new(dialect, &shape, upstream_sse))),
+        };
+        Self { shape, meter: Meter::default(), path, started: false }
+    }
+
+    /// Takes bytes of the provider and gives what the client gets now.
+    ///
+    /// # Errors
+    /// The answer is no good answer; the pipe takes no more bytes. What came before the fault in
+    /// the same chunk is kept for [`Self::abort`].
+    pub fn push(&mut self, chunk: Bytes) -> Result<Option<Bytes>, AnswerFault> {
+        let Self { shape, meter, path, .. } = self;
+        let out = match path {
+            Path::Relay(relay) => relay.push(chunk, shape, meter)?,
+            Path::Whole(whole) => {
+                whole.push(chunk)?;
+                None
+            }
+            Path::Translate(translate) => translate.push(chunk, shape, meter)?,
+        };
+        Ok(self.hand_on(out))
+    }
+
+    /// Says that the provider sent its last byte and gives what the client gets last.
+    ///
+    /// # Errors
+    /// The answer is cut short, empty, or no good answer for another reason.
+    pub fn end(&mut self) -> Result<Option<Bytes>, AnswerFault> {
+        let Self { shape, meter, path, .. } = self;
+        let out = match path {
+            Path::Relay(relay) => relay.end(shape, meter)?,
+            Path::Whole(whole) => whole.end(shape, meter)?,
+            Path::Translate(translate) => translate.end(shape, meter)?,
+        };
+        Ok(self.hand_on(out))
+    }
+
+    fn hand_on(&mut self, out: Option<Bytes>) -> Option<Bytes> {
+        let out = out.filter(|bytes| !bytes.is_empty());
+        self.started |= out.is_some();
+        out
+    }
+
+    /// Whether bytes were handed on: from here on, the client has seen a part of this answer.
+    pub const fn started(&self) -> bool {
+        self.started
+    }
+
+    /// What was overheard so far.
+    pub const fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    /// The shape that the pipe was made with.
+    pub const fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// What the answer costs as far as it is known.
+    pub fn cost(&self) -> NanoUsd {
+        self.shape.cost(&self.meter)
+    }
+
+    /// The bytes that end a stream which the client already sees: what came before a fault in the
+    /// same chunk, and a well-formed error. Empty for a client that asked for a whole answer: it has seen nothing yet and gets an error body.
+    pub fn abort(&mut self, error: &GatewayError) -> Bytes {
+        if !self.shape.stream {
+            return Bytes::new();
+        }
+        let mut shape = self.shape.answer();
+        let leftover = match &mut self.path {
+            Path::Relay(relay) => {
+                self.meter.name(&mut shape);
+                relay.leftover()
+            }
+            Path::Translate(translate) => translate.leftover(),
+            Path::Whole(_) => Vec::new(),
+        };
+        let mut wire = if self.started { leftover } else { Vec::new() };
+        chat::error_chunk(&shape, error, &mut wire);
+        Bytes::from(wire)
+    }
+}

@@ -36,6 +36,11 @@ impl NanoUsd {
         Self(i64::try_from(nano).unwrap_or(if nano < 0 { i64::MIN } else { i64::MAX }))
     }
 
+    /// Rounds an exact sum in pico-dollars up to nano-dollars: for amounts that must suffice.
+    pub fn from_pico_up(pico: i128) -> Self {
+        Self::from_pico(pico.saturating_add(499))
+    }
+
     /// Reads a decimal amount of dollars, for instance `5`, `0.25` or `-1.5`.
     ///
     /// # Errors
@@ -43,6 +48,12 @@ impl NanoUsd {
     pub fn parse_dollars(text: &str) -> Result<Self, BadPrice> {
         let nano = parse_decimal(text, 9)?;
         i64::try_from(nano).map(Self).map_err(|_| BadPrice::OutOfRange)
+    }
+
+    /// The amount, so many times.
+    #[must_use]
+    pub const fn times(self, n: i64) -> Self {
+        Self(self.0.saturating_mul(n))
     }
 
     /// The amount as a float, for metrics only: never for arithmetic on money.
@@ -251,6 +262,9 @@ mod tests {
     fn rounding_is_half_up_and_once() {
         assert_eq!(NanoUsd::from_pico(499), NanoUsd(0));
         assert_eq!(NanoUsd::from_pico(500), NanoUsd(1));
+        assert_eq!(NanoUsd::from_pico_up(0), NanoUsd(0));
+        assert_eq!(NanoUsd::from_pico_up(1), NanoUsd(1));
+        assert_eq!(NanoUsd::from_pico_up(1_000), NanoUsd(1));
         assert_eq!(NanoUsd::from_pico(-500), NanoUsd(0));
         assert_eq!(NanoUsd::from_pico(-501), NanoUsd(-1));
         assert_eq!(NanoUsd::from_pico(i128::MAX - 1_000), NanoUsd::MAX);

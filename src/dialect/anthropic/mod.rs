@@ -1,1 +1,28 @@
 //! The provider dialect Anthropic Messages.
+//!
+//! Out: [`request`] writes the hub's request as `POST /v1/messages` takes it. In: [`Reader`] turns
+//! the named events of a stream, and [`read_whole`] a whole message, into the hub's events;
+//! [`provider_fault`] says what an error answer means. Facts about the wire are of 2026-11 (SDK
+//! `anthropic` 2.12.0 and Anthropic's API reference).
+
+mod blocks;
+mod fault;
+mod ids;
+mod reader;
+mod request;
+mod thinking;
+mod usage;
+mod whole;
+
+pub use fault::provider_fault;
+pub use reader::Reader;
+pub use request::request;
+pub use thinking::completion_limit;
+pub use whole::read_whole;
+
+#[cfg(test)]
+mod request_tests;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod vectors;

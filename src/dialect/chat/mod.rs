@@ -1,1 +1,24 @@
-//! The client surface `POST /v1/chat/completions`.
+//! The client surface `POST /v1/chat/completions`, in OpenRouter's superset of OpenAI's form.
+//!
+//! In: [`read_request`] checks a body and makes it the hub's request. Out: events become chunks
+//! ([`StreamWriter`]) or one answer ([`WholeWriter`]), and errors the object that SDKs of OpenAI
+//! and OpenRouter understand ([`error_body`], [`error_chunk`]).
+
+mod answer;
+mod fault;
+mod messages;
+mod request;
+mod tools;
+mod tree;
+mod whole;
+
+pub(crate) use answer::usage as write_usage;
+pub use answer::{AnswerShape, StreamWriter};
+pub use fault::{error_body, error_chunk};
+pub use request::read_request;
+pub use whole::WholeWriter;
+
+#[cfg(test)]
+mod answer_tests;
+#[cfg(test)]
+mod request_tests;

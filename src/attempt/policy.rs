@@ -1,0 +1,172 @@
+//! Outcome → policy, and policy and circumstances → what to do next.
+
+use std::time::Duration;
+
+use super::outcome::Outcome;
+use crate::balance::{InFlight, Nanos};
+use crate::dialect::FaultClass;
+use crate::error::Kind;
+
+/// What to do after a failed try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Try the plan's next candidate.
+    AnotherEndpoint,
+    /// Try the same endpoint again on a new connection. Nothing was processed, so this costs no
+    /// retry of the budget and the endpoint's guard is kept.
+    SameEndpointOnce,
+    /// Tell the client.
+    GiveUp,
+}
+
+/// What a try's failure says about the endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Penalty {
+    /// Nothing.
+    None,
+    /// It failed.
+    Failure,
+    /// It failed and may have said when to come back.
+    Overloaded(Option<Duration>),
+    /// It has had enough of us for now and may have said until when.
+    RateLimited(Option<Duration>),
+    /// It refuses us until the operator changes something.
+    Credentials,
+}
+
+impl Penalty {
+    /// Reports to the endpoint's health. Gives whether this opened its breaker, for the log.
+    pub fn apply(self, guard: InFlight, now: Nanos, seed: u64) -> bool {
+        match self {
+            Self::None => drop(guard),
+            Self::Failure => return guard.failure(now, seed),
+            Self::Overloaded(retry_after) => return guard.overloaded(retry_after, now, seed),
+            Self::RateLimited(retry_after) => guard.rate_limited(retry_after, now),
+            Self::Credentials => guard.credentials(now),
+        }
+        false
+    }
+}
+
+/// What the caller pays for a request that ends with this outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Charge {
+    /// Nothing: the caller got nothing.
+    Nothing,
+    /// What was produced for the caller up to then, which may be nothing.
+    Delivered,
+}
+
+/// The four answers to an outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Whether another try can help.
+    pub next: Next,
+    /// What to think of the endpoint.
+    pub penalty: Penalty,
+    /// What the client is told if this is the only thing that went wrong.
+    pub client: Kind,
+    /// What is charged if the request ends here.
+    pub charge: Charge,
+}
+
+impl Policy {
+    const fn another(penalty: Penalty, client: Kind) -> Self {
+        Self { next: Next::AnotherEndpoint, penalty, client, charge: Charge::Nothing }
+    }
+
+    const fn give_up(penalty: Penalty, client: Kind, charge: Charge) -> Self {
+        Self { next: Next::GiveUp, penalty, client, charge }
+    }
+}
+
+/// The table of the [module documentation](super).
+pub const fn judge(outcome: &Outcome) -> Policy {
+    match outcome {
+        Outcome::ConnectRefused
+        | Outcome::Dns
+        | Outcome::Tls
+        | Outcome::ConnectionReset
+        | Outcome::InBandError
+        | Outcome::EmptyAnswer
+        | Outcome::EarlyEof
+        | Outcome::Garbled
+        | Outcome::TooLarge => Policy::another(Penalty::Failure, Kind::ProviderFailed),
+        Outcome::ConnectTimeout | Outcome::FirstTokenTimeout | Outcome::AnswerTimeout => {
+            Policy::another(Penalty::Failure, Kind::ProviderTimeout)
+        }
+        Outcome::InterEventTimeout => Policy {
+            charge: Charge::Delivered,
+            ..Policy::another(Penalty::Failure, Kind::ProviderTimeout)
+        },
+        Outcome::StalePooledConnection => Policy {
+            next: Next::SameEndpointOnce,
+            ..Policy::another(Penalty::None, Kind::ProviderFailed)
+        },
+        Outcome::Status { class, retry_after, .. } => judge_status(*class, *retry_after),
+        Outcome::CutMidStream => {
+            Policy::give_up(Penalty::Failure, Kind::ProviderFailed, Charge::Delivered)
+        }
+        Outcome::ClientGone => {
+            Policy::give_up(Penalty::None, Kind::RequestTimeout, Charge::Delivered)
+        }
+        Outcome::Internal => Policy::give_up(Penalty::None, Kind::Internal, Charge::Nothing),
+    }
+}
+
+const fn judge_status(class: FaultClass, retry_after: Option<Duration>) -> Policy {
+    match class {
+        FaultClass::InvalidRequest => {
+            Policy::give_up(Penalty::None, Kind::InvalidRequest, Charge::Nothing)
+        }
+        FaultClass::ContextLength => Policy::another(Penalty::None, Kind::ContextLength),
+        FaultClass::ContentPolicy => Policy::another(Penalty::None, Kind::ContentPolicy),
+        FaultClass::Authentication
+        | FaultClass::Billing
+        | FaultClass::Permission
+        | FaultClass::NotFound => Policy::another(Penalty::Credentials, Kind::ProviderFailed),
+        FaultClass::Timeout => Policy::another(Penalty::Failure, Kind::ProviderTimeout),
+        FaultClass::Conflict => Policy::another(Penalty::None, Kind::ProviderFailed),
+        FaultClass::RateLimited => {
+            Policy::another(Penalty::RateLimited(retry_after), Kind::RateLimited)
+        }
+        FaultClass::Overloaded => {
+            Policy::another(Penalty::Overloaded(retry_after), Kind::Unavailable)
+        }
+        FaultClass::Server => Policy::another(Penalty::Failure, Kind::ProviderFailed),
+    }
+}
+
+/// The circumstances of a failed try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Context {
+    /// Semantic bytes are with the client.
+    pub sent: bool,
+    /// The plan has a candidate that was not tried, and another attempt is allowed.
+    pub candidates_left: bool,
+    /// This endpoint has had its second chance in this attempt.
+    pub same_retried: bool,
+}
+
+/// What to do after a failed try. `withdraw` asks the retry budget; it is called at most once, and
+/// only if everything else allows another try, so that no retry is counted that is not made.
+pub fn decide(policy: &Policy, context: &Context, withdraw: impl FnOnce() -> bool) -> Next {
+    if context.sent {
+        return Next::GiveUp;
+    }
+    match policy.next {
+        Next::GiveUp => Next::GiveUp,
+        Next::SameEndpointOnce if !context.same_retried => Next::SameEndpointOnce,
+        Next::SameEndpointOnce | Next::AnotherEndpoint => {
+            if context.candidates_left && withdraw() {
+                Next::AnotherEndpoint
+            } else {
+                Next::GiveUp
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "policy_tests.rs"]
+mod tests;

@@ -1,0 +1,146 @@
+//! The table, row by row.
+
+use super::*;
+
+const HINT: Option<Duration> = Some(Duration::from_secs(7));
+
+fn status(class: FaultClass, status: u16) -> Outcome {
+    Outcome::Status { class, status, retry_after: HINT }
+}
+
+/// Outcome, next, penalty, status for the client, charge.
+fn table() -> Vec<(Outcome, Next, Penalty, u16, Charge)> {
+    use Charge::{Delivered, Nothing};
+    use FaultClass as F;
+    use Next::{AnotherEndpoint as Another, GiveUp, SameEndpointOnce as Same};
+    use Penalty::{Credentials, Failure, None, Overloaded, RateLimited};
+    vec![
+        (Outcome::ConnectRefused, Another, Failure, 502, Nothing),
+        (Outcome::Dns, Another, Failure, 502, Nothing),
+        (Outcome::Tls, Another, Failure, 502, Nothing),
+        (Outcome::ConnectTimeout, Another, Failure, 504, Nothing),
+        (Outcome::ConnectionReset, Another, Failure, 502, Nothing),
+        (Outcome::StalePooledConnection, Same, None, 502, Nothing),
+        (Outcome::FirstTokenTimeout, Another, Failure, 504, Nothing),
+        (Outcome::AnswerTimeout, Another, Failure, 504, Nothing),
+        (Outcome::InterEventTimeout, Another, Failure, 504, Delivered),
+        (status(F::RateLimited, 429), Another, RateLimited(HINT), 429, Nothing),
+        (status(F::Overloaded, 529), Another, Overloaded(HINT), 503, Nothing),
+        (status(F::Timeout, 408), Another, Failure, 504, Nothing),
+        (status(F::Conflict, 409), Another, None, 502, Nothing),
+        (status(F::Server, 500), Another, Failure, 502, Nothing),
+        (status(F::Authentication, 401), Another, Credentials, 502, Nothing),
+        (status(F::Billing, 402), Another, Credentials, 502, Nothing),
+        (status(F::Permission, 403), Another, Credentials, 502, Nothing),
+        (status(F::NotFound, 404), Another, Credentials, 502, Nothing),
+        (status(F::ContextLength, 400), Another, None, 400, Nothing),
+        (status(F::ContentPolicy, 400), Another, None, 403, Nothing),
+        (status(F::InvalidRequest, 422), GiveUp, None, 400, Nothing),
+        (Outcome::InBandError, Another, Failure, 502, Nothing),
+        (Outcome::EmptyAnswer, Another, Failure, 502, Nothing),
+        (Outcome::EarlyEof, Another, Failure, 502, Nothing),
+        (Outcome::Garbled, Another, Failure, 502, Nothing),
+        (Outcome::TooLarge, Another, Failure, 502, Nothing),
+        (Outcome::CutMidStream, GiveUp, Failure, 502, Delivered),
+        (Outcome::ClientGone, GiveUp, None, 408, Delivered),
+        (Outcome::Internal, GiveUp, None, 500, Nothing),
+    ]
+}
+
+#[test]
+fn every_row_is_as_documented() {
+    for (outcome, next, penalty, client, charge) in table() {
+        let policy = judge(&outcome);
+        assert_eq!(policy.next, next, "{outcome:?}: next");
+        assert_eq!(policy.penalty, penalty, "{outcome:?}: penalty");
+        assert_eq!(policy.client.status(), client, "{outcome:?}: client");
+        assert_eq!(policy.charge, charge, "{outcome:?}: charge");
+    }
+}
+
+#[test]
+fn labels_are_distinct() {
+    let mut labels: Vec<&str> = table().iter().map(|row| row.0.label()).collect();
+    labels.sort_unstable();
+    labels.dedup();
+    assert_eq!(labels.len(), table().len());
+}
+
+#[test]
+fn circumstances_only_ever_forbid() {
+    for (outcome, ..) in table() {
+        let policy = judge(&outcome);
+        for bits in 0..16_u8 {
+            let context = Context {
+                sent: bits & 1 != 0,
+                candidates_left: bits & 2 != 0,
+                same_retried: bits & 4 != 0,
+            };
+            let budget = bits & 8 != 0;
+            let mut asked = 0;
+            let next = decide(&policy, &context, || {
+                asked += 1;
+                budget
+            });
+            let expected = match policy.next {
+                _ if context.sent => Next::GiveUp,
+                Next::GiveUp => Next::GiveUp,
+                Next::SameEndpointOnce if !context.same_retried => Next::SameEndpointOnce,
+                _ if context.candidates_left && budget => Next::AnotherEndpoint,
+                _ => Next::GiveUp,
+            };
+            assert_eq!(next, expected, "{outcome:?} in {context:?}, budget {budget}");
+            assert!(asked <= 1 && (next != Next::AnotherEndpoint || asked == 1), "{outcome:?}");
+            assert!(asked == 0 || context.candidates_left, "no retry is counted in vain");
+        }
+    }
+}
+
+#[test]
+fn answers_become_outcomes() {
+    use crate::dialect::AnswerFault as Fault;
+    let in_band = Fault::InBand { code: None, message: String::new() };
+    let rows = [
+        (&in_band, Outcome::InBandError, Outcome::CutMidStream),
+        (&Fault::Truncated, Outcome::EarlyEof, Outcome::CutMidStream),
+        (&Fault::Garbled("x"), Outcome::Garbled, Outcome::CutMidStream),
+        (&Fault::Empty, Outcome::EmptyAnswer, Outcome::EmptyAnswer),
+        (&Fault::TooLarge, Outcome::TooLarge, Outcome::CutMidStream),
+    ];
+    for (fault, before, after) in rows {
+        assert_eq!(Outcome::of_answer(fault, false), before, "{fault:?} before the first token");
+        assert_eq!(Outcome::of_answer(fault, true), after, "{fault:?} after it");
+    }
+}
+
+#[test]
+fn penalties_reach_the_health() {
+    use crate::balance::{Availability, BreakerState, EndpointHealth, Settings, Wait};
+    use std::sync::Arc;
+    let after = |outcome: Outcome, times: u32| {
+        let health = Arc::new(EndpointHealth::new(Settings::default()));
+        for _ in 0..times {
+            let guard = health.admit_anyway(Wait::FirstToken, Nanos(0));
+            judge(&outcome).penalty.apply(guard, Nanos(0), 1);
+        }
+        assert_eq!(health.in_flight(), 0, "{outcome:?} leaves");
+        (health.availability(Nanos(0)), health.breaker_state(Nanos(0)))
+    };
+    let cooling = |s: u64| Availability::Cooling(Nanos(s * 1_000_000_000));
+    let ready = (Availability::Ready, BreakerState::Closed);
+    assert_eq!(after(status(FaultClass::RateLimited, 429), 9), (cooling(7), BreakerState::Closed));
+    let refused = status(FaultClass::Authentication, 401);
+    assert_eq!(after(refused, 9), (cooling(30), BreakerState::Closed));
+    assert_eq!(after(Outcome::ConnectRefused, 4), ready);
+    assert_eq!(after(Outcome::ConnectRefused, 5).1, BreakerState::Open);
+    assert_eq!(after(status(FaultClass::Overloaded, 503), 5).1, BreakerState::Open);
+    for blameless in [
+        Outcome::ClientGone,
+        Outcome::Internal,
+        Outcome::StalePooledConnection,
+        status(FaultClass::InvalidRequest, 400),
+        status(FaultClass::ContextLength, 400),
+    ] {
+        assert_eq!(after(blameless, 50), ready, "{blameless:?}");
+    }
+}

@@ -1,0 +1,202 @@
+//! Guards, cool-downs, probes, penalties, reloads, and many threads at once.
+
+use super::*;
+use crate::balance::HealthRegistry;
+use crate::catalog::Catalog;
+
+fn at(ms: u64) -> Nanos {
+    Nanos(ms * 1_000_000)
+}
+
+fn secs(s: u64) -> Duration {
+    Duration::from_secs(s)
+}
+
+fn fresh() -> Arc<EndpointHealth> {
+    Arc::new(EndpointHealth::new(Settings::default()))
+}
+
+fn admit(health: &Arc<EndpointHealth>, ms: u64) -> InFlight {
+    health.admit(Wait::FirstToken, at(ms)).expect("available")
+}
+
+fn latency(health: &EndpointHealth, wait: Wait, ms: u64) -> f64 {
+    health.gauge(wait, at(ms)).latency.expect("a sample").settled
+}
+
+#[test]
+fn guards_count_and_measure() {
+    let health = fresh();
+    let (one, two) = (admit(&health, 0), admit(&health, 0));
+    assert_eq!(health.in_flight(), 2);
+    one.first_token(at(250));
+    one.success(at(5_000));
+    drop(two);
+    assert_eq!(health.in_flight(), 0);
+    assert!((latency(&health, Wait::FirstToken, 250) - 0.25).abs() < 1e-9, "not the whole time");
+    assert_eq!(health.gauge(Wait::WholeAnswer, at(0)).latency, None, "measured apart");
+    let whole = health.admit(Wait::WholeAnswer, at(0)).expect("available");
+    whole.first_token(at(100));
+    whole.success(at(3_000));
+    assert!((latency(&health, Wait::WholeAnswer, 3_000) - 3.0).abs() < 1e-9);
+}
+
+#[test]
+fn a_restart_measures_from_there() {
+    let health = fresh();
+    let mut guard = admit(&health, 0);
+    guard.restart(at(900));
+    guard.first_token(at(1_000));
+    guard.success(at(1_000));
+    assert!((latency(&health, Wait::FirstToken, 1_000) - 0.1).abs() < 1e-9);
+}
+
+#[test]
+fn rate_limits_cool_and_never_open_the_breaker() {
+    let health = fresh();
+    for i in 0..50 {
+        health.admit_anyway(Wait::FirstToken, at(i)).rate_limited(None, at(i));
+    }
+    assert_eq!(health.breaker_state(at(60)), BreakerState::Closed);
+    assert_eq!(health.availability(at(60)), Availability::Cooling(at(1_049)));
+    assert!(health.admit(Wait::FirstToken, at(60)).is_none());
+    assert_eq!(health.availability(at(1_049)), Availability::Ready);
+
+    admit(&health, 2_000).rate_limited(Some(secs(7)), at(2_000));
+    assert_eq!(health.availability(at(8_999)), Availability::Cooling(at(9_000)));
+    health.admit_anyway(Wait::FirstToken, at(3_000)).rate_limited(Some(secs(1)), at(3_000));
+    assert_eq!(health.availability(at(8_999)), Availability::Cooling(at(9_000)), "the longer wins");
+    admit(&health, 10_000).rate_limited(Some(secs(86_400)), at(10_000));
+    assert_eq!(health.availability(at(10_000)), Availability::Cooling(at(70_000)), "capped");
+}
+
+#[test]
+fn refused_credentials_cool_for_longer() {
+    let health = fresh();
+    admit(&health, 0).credentials(at(0));
+    assert_eq!(health.availability(at(29_999)), Availability::Cooling(at(30_000)));
+    assert_eq!(health.availability(at(30_000)), Availability::Ready);
+}
+
+#[test]
+fn an_overload_is_a_failure_with_a_pause() {
+    let health = fresh();
+    for _ in 0..5 {
+        health.admit_anyway(Wait::FirstToken, at(0)).overloaded(Some(secs(9)), at(0), 1);
+    }
+    assert_eq!(health.availability(at(0)), Availability::Open(at(9_000)));
+    assert_eq!(health.availability(at(8_000)), Availability::Cooling(at(9_000)));
+    assert_eq!(health.availability(at(9_000)), Availability::Trial);
+}
+
+#[test]
+fn failures_cost_latency_within_bounds() {
+    let health = fresh();
+    admit(&health, 0).failure(at(1), 1);
+    assert!((latency(&health, Wait::FirstToken, 1) - 5.0).abs() < 1e-9, "unknown: the maximum");
+
+    let health = fresh();
+    let guard = admit(&health, 0);
+    guard.first_token(at(100));
+    guard.success(at(100));
+    admit(&health, 100).failure(at(101), 1);
+    assert!((latency(&health, Wait::FirstToken, 101) - 0.4).abs() < 1e-9, "fast failures are dear");
+    admit(&health, 101).failure(at(60_101), 1);
+    assert!((latency(&health, Wait::FirstToken, 60_101) - 60.0).abs() < 1e-9, "a timeout is");
+    admit(&health, 60_101).failure(at(60_102), 1);
+    assert!(latency(&health, Wait::FirstToken, 60_102) > 59.0, "a peak is not lowered at once");
+}
+
+#[test]
+fn a_lost_guard_frees_the_trial() {
+    let health = fresh();
+    for _ in 0..5 {
+        admit(&health, 0).failure(at(0), 7);
+    }
+    let trial = admit(&health, 2_000);
+    assert_eq!(health.availability(at(2_000)), Availability::Trying);
+    drop(trial);
+    assert_eq!(health.availability(at(2_000)), Availability::Trial);
+    let trial = admit(&health, 2_000);
+    trial.rate_limited(Some(secs(1)), at(2_000));
+    assert_eq!(health.availability(at(2_000)), Availability::Cooling(at(3_000)));
+    assert_eq!(health.availability(at(3_000)), Availability::Trial, "alive, but not yet trusted");
+    let last_resort = health.admit_anyway(Wait::FirstToken, at(3_000));
+    assert_eq!(health.availability(at(3_000)), Availability::Trying, "takes a free trial");
+    last_resort.success(at(3_000));
+    assert_eq!(health.availability(at(3_000)), Availability::Ready);
+}
+
+#[test]
+fn probes_take_out_and_bring_back() {
+    let probe = Probe {
+        path: "/v1/models".to_owned(),
+        interval: secs(5),
+        timeout: secs(1),
+        failures: 2,
+        successes: 1,
+    };
+    let health = fresh();
+    assert_eq!(health.probe_result(false, &probe), None);
+    assert_eq!(health.probe_result(false, &probe), Some(false));
+    assert_eq!(health.availability(at(0)), Availability::Down);
+    assert!(health.admit(Wait::FirstToken, at(0)).is_none());
+    drop(health.admit_anyway(Wait::FirstToken, at(0)));
+    assert_eq!(health.probe_result(true, &probe), Some(true));
+    assert_eq!(health.availability(at(0)), Availability::Ready);
+}
+
+#[test]
+fn the_least_bad_comes_first() {
+    let mut all = [
+        Availability::Down,
+        Availability::Open(at(1)),
+        Availability::Cooling(at(9)),
+        Availability::Cooling(at(2)),
+        Availability::Trying,
+        Availability::Trial,
+        Availability::Ready,
+    ];
+    all.sort_unstable();
+    assert_eq!(all[0], Availability::Ready);
+    assert_eq!(all[3], Availability::Cooling(at(2)), "the one that is back first");
+    assert_eq!(all[6], Availability::Down);
+    assert_eq!(all.iter().filter(|a| a.is_usable()).count(), 2);
+}
+
+#[test]
+fn an_empty_catalog_has_an_empty_registry() {
+    let registry = HealthRegistry::new(&Catalog::default(), Settings::default());
+    assert!(registry.get("a/b").is_none());
+    assert_eq!(registry.iter().count(), 0);
+}
+
+#[test]
+fn hammered_from_threads_the_count_returns_to_zero() {
+    let health = fresh();
+    std::thread::scope(|scope| {
+        for thread in 0..8_u64 {
+            let health = &health;
+            scope.spawn(move || {
+                for i in 0..4_000_u64 {
+                    let now = at(i * 3);
+                    let guard = health
+                        .admit(Wait::FirstToken, now)
+                        .unwrap_or_else(|| health.admit_anyway(Wait::FirstToken, now));
+                    match (i + thread) % 7 {
+                        0 => drop(guard),
+                        1 | 2 => drop(guard.failure(now, i)),
+                        3 => guard.rate_limited(None, now),
+                        _ => {
+                            guard.first_token(now);
+                            guard.success(now);
+                        }
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(health.in_flight(), 0);
+    let later = at(12_000 + 31_000);
+    assert!(health.admit(Wait::FirstToken, later).is_some(), "no trial was lost");
+}

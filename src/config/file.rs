@@ -1,0 +1,422 @@
+//! The shapes of `turnpike.toml`, exactly as typed: names, types and defaults, no judgement.
+//!
+//! The comments here are the reference: `conf/reference.md` is made from them, and a test holds
+//! every stated default against the code. A key that is not listed is refused. Numbers are read
+//! as they come (`i64`) and ranges are judged in `resolve`, so that all faults can be told at
+//! once. Keys carry their unit: `_ms`, `_s`, `_bytes`. Paths are relative to the working directory.
+
+use serde::{Deserialize, Serialize};
+
+/// The whole file.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct File {
+    /// Where clients connect, and what they may send.
+    pub server: Server,
+    /// Metrics, health and management.
+    pub admin: Admin,
+    /// Accounts, keys and charges.
+    pub ledger: Ledger,
+    /// Identical answers, free.
+    pub cache: Cache,
+    /// How an endpoint is chosen, and what happens when it fails.
+    pub routing: Routing,
+    /// How long providers may take, unless a provider says otherwise.
+    pub timeouts: Timeouts,
+    /// What is written where. Prompts, answers and keys never are.
+    pub log: Log,
+    /// Companies and hosts that serve models. At least one.
+    pub providers: Vec<Provider>,
+    /// What can be asked for, in the order in which it is listed. At least one.
+    pub models: Vec<Model>,
+}
+
+/// Where clients connect, and what they may send.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    /// Addresses without TLS, each as `IP:port`. Default `["127.0.0.1:8080"]`.
+    pub listen: Vec<String>,
+    /// Addresses with TLS (HTTP/1.1 and HTTP/2), each as `IP:port`. Default `[]`.
+    pub tls_listen: Vec<String>,
+    /// Path of the certificate chain in PEM. Optional; required with `tls_listen`.
+    pub tls_cert: Option<String>,
+    /// Path of the private key in PEM. Optional; required with `tls_listen`.
+    pub tls_key: Option<String>,
+    /// Worker threads, 0 to 1024; 0 is one per core. Default `0`.
+    pub threads: i64,
+    /// The largest request body, 1 to 1073741824 bytes. Default `67108864`.
+    pub body_bytes_max: i64,
+    /// The largest request header, 1024 to 1048576 bytes. Default `65536`.
+    pub header_bytes_max: i64,
+    /// The longest pause while a request body arrives, 100 to 3600000 ms. Default `30000`.
+    pub request_body_timeout_ms: i64,
+    /// The longest that a client may leave an answer unread, 100 to 3600000 ms. Default `60000`.
+    pub client_write_timeout_ms: i64,
+    /// How long an idle connection is kept, 1000 to 3600000 ms. Default `60000`.
+    pub keepalive_timeout_ms: i64,
+    /// How long running answers may go on after SIGTERM, 0 to 86400000 ms. Default `600000`.
+    pub shutdown_timeout_ms: i64,
+    /// The most memory for the request bodies of all clients together, at least `body_bytes_max`,
+    /// at most 1099511627776 bytes. Default `1073741824`.
+    pub body_memory_bytes_max: i64,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: vec!["127.0.0.1:8080".to_owned()],
+            tls_listen: Vec::new(),
+            tls_cert: None,
+            tls_key: None,
+            threads: 0,
+            body_bytes_max: 67_108_864,
+            header_bytes_max: 65_536,
+            request_body_timeout_ms: 30_000,
+            client_write_timeout_ms: 60_000,
+            keepalive_timeout_ms: 60_000,
+            shutdown_timeout_ms: 600_000,
+            body_memory_bytes_max: 1_073_741_824,
+        }
+    }
+}
+
+/// Metrics, health and management.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Admin {
+    /// Address of `/metrics`, `/healthz`, `/readyz` and management, as `IP:port`; an empty text
+    /// turns all of them off. Default `"127.0.0.1:9090"`.
+    pub listen: String,
+    /// What management requests must bring as a bearer token, as `env:NAME` or `file:/path`; at
+    /// least 16 characters. Optional; without it there is no management over HTTP.
+    pub token: Option<String>,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:9090".to_owned(), token: None }
+    }
+}
+
+/// Accounts, keys and charges.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ledger {
+    /// Directory of the journal and the database. Default `"turnpike-data"`.
+    pub data_dir: String,
+    /// Time between two checkpoints of the database, 10 to 600000 ms. Default `1000`.
+    pub checkpoint_ms: i64,
+    /// Size at which a new journal file is begun, 65536 to 17179869184 bytes. Default `67108864`.
+    pub segment_bytes_max: i64,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self {
+            data_dir: "turnpike-data".to_owned(),
+            checkpoint_ms: 1_000,
+            segment_bytes_max: 67_108_864,
+        }
+    }
+}
+
+/// Identical answers, free.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cache {
+    /// Whether clients may ask for cached answers. Default `true`.
+    pub enabled: bool,
+    /// Memory for all entries together, 1 to 1099511627776 bytes. Default `268435456`.
+    pub bytes_max: i64,
+    /// The largest entry, 1 byte to `bytes_max`. Default `8388608`.
+    pub entry_bytes_max: i64,
+    /// Lifetime of an entry whose request names none, 1 to 86400 s. Default `300`.
+    pub ttl_default_s: i64,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            bytes_max: 268_435_456,
+            entry_bytes_max: 8_388_608,
+            ttl_default_s: 300,
+        }
+    }
+}
+
+/// How an endpoint is chosen, and what happens when it fails.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Routing {
+    /// The most endpoints that are tried for one request, 1 to 32. Default `4`.
+    pub attempts_max: i64,
+    /// How fast old latencies are forgotten, 100 to 3600000 ms. Default `10000`.
+    pub ewma_decay_ms: i64,
+    /// Further attempts that each request adds to the retry budget, 0.0 to 1.0. Default `0.2`.
+    pub retry_budget_ratio: f64,
+    /// Further attempts that are allowed at rest, 0 to 1000000. Default `100`.
+    pub retry_budget_reserve: i64,
+    /// Failures in a row that open an endpoint's breaker, 1 to 255. Default `5`.
+    pub breaker_failures: i64,
+    /// The first pause of an open breaker, 1 to 3600000 ms. Default `1000`.
+    pub breaker_open_min_ms: i64,
+    /// The longest pause of an open breaker, `breaker_open_min_ms` to 3600000 ms. Default `30000`.
+    pub breaker_open_max_ms: i64,
+    /// The time over which the rate of failures is taken, 100 to 3600000 ms. Default `10000`.
+    pub breaker_window_ms: i64,
+    /// Share of failures in the window that opens the breaker, 0.01 to 1.0. Default `0.5`.
+    pub breaker_failure_rate: f64,
+    /// The first pause after a 429 without `Retry-After`, 1 to 3600000 ms. Default `1000`.
+    pub rate_limit_backoff_ms: i64,
+    /// The longest pause after a 429, whatever `Retry-After` says, `rate_limit_backoff_ms` to
+    /// 86400000 ms. Default `60000`.
+    pub rate_limit_cap_ms: i64,
+}
+
+impl Default for Routing {
+    fn default() -> Self {
+        Self {
+            attempts_max: 4,
+            ewma_decay_ms: 10_000,
+            retry_budget_ratio: 0.2,
+            retry_budget_reserve: 100,
+            breaker_failures: 5,
+            breaker_open_min_ms: 1_000,
+            breaker_open_max_ms: 30_000,
+            breaker_window_ms: 10_000,
+            breaker_failure_rate: 0.5,
+            rate_limit_backoff_ms: 1_000,
+            rate_limit_cap_ms: 60_000,
+        }
+    }
+}
+
+/// How long providers may take, unless a provider says otherwise.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Timeouts {
+    /// For TCP, and again for TLS on top, 1 to 600000 ms. Default `3000`.
+    pub connect_ms: i64,
+    /// From the request to the first token of a streamed answer, 1 to 3600000 ms. Default `60000`.
+    pub first_token_ms: i64,
+    /// Between two reads of a streamed answer, 1 to 3600000 ms. Default `60000`.
+    pub inter_event_ms: i64,
+    /// From the request to the end of an answer that is not streamed, 1 to 86400000 ms. Default
+    /// `300000`.
+    pub whole_answer_ms: i64,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect_ms: 3_000,
+            first_token_ms: 60_000,
+            inter_event_ms: 60_000,
+            whole_answer_ms: 300_000,
+        }
+    }
+}
+
+/// What is written where. Prompts, answers and keys never are.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// Where the one line per request goes: `stdout`, `stderr`, `off`, or the path of a file.
+    /// Default `"stdout"`.
+    pub access: String,
+    /// The least important messages that are still written to stderr: `error`, `warn`, `info`,
+    /// `debug` or `trace`. Default `"info"`.
+    pub level: String,
+    /// How lines are written: `json` or `text`. Default `"json"`.
+    pub format: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { access: "stdout".to_owned(), level: "info".to_owned(), format: "json".to_owned() }
+    }
+}
+
+/// A company or host that serves models.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Provider {
+    /// Short unique name: lower-case letters, digits, `-`, `_` and `.`, at most 64. Required.
+    pub id: String,
+    /// Display name, at most 128 bytes. Optional; absent: as `id`.
+    pub name: Option<String>,
+    /// The wire format that the provider speaks: `openai` or `anthropic`. Required.
+    pub dialect: String,
+    /// Where the provider is reached, up to and including the API version, for instance
+    /// `https://host/v1`; `http` or `https`, without credentials, query or fragment. Required.
+    pub base_url: String,
+    /// The credential, as `env:NAME` or `file:/path`; never the key itself. Optional; required
+    /// unless `auth` is `none`.
+    pub api_key: Option<String>,
+    /// How the credential is sent: `bearer`, `none`, or `header:` and a header's name. Optional;
+    /// absent: `bearer` for openai, `header:x-api-key` for anthropic.
+    pub auth: Option<String>,
+    /// Whether the provider is used; while it is not, its endpoints are left out. Default `true`.
+    pub enabled: bool,
+    /// Limits on time of this provider alone.
+    pub timeouts: TimeoutsOverride,
+    /// An active health check. Optional; absent: none.
+    pub probe: Option<Probe>,
+}
+
+impl Default for Provider {
+    fn default() -> Self {
+        Self {
+            id: String::new(),
+            name: None,
+            dialect: String::new(),
+            base_url: String::new(),
+            api_key: None,
+            auth: None,
+            enabled: true,
+            timeouts: TimeoutsOverride::default(),
+            probe: None,
+        }
+    }
+}
+
+/// Limits on time of one provider alone. Ranges as in `[timeouts]`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TimeoutsOverride {
+    /// Optional; absent: as in `[timeouts]`.
+    pub connect_ms: Option<i64>,
+    /// Optional; absent: as in `[timeouts]`.
+    pub first_token_ms: Option<i64>,
+    /// Optional; absent: as in `[timeouts]`.
+    pub inter_event_ms: Option<i64>,
+    /// Optional; absent: as in `[timeouts]`.
+    pub whole_answer_ms: Option<i64>,
+}
+
+/// An active health check: a `GET` with the provider's credential that must be answered with 2xx.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Probe {
+    /// Absolute path. Optional; absent: the path of `base_url` and `/models`.
+    pub path: Option<String>,
+    /// Time between two probes, 100 to 3600000 ms. Default `10000`.
+    pub interval_ms: i64,
+    /// Limit of one probe, 1 ms to `interval_ms`. Default `2000`.
+    pub timeout_ms: i64,
+    /// Failures in a row that take the provider's endpoints out, 1 to 100. Default `3`.
+    pub failures: i64,
+    /// Successes in a row that bring them back, 1 to 100. Default `2`.
+    pub successes: i64,
+}
+
+impl Default for Probe {
+    fn default() -> Self {
+        Self { path: None, interval_ms: 10_000, timeout_ms: 2_000, failures: 3, successes: 2 }
+    }
+}
+
+/// A model and who hosts it.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Model {
+    /// What clients ask for, usually `author/slug`; letters, digits and `. _ - : / @ ~`, at most
+    /// 256. Required.
+    pub id: String,
+    /// Display name, at most 128 bytes. Optional; absent: as `id`.
+    pub name: Option<String>,
+    /// When the model was published, in seconds since 1970. Default `0`.
+    pub created: i64,
+    /// Free text, at most 16384 bytes. Default `""`.
+    pub description: String,
+    /// Prompt and completion together, 1 to 1000000000 tokens. Optional; absent: each endpoint
+    /// says.
+    pub context_length: Option<i64>,
+    /// What a prompt may hold: `text`, `image`, `file`, `audio`, `video`. Default `["text"]`.
+    pub input_modalities: Vec<String>,
+    /// What an answer may hold: `text`, `image`, `audio`, `video`, `embeddings`. Default
+    /// `["text"]`.
+    pub output_modalities: Vec<String>,
+    /// Who hosts the model. At least one.
+    pub endpoints: Vec<Endpoint>,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Self {
+            id: String::new(),
+            name: None,
+            created: 0,
+            description: String::new(),
+            context_length: None,
+            input_modalities: vec!["text".to_owned()],
+            output_modalities: vec!["text".to_owned()],
+            endpoints: Vec::new(),
+        }
+    }
+}
+
+/// One model at one provider.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Endpoint {
+    /// The `id` of a provider. Required.
+    pub provider: String,
+    /// What the provider calls the model. Required.
+    pub upstream_model: String,
+    /// Prompt and completion together, 1 to 1000000000 tokens. Optional; absent: as the model's.
+    pub context_length: Option<i64>,
+    /// The longest completion in tokens, at most `context_length`. Optional; absent: as
+    /// `context_length`.
+    pub max_output: Option<i64>,
+    /// Share among equals, 0.001 to 1000.0. Default `1.0`.
+    pub weight: f64,
+    /// Request parameters that the endpoint takes, in OpenAI's names. Optional; absent: those
+    /// that every endpoint of the provider's dialect takes.
+    pub parameters: Option<Vec<String>>,
+    /// What the endpoint costs.
+    pub prices: Prices,
+}
+
+impl Default for Endpoint {
+    fn default() -> Self {
+        Self {
+            provider: String::new(),
+            upstream_model: String::new(),
+            context_length: None,
+            max_output: None,
+            weight: 1.0,
+            parameters: None,
+            prices: Prices::default(),
+        }
+    }
+}
+
+/// What an endpoint costs, in US dollars as decimal numbers in quotes, for instance `"0.15"`:
+/// money is never a float.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Prices {
+    /// Per million input tokens. Required; `"0"` if they are free.
+    pub prompt: Option<String>,
+    /// Per million output tokens. Required; `"0"` if they are free.
+    pub completion: Option<String>,
+    /// Per million input tokens read from a prompt cache. Optional; absent: as `prompt`.
+    pub cache_read: Option<String>,
+    /// Per million input tokens written to a prompt cache for 5 minutes. Optional; absent: as
+    /// `prompt`.
+    pub cache_write_5m: Option<String>,
+    /// Per million input tokens written to a prompt cache for an hour. Optional; absent: as
+    /// `cache_write_5m`.
+    pub cache_write_1h: Option<String>,
+    /// Per million reasoning tokens. Optional; absent: as `completion`.
+    pub reasoning: Option<String>,
+    /// Per request. Optional; absent: `"0"`.
+    pub request: Option<String>,
+    /// Per image put out. Optional; absent: `"0"`.
+    pub image: Option<String>,
+    /// Per web search made by the provider. Optional; absent: `"0"`.
+    pub search: Option<String>,
+}

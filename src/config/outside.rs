@@ -1,0 +1,99 @@
+//! What a configuration refers to but does not hold: environment variables and files.
+
+use std::io;
+use std::path::Path;
+
+use super::fault::At;
+use crate::catalog::Secret;
+
+/// The environment and the file system, as arguments.
+#[derive(Clone, Copy)]
+pub(super) struct Outside<'a> {
+    /// The value of an environment variable.
+    pub(super) env: &'a dyn Fn(&str) -> Option<String>,
+    /// The text of a file.
+    pub(super) read_file: &'a dyn Fn(&Path) -> io::Result<String>,
+}
+
+/// The longest secret, in bytes: it has to fit a request header.
+const SECRET_LEN_MAX: usize = 8_192;
+
+const HOW: &str = "must be a reference, \"env:NAME\" or \"file:/path\"; \
+                   a key itself never stands in this file";
+
+/// Whether the text has the form of a reference; a fault is noted if not. The text itself is never
+/// repeated: it may be the secret.
+pub(super) fn is_reference(at: &mut At<'_>, key: &str, text: &str) -> bool {
+    let ok = match text.split_once(':') {
+        Some(("env", name)) => is_env_name(name),
+        Some(("file", path)) => !path.is_empty() && !path.contains('\0'),
+        _ => false,
+    };
+    if !ok {
+        at.fault(key, HOW);
+    }
+    ok
+}
+
+fn is_env_name(name: &str) -> bool {
+    let first = |b: u8| b.is_ascii_alphabetic() || b == b'_';
+    name.len() <= 128
+        && name.bytes().next().is_some_and(first)
+        && name.bytes().all(|b| first(b) || b.is_ascii_digit())
+}
+
+/// The secret that the text refers to; `None` after a fault.
+pub(super) fn secret(
+    at: &mut At<'_>,
+    key: &str,
+    text: &str,
+    outside: Outside<'_>,
+) -> Option<Secret> {
+    if !is_reference(at, key, text) {
+        return None;
+    }
+    let value = match text.split_once(':')? {
+        ("env", name) => (outside.env)(name)
+            .ok_or_else(|| format!("refers to the environment variable {name}, which is not set")),
+        (_, path) => (outside.read_file)(Path::new(path))
+            .map_err(|e| format!("refers to the file {path}, which cannot be read: {e}")),
+    };
+    let value = match value {
+        Ok(value) => zeroize::Zeroizing::new(value),
+        Err(message) => {
+            at.fault(key, message);
+            return None;
+        }
+    };
+    let value = value.trim();
+    let wrong = if value.is_empty() {
+        Some("is empty".to_owned())
+    } else if value.len() > SECRET_LEN_MAX {
+        Some(format!("has more than {SECRET_LEN_MAX} bytes"))
+    } else if !value.bytes().all(|b| b.is_ascii_graphic()) {
+        Some("has characters that cannot be sent in a header".to_owned())
+    } else {
+        None
+    };
+    match wrong {
+        Some(wrong) => {
+            at.fault(key, format!("refers to a secret that {wrong}"));
+            None
+        }
+        None => Some(Secret::new(value.to_owned())),
+    }
+}
+
+/// Whether the file is there and holds a PEM block whose label ends in `label`.
+pub(super) fn check_pem(at: &mut At<'_>, key: &str, path: &str, label: &str, outside: Outside<'_>) {
+    match (outside.read_file)(Path::new(path)).map(zeroize::Zeroizing::new) {
+        Err(e) => at.fault(key, format!("is {path}, which cannot be read: {e}")),
+        Ok(text) => {
+            let head =
+                |l: &str| l.starts_with("-----BEGIN ") && l.ends_with(&format!("{label}-----"));
+            if !text.lines().any(|line| head(line.trim_end())) {
+                at.fault(key, format!("is {path}, which has no PEM block of a {label}"));
+            }
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! `[[providers]]` and `[timeouts]` → [`Provider`]s by id.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::fault::{At, Faults};
+use super::file;
+use super::outside::{Outside, is_reference, secret};
+use super::resolve::{DAY_MS, HOUR_MS};
+use super::url;
+use crate::catalog::{Auth, Origin, Probe, Provider, Timeouts};
+use crate::dialect::Dialect;
+use crate::vocab::ProviderId;
+
+/// The most providers of one configuration.
+const PROVIDERS_MAX: usize = 10_000;
+
+/// What became of the providers.
+#[derive(Default)]
+pub(super) struct Providers {
+    /// The providers in use, by id.
+    pub(super) enabled: HashMap<ProviderId, Arc<Provider>>,
+    /// The ids of those that are switched off.
+    pub(super) disabled: HashSet<ProviderId>,
+    /// Whether every id could be read; if not, an unknown name elsewhere may be no fault.
+    pub(super) complete: bool,
+}
+
+/// Resolves `[timeouts]`.
+pub(super) fn timeouts(raw: &file::Timeouts, faults: &mut Faults) -> Timeouts {
+    let mut at = At::new("timeouts", faults);
+    Timeouts {
+        connect: at.ms("connect_ms", raw.connect_ms, 1, 600_000),
+        first_token: at.ms("first_token_ms", raw.first_token_ms, 1, HOUR_MS),
+        inter_event: at.ms("inter_event_ms", raw.inter_event_ms, 1, HOUR_MS),
+        whole_answer: at.ms("whole_answer_ms", raw.whole_answer_ms, 1, DAY_MS),
+    }
+}
+
+/// Resolves every `[[providers]]`.
+pub(super) fn resolve(
+    raw: &[file::Provider],
+    timeouts: Timeouts,
+    outside: Outside<'_>,
+    faults: &mut Faults,
+) -> Providers {
+    let mut providers = Providers { complete: !faults.has("providers"), ..Providers::default() };
+    if raw.is_empty() {
+        faults.add("providers", "is empty; at least one [[providers]] is needed");
+    }
+    if raw.len() > PROVIDERS_MAX {
+        faults.add("providers", format!("has more than {PROVIDERS_MAX} entries"));
+        return providers;
+    }
+    for (i, raw) in raw.iter().enumerate() {
+        let mut at = At::new(format!("providers[{i}]"), faults);
+        let id = id(raw, &mut at);
+        let Some(provider) = provider(raw, id, timeouts, outside, &mut at) else {
+            providers.complete = false;
+            continue;
+        };
+        let id = provider.id.clone();
+        if providers.enabled.contains_key(&id) || providers.disabled.contains(&id) {
+            at.fault("id", format!("is {id}, which another provider has; each needs its own"));
+        } else if raw.enabled {
+            providers.enabled.insert(id, Arc::new(provider));
+        } else {
+            providers.disabled.insert(id);
+        }
+    }
+    providers
+}
+
+fn id(raw: &file::Provider, at: &mut At<'_>) -> Option<ProviderId> {
+    let slug = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b);
+    let wrong = match ProviderId::parse(&raw.id) {
+        Ok(id) if raw.id.bytes().all(slug) => return Some(id),
+        Ok(_) => "must be lower-case letters, digits, -, _ and . only".to_owned(),
+        Err(_) if raw.id.is_empty() => "is required".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    at.fault("id", wrong);
+    None
+}
+
+/// The provider; where there is a fault, something stands in, save for the id.
+fn provider(
+    raw: &file::Provider,
+    id: Option<ProviderId>,
+    default: Timeouts,
+    outside: Outside<'_>,
+    at: &mut At<'_>,
+) -> Option<Provider> {
+    let name = display_name(at, raw.name.as_deref(), &raw.id);
+    let dialect = Dialect::parse(&raw.dialect).unwrap_or_else(|| {
+        let names = Dialect::ALL.map(Dialect::name).join(" or ");
+        at.fault("dialect", format!("must be {names}"));
+        Dialect::OpenAi
+    });
+    let (origin, base_path) = url::parse(&raw.base_url).unwrap_or_else(|wrong| {
+        let empty = raw.base_url.is_empty();
+        at.fault("base_url", if empty { "is required".to_owned() } else { wrong });
+        let nowhere = String::new();
+        (Origin { tls: true, host: nowhere.clone(), port: 443, authority: nowhere }, String::new())
+    });
+    let auth = auth(raw, dialect, outside, at);
+    let timeouts = timeouts_of(&raw.timeouts, default, &mut at.within("timeouts"));
+    let probe = raw.probe.as_ref().map(|raw| probe(raw, &base_path, &mut at.within("probe")));
+    Some(Provider { id: id?, name, dialect, origin, base_path, auth, timeouts, probe })
+}
+
+/// A display name, or what stands in for it.
+pub(super) fn display_name(at: &mut At<'_>, name: Option<&str>, id: &str) -> String {
+    let name = name.unwrap_or(id);
+    if name.len() > 128 || name.chars().any(char::is_control) {
+        at.fault("name", "must have at most 128 bytes and no control characters");
+    }
+    if name.is_empty() && !id.is_empty() {
+        at.fault("name", "must not be empty; leave it out to use the id");
+    }
+    name.to_owned()
+}
+
+fn auth(raw: &file::Provider, dialect: Dialect, outside: Outside<'_>, at: &mut At<'_>) -> Auth {
+    let how = raw.auth.as_deref().unwrap_or(match dialect {
+        Dialect::OpenAi => "bearer",
+        Dialect::Anthropic => "header:x-api-key",
+    });
+    let header = how.strip_prefix("header:").map(str::to_ascii_lowercase);
+    match (how, &header) {
+        ("none" | "bearer", _) => {}
+        (_, Some(name)) => check_header_name(name, at),
+        // Not repeated: somebody may have put the key here.
+        _ => at.fault("auth", "must be bearer, none, or header: and a name, as header:x-api-key"),
+    }
+    let Some(key) = raw.api_key.as_deref() else {
+        if how != "none" {
+            at.fault(
+                "api_key",
+                "is required: \"env:NAME\" or \"file:/path\"; or set auth = \"none\"",
+            );
+        }
+        return Auth::None;
+    };
+    if how == "none" {
+        at.fault("api_key", "is of no use with auth = \"none\"; leave one of the two out");
+        return Auth::None;
+    }
+    if !raw.enabled {
+        // A provider that is switched off need not have its secret here, but it must be one.
+        is_reference(at, "api_key", key);
+        return Auth::None;
+    }
+    match (secret(at, "api_key", key, outside), header) {
+        (Some(secret), Some(name)) => Auth::Header(name, secret),
+        (Some(secret), None) => Auth::Bearer(secret),
+        (None, _) => Auth::None,
+    }
+}
+
+/// A header name that the gateway does not write itself.
+fn check_header_name(name: &str, at: &mut At<'_>) {
+    const OURS: [&str; 14] = [
+        "accept",
+        "accept-encoding",
+        "anthropic-version",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "expect",
+        "host",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    if name.is_empty() || name.len() > 64 || !name.bytes().all(token) {
+        at.fault("auth", "must have a header name after header:, as header:x-api-key");
+    } else if OURS.contains(&name) {
+        at.fault("auth", format!("must not use the header {name}, which the gateway writes"));
+    }
+}
+
+fn timeouts_of(raw: &file::TimeoutsOverride, default: Timeouts, at: &mut At<'_>) -> Timeouts {
+    let mut ms = |key: &str, value: Option<i64>, default, max| match value {
+        Some(value) => at.ms(key, value, 1, max),
+        None => default,
+    };
+    Timeouts {
+        connect: ms("connect_ms", raw.connect_ms, default.connect, 600_000),
+        first_token: ms("first_token_ms", raw.first_token_ms, default.first_token, HOUR_MS),
+        inter_event: ms("inter_event_ms", raw.inter_event_ms, default.inter_event, HOUR_MS),
+        whole_answer: ms("whole_answer_ms", raw.whole_answer_ms, default.whole_answer, DAY_MS),
+    }
+}
+
+fn probe(raw: &file::Probe, base_path: &str, at: &mut At<'_>) -> Probe {
+    let path = raw.path.clone().unwrap_or_else(|| format!("{base_path}/models"));
+    if let Err(wrong) = url::check_probe_path(&path) {
+        at.fault("path", wrong);
+    }
+    let interval = at.ms("interval_ms", raw.interval_ms, 100, HOUR_MS);
+    let timeout = at.ms("timeout_ms", raw.timeout_ms, 1, HOUR_MS);
+    if timeout > interval && !at.has("interval_ms") {
+        at.fault("timeout_ms", "must not be above interval_ms");
+    }
+    Probe {
+        path,
+        interval,
+        timeout,
+        failures: at.int32("failures", raw.failures, 1, 100),
+        successes: at.int32("successes", raw.successes, 1, 100),
+    }
+}

@@ -1,0 +1,144 @@
+//! How many tokens a message may have, and how many of them are for thinking.
+//!
+//! Anthropic wants a budget of at least 1024 tokens that is below `max_tokens`; OpenRouter derives
+//! it from a level as a share of `max_tokens` (2026-08).
+
+use crate::dialect::Target;
+use crate::dialect::ir::{Effort, Message, Reasoning, Request, ToolChoice};
+
+/// The smallest budget that Anthropic accepts, in tokens.
+const BUDGET_MIN: u32 = 1024;
+/// The largest budget that OpenRouter asks for, in tokens.
+const BUDGET_MAX: u32 = 128_000;
+/// `max_tokens` where neither the client nor the catalog has an opinion.
+const DEFAULT_MAX_TOKENS: u32 = 4096;
+
+/// What is sent as `max_tokens` and `thinking.budget_tokens`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Limits {
+    pub(super) max_tokens: u32,
+    pub(super) budget: Option<u32>,
+}
+
+/// The most completion tokens that this request can use at this target, thinking included: what a
+/// hold must cover. It can be more than the client's own `max_tokens`, which is raised where the
+/// smallest thinking budget would leave no room for an answer.
+pub fn completion_limit(request: &Request, target: &Target<'_>) -> u32 {
+    limits(request, target).max_tokens
+}
+
+pub(super) fn limits(request: &Request, target: &Target<'_>) -> Limits {
+    let of_model = if target.max_output == 0 { u32::MAX } else { target.max_output };
+    let ceiling = of_model.min(target.credit_limit.unwrap_or(u32::MAX)).max(1);
+    let default = if target.max_output == 0 { DEFAULT_MAX_TOKENS } else { target.max_output };
+    let max_tokens = request.max_tokens.unwrap_or(default).min(ceiling);
+    let plain = Limits { max_tokens, budget: None };
+    let Some(wanted) = wanted_budget(request, max_tokens) else { return plain };
+    if wanted < max_tokens {
+        return Limits { max_tokens, budget: Some(wanted) };
+    }
+    // Room for the answer comes on top of the budget, up to the ceiling; what the ceiling cuts is
+    // cut from the budget.
+    let raised = wanted.saturating_add(max_tokens).min(ceiling);
+    let budget = wanted.min(raised.saturating_sub(1));
+    if budget < BUDGET_MIN {
+        return plain;
+    }
+    Limits { max_tokens: raised, budget: Some(budget) }
+}
+
+/// The budget that was asked for, if the conversation allows thinking.
+fn wanted_budget(request: &Request, max_tokens: u32) -> Option<u32> {
+    let budget = match request.reasoning? {
+        Reasoning { enabled: Some(false), .. } | Reasoning { effort: Some(Effort::None), .. } => {
+            return None;
+        }
+        Reasoning { max_tokens: Some(tokens), .. } => u64::from(tokens),
+        Reasoning { effort: Some(effort), .. } => share(max_tokens, effort),
+        Reasoning { enabled: Some(true), .. } => share(max_tokens, Effort::Medium),
+        Reasoning { .. } => return None,
+    };
+    let budget = u32::try_from(budget).unwrap_or(BUDGET_MAX).clamp(BUDGET_MIN, BUDGET_MAX);
+    (!forces_call(request) && !forbids_thinking(&request.messages)).then_some(budget)
+}
+
+fn share(max_tokens: u32, effort: Effort) -> u64 {
+    u64::from(max_tokens) * u64::from(effort.percent()) / 100
+}
+
+/// Anthropic refuses thinking together with a call that must be made; the caller's code depends on
+/// the call, so it is the thinking that goes.
+fn forces_call(request: &Request) -> bool {
+    matches!(
+        request.tool_choice,
+        Some(
+            ToolChoice::Required
+                | ToolChoice::Named(_)
+                | ToolChoice::Allowed { required: true, .. }
+        )
+    )
+}
+
+/// Anthropic refuses thinking where the model is to go on with its own turn: after a prefill, and
+/// after calls whose signed reasoning the client did not hand back.
+fn forbids_thinking(messages: &[Message]) -> bool {
+    let said = messages.iter().rev().find(|message| {
+        // Instructions are moved to the front.
+        !matches!(message, Message::Tool { .. } | Message::System { .. })
+    });
+    match said {
+        Some(Message::Assistant(turn)) => {
+            turn.tool_calls.is_empty() || !turn.reasoning.iter().any(super::blocks::can_be_replayed)
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::chat::read_request;
+
+    fn limits_of(extra: &str, max_output: u32, credit_limit: Option<u32>) -> (u32, Option<u32>) {
+        let body = format!(r#"{{"messages":[{{"role":"user","content":"x"}}]{extra}}}"#);
+        let request = read_request(body.as_bytes()).unwrap();
+        let target = Target { upstream_model: "m", max_output, credit_limit };
+        let limits = limits(&request, &target);
+        assert_eq!(completion_limit(&request, &target), limits.max_tokens);
+        (limits.max_tokens, limits.budget)
+    }
+
+    #[test]
+    fn limits_follow_the_rules() {
+        type Case = (&'static str, u32, Option<u32>, (u32, Option<u32>));
+        let cases: [Case; 17] = [
+            ("", 8192, None, (8192, None)),
+            ("", 0, None, (4096, None)),
+            ("", 8192, Some(500), (500, None)),
+            ("", 0, Some(9000), (4096, None)),
+            (r#","max_tokens":50"#, 8192, None, (50, None)),
+            (r#","max_tokens":9000"#, 8192, None, (8192, None)),
+            (r#","max_tokens":50,"max_completion_tokens":60"#, 8192, None, (60, None)),
+            (r#","reasoning_effort":"high","max_tokens":10000"#, 0, None, (10000, Some(8000))),
+            (r#","reasoning":{"enabled":true},"max_tokens":10000"#, 0, None, (10000, Some(5000))),
+            (r#","reasoning_effort":"max","max_tokens":500000"#, 0, None, (500_000, Some(128_000))),
+            (r#","reasoning_effort":"minimal","max_tokens":2000"#, 0, None, (2000, Some(1024))),
+            // No room for an answer: raised, up to the ceiling.
+            (r#","reasoning_effort":"low","max_tokens":50"#, 8192, None, (1074, Some(1024))),
+            (
+                r#","reasoning":{"max_tokens":6000},"max_tokens":4000"#,
+                8192,
+                None,
+                (8192, Some(6000)),
+            ),
+            (r#","reasoning":{"max_tokens":9000}"#, 8192, None, (8192, Some(8191))),
+            // Credit for less than the smallest budget: no thinking.
+            (r#","reasoning_effort":"high""#, 8192, Some(1024), (1024, None)),
+            (r#","reasoning_effort":"none""#, 8192, None, (8192, None)),
+            (r#","reasoning":{"exclude":true}"#, 8192, None, (8192, None)),
+        ];
+        for (extra, max_output, credit, expected) in cases {
+            assert_eq!(limits_of(extra, max_output, credit), expected, "{extra} {max_output}");
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! Streamed answers: events → `chat.completion.chunk`s.
+//!
+//! A chunk differs from the one before only in its delta, so everything in front of `choices` is
+//! written once, when the answer begins, and copied.
+
+use crate::dialect::ir::{Event, FinishReason};
+use crate::dialect::json;
+use crate::vocab::{NanoUsd, Usage};
+
+/// What every chunk of an answer, or the whole answer, repeats.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnswerShape {
+    /// The generation's id: `gen-…`.
+    pub id: String,
+    /// When the answer began, in seconds since 1970.
+    pub created: u64,
+    /// The public id of the model that answers.
+    pub model: String,
+    /// The display name of the provider that answers.
+    pub provider: String,
+}
+
+impl AnswerShape {
+    /// Appends the members that come before `choices`, of which the last is not followed by a
+    /// comma, after an opening brace.
+    pub(super) fn open(&self, object: &str, out: &mut Vec<u8>) {
+        out.push(b'{');
+        json::text_member(out, "id", &self.id);
+        json::text_member(out, "object", object);
+        json::number_member(out, "created", self.created);
+        json::text_member(out, "model", &self.model);
+        json::text_member(out, "provider", &self.provider);
+    }
+}
+
+/// What OpenRouter calls the form of Anthropic's reasoning blocks: the only provider whose answers
+/// are translated and that signs its reasoning.
+pub(super) const REASONING_FORMAT: &str = "anthropic-claude-v1";
+
+/// The most choices that a request can ask for (OpenAI: `n` is at most 128, 2026-11).
+pub(super) const CHOICES_MAX: usize = 128;
+
+/// Writes the events of one answer as server-sent chunks.
+#[derive(Debug)]
+pub struct StreamWriter {
+    /// `data: {…,"choices":[{"index":`
+    prefix: Vec<u8>,
+    choices: Vec<Choice>,
+    usage: Option<Usage>,
+    hide_reasoning: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Choice {
+    /// The chunk with the role is out.
+    begun: bool,
+    reasoning: ReasoningIndex,
+}
+
+/// Counts blocks of reasoning, so that a client can put the pieces of each together.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ReasoningIndex {
+    next: u64,
+    open: bool,
+}
+
+impl ReasoningIndex {
+    /// The index of the block that a piece of text belongs to.
+    pub(super) const fn text(&mut self) -> u64 {
+        self.open = true;
+        self.next
+    }
+
+    /// The index of the block that a signature closes.
+    pub(super) const fn signature(&mut self) -> u64 {
+        self.open = false;
+        self.next += 1;
+        self.next - 1
+    }
+
+    /// The index of an encrypted block.
+    pub(super) const fn encrypted(&mut self) -> u64 {
+        if self.open {
+            self.next += 1;
+        }
+        self.signature()
+    }
+}
+
+const PREFIX_CHOICES: &[u8] = b",\"choices\":[{\"index\":";
+const TAIL: &[u8] = b"},\"finish_reason\":null,\"logprobs\":null}]}\n\n";
+
+/// The line that ends a stream.
+const DONE: &[u8] = b"data: [DONE]\n\n";
+
+impl StreamWriter {
+    /// A writer at the beginning of an answer.
+    pub fn new(shape: &AnswerShape) -> Self {
+        let mut prefix = b"data: ".to_vec();
+        shape.open("chat.completion.chunk", &mut prefix);
+        prefix.extend_from_slice(PREFIX_CHOICES);
+        Self { prefix, choices: Vec::new(), usage: None, hide_reasoning: false }
+    }
+
+    /// Leaves the reasoning out of the answer (`reasoning.exclude`); it is billed all the same.
+    #[must_use]
+    pub const fn without_reasoning(mut self) -> Self {
+        self.hide_reasoning = true;
+        self
+    }
+
+    /// Appends what the event means to the client to `wire`. `cost` is what the answer is charged;
+    /// it is looked at with [`Event::End`] only.
+    pub fn write(&mut self, event: &Event, cost: Option<NanoUsd>, wire: &mut Vec<u8>) {
+        match event {
+            Event::Start { .. } => self.begin(0, wire),
+            Event::Text { choice, text } => self.text(*choice, "content", text, wire),
+            Event::Refusal { choice, text } => self.text(*choice, "refusal", text, wire),
+            Event::Reasoning { .. }
+            | Event::ReasoningSignature { .. }
+            | Event::ReasoningEncrypted { .. } => {
+                if !self.hide_reasoning {
+                    self.reasoning(event, wire);
+                }
+            }
+            Event::ToolStart { choice, index, id, name } => {
+                self.open_delta(*choice, wire);
+                tool_index(*index, wire);
+                json::text_member(wire, "id", id);
+                wire.extend_from_slice(b",\"type\":\"function\",\"function\":{\"name\":");
+                json::string(wire, name);
+                wire.extend_from_slice(b",\"arguments\":\"\"}}]");
+                wire.extend_from_slice(TAIL);
+            }
+            Event::ToolArguments { choice, index, json } => {
+                self.open_delta(*choice, wire);
+                tool_index(*index, wire);
+                wire.extend_from_slice(b",\"function\":{\"arguments\":");
+                json::string(wire, json);
+                wire.extend_from_slice(b"}}]");
+                wire.extend_from_slice(TAIL);
+            }
+            Event::Finish { choice, reason, native } => self.finish(*choice, *reason, native, wire),
+            Event::Usage(usage) => self.usage = Some(*usage),
+            Event::End => self.end(cost, wire),
+        }
+    }
+
+    fn text(&mut self, choice: u32, name: &'static str, text: &str, wire: &mut Vec<u8>) {
+        self.open_delta(choice, wire);
+        json::text_member(wire, name, text);
+        wire.extend_from_slice(TAIL);
+    }
+
+    fn reasoning(&mut self, event: &Event, wire: &mut Vec<u8>) {
+        let choice = match event {
+            Event::Reasoning { choice, .. }
+            | Event::ReasoningSignature { choice, .. }
+            | Event::ReasoningEncrypted { choice, .. } => *choice,
+            _ => return,
+        };
+        self.open_delta(choice, wire);
+        let mut unlisted = ReasoningIndex::default();
+        let place = position(choice).and_then(|at| self.choices.get_mut(at));
+        let blocks = place.map_or(&mut unlisted, |c| &mut c.reasoning);
+        if let Event::Reasoning { text, .. } = event {
+            json::text_member(wire, "reasoning", text);
+        }
+        json::key(wire, "reasoning_details");
+        wire.push(b'[');
+        match event {
+            Event::Reasoning { text, .. } => {
+                detail(wire, "reasoning.text", &[("text", text)], blocks.text());
+            }
+            Event::ReasoningSignature { signature, .. } => {
+                detail(wire, "reasoning.text", &[("signature", signature)], blocks.signature());
+            }
+            Event::ReasoningEncrypted { data, .. } => {
+                detail(wire, "reasoning.encrypted", &[("data", data)], blocks.encrypted());
+            }
+            _ => {}
+        }
+        wire.push(b']');
+        wire.extend_from_slice(TAIL);
+    }
+
+    fn finish(&mut self, choice: u32, reason: FinishReason, native: &str, wire: &mut Vec<u8>) {
+        self.open_delta(choice, wire);
+        wire.extend_from_slice(b"},\"finish_reason\":\"");
+        wire.extend_from_slice(reason.as_str().as_bytes());
+        wire.extend_from_slice(b"\",\"native_finish_reason\":");
+        json::string(wire, native);
+        wire.extend_from_slice(b",\"logprobs\":null}]}\n\n");
+    }
+
+    fn end(&self, cost: Option<NanoUsd>, wire: &mut Vec<u8>) {
+        if self.usage.is_some() || cost.is_some() {
+            let shape = &self.prefix[..self.prefix.len() - PREFIX_CHOICES.len()];
+            wire.extend_from_slice(shape);
+            wire.extend_from_slice(b",\"choices\":[],\"usage\":");
+            usage(wire, &self.usage.unwrap_or_default(), cost);
+            wire.extend_from_slice(b"}\n\n");
+        }
+        wire.extend_from_slice(DONE);
+    }
+
+    /// Opens a chunk up to `"delta":{`, after the chunk with the role if there was none yet.
+    fn open_delta(&mut self, choice: u32, wire: &mut Vec<u8>) {
+        self.begin(choice, wire);
+        self.open_chunk(choice, wire);
+    }
+
+    fn begin(&mut self, choice: u32, wire: &mut Vec<u8>) {
+        let Some(at) = position(choice) else { return };
+        if at >= self.choices.len() {
+            self.choices.resize(at + 1, Choice::default());
+        }
+        if !self.choices[at].begun {
+            self.choices[at].begun = true;
+            self.open_chunk(choice, wire);
+            wire.extend_from_slice(b"\"role\":\"assistant\",\"content\":\"\"");
+            wire.extend_from_slice(TAIL);
+        }
+    }
+
+    fn open_chunk(&self, choice: u32, wire: &mut Vec<u8>) {
+        wire.extend_from_slice(&self.prefix);
+        json::number(wire, u64::from(choice));
+        wire.extend_from_slice(b",\"delta\":{");
+    }
+}
+
+/// Where a choice is listed; none for a number that no request can ask for.
+pub(super) fn position(choice: u32) -> Option<usize> {
+    usize::try_from(choice).ok().filter(|&at| at < CHOICES_MAX)
+}
+
+/// Opens `"tool_calls":[{"index":…`.
+fn tool_index(index: u32, wire: &mut Vec<u8>) {
+    json::key(wire, "tool_calls");
+    wire.extend_from_slice(b"[{\"index\":");
+    json::number(wire, u64::from(index));
+}
+
+/// One entry of `reasoning_details`.
+pub(super) fn detail(out: &mut Vec<u8>, kind: &str, members: &[(&'static str, &str)], index: u64) {
+    json::comma(out);
+    out.push(b'{');
+    json::text_member(out, "type", kind);
+    for (name, text) in members {
+        json::text_member(out, name, text);
+    }
+    json::text_member(out, "format", REASONING_FORMAT);
+    json::number_member(out, "index", index);
+    out.push(b'}');
+}
+
+/// The object `usage`, in OpenAI's names with OpenRouter's `cost`.
+pub(crate) fn usage(out: &mut Vec<u8>, usage: &Usage, cost: Option<NanoUsd>) {
+    out.push(b'{');
+    json::number_member(out, "prompt_tokens", usage.prompt);
+    json::number_member(out, "completion_tokens", usage.completion);
+    json::number_member(out, "total_tokens", usage.total());
+    json::key(out, "prompt_tokens_details");
+    out.push(b'{');
+    json::number_member(out, "cached_tokens", usage.cache_read);
+    let written = usage.cache_write_5m.saturating_add(usage.cache_write_1h);
+    json::number_member(out, "cache_write_tokens", written);
+    if usage.audio_prompt > 0 {
+        json::number_member(out, "audio_tokens", usage.audio_prompt);
+    }
+    out.push(b'}');
+    json::key(out, "completion_tokens_details");
+    out.push(b'{');
+    json::number_member(out, "reasoning_tokens", usage.reasoning);
+    if usage.audio_completion > 0 {
+        json::number_member(out, "audio_tokens", usage.audio_completion);
+    }
+    out.push(b'}');
+    if usage.searches > 0 {
+        json::key(out, "server_tool_use_details");
+        out.push(b'{');
+        json::number_member(out, "web_search_requests", usage.searches);
+        out.push(b'}');
+    }
+    if let Some(cost) = cost {
+        json::key(out, "cost");
+        json::display(out, cost);
+    }
+    out.push(b'}');
+}
+
+/// Appends the line that ends a stream.
+pub(super) fn done(wire: &mut Vec<u8>) {
+    wire.extend_from_slice(DONE);
+}

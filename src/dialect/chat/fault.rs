@@ -1,0 +1,47 @@
+//! Errors as a client of chat completions sees them: as a body, or as the last chunk of a stream.
+
+use super::answer::{self, AnswerShape};
+use crate::dialect::json;
+use crate::error::GatewayError;
+
+/// The body of an error answer: `{"error":{…}}`.
+pub fn error_body(error: &GatewayError) -> Vec<u8> {
+    let mut out = Vec::with_capacity(256 + error.message.len());
+    out.extend_from_slice(b"{\"error\":");
+    error_object(&mut out, error);
+    out.push(b'}');
+    out
+}
+
+/// Appends the chunk that ends a stream whose beginning is already with the client, and the line
+/// after it that ends every stream.
+pub fn error_chunk(shape: &AnswerShape, error: &GatewayError, wire: &mut Vec<u8>) {
+    wire.extend_from_slice(b"data: ");
+    shape.open("chat.completion.chunk", wire);
+    json::key(wire, "error");
+    error_object(wire, error);
+    wire.extend_from_slice(
+        b",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\"},\"finish_reason\":\"error\",\"logprobs\":null}]}\n\n",
+    );
+    answer::done(wire);
+}
+
+fn error_object(out: &mut Vec<u8>, error: &GatewayError) {
+    out.push(b'{');
+    json::number_member(out, "code", u64::from(error.kind.status()));
+    json::text_member(out, "message", &error.message);
+    json::text_member(out, "type", error.kind.code());
+    json::key(out, "param");
+    json::string_or_null(out, error.param.as_deref());
+    json::key(out, "metadata");
+    out.push(b'{');
+    json::text_member(out, "error_type", error.kind.code());
+    if let Some(said) = &error.provider {
+        json::text_member(out, "provider_name", &said.provider);
+        json::text_member(out, "raw", &said.raw);
+        if let Some(code) = &said.code {
+            json::text_member(out, "provider_code", code);
+        }
+    }
+    out.extend_from_slice(b"}}");
+}

@@ -1,0 +1,229 @@
+//! The end of every request: the charge, one log line, one update of the metrics.
+
+use std::time::Duration;
+
+use pingora::proxy::Session;
+use pingora::{Error, ErrorSource};
+
+use crate::dialect::ir::FinishReason;
+use crate::edge::clock;
+use crate::edge::failure;
+use crate::edge::gateway::Gateway;
+use crate::edge::journey::{Attempt, Chat, Facts, Journey, Progress, Stage};
+use crate::ledger::{Charge, GenerationRecord};
+use crate::observe::{AccessLine, AttemptMark, CacheStatus, Outcome, Report, StatusClass};
+use crate::stream::Meter;
+use crate::vocab::{NanoUsd, Usage};
+
+/// Closes the books on a request. Runs on every path but a panic, where the hold closes itself.
+pub(crate) fn close(gateway: &Gateway, session: &Session, e: Option<&Error>, ctx: &mut Journey) {
+    let facts = &ctx.facts;
+    let mut line = AccessLine::new(facts.arrived_ms, facts.id);
+    let request = session.req_header();
+    line.set_request(request.method.as_str(), request.uri.path());
+    line.surface = facts.surface;
+    line.client = session.client_addr().and_then(|a| a.as_inet()).map(std::net::SocketAddr::ip);
+    line.key = facts.caller.as_ref().map(|c| c.id().clone());
+    line.account = facts.caller.as_ref().map(|c| c.account().id().clone());
+    line.status = session.response_written().map(|r| r.status.as_u16());
+    line.error = facts.error.as_ref().map(|e| e.kind.code());
+    line.bytes_in = facts.bytes_in as u64;
+    line.bytes_out = facts.bytes_out as u64;
+    let client_left = e.is_some_and(|e| *e.esource() == ErrorSource::Downstream);
+    let mut broken = false;
+    let stage = std::mem::replace(&mut ctx.stage, Stage::Answered);
+    if let Stage::Chat(chat) = stage {
+        broken = chat.cut.is_some();
+        close_chat(gateway, facts, *chat, client_left, &mut line);
+    }
+    line.duration = clock::now().since(facts.arrived);
+    let class = match line.status {
+        _ if client_left => StatusClass::Cancelled,
+        _ if broken => StatusClass::Broken,
+        Some(status) => StatusClass::of_status(status),
+        None => StatusClass::Cancelled,
+    };
+    report(gateway, &line, class);
+    if let Some(access) = &gateway.access {
+        // A line that does not fit is counted by the log itself.
+        access.write(&line);
+    }
+    if let Some(error) = &facts.error
+        && let Some(detail) = &error.detail
+    {
+        let id = facts.id;
+        if error.kind.fault() == crate::error::Fault::Gateway {
+            tracing::error!(%id, code = error.kind.code(), detail, "A request has failed.");
+        } else {
+            tracing::debug!(%id, code = error.kind.code(), detail, "A request was refused.");
+        }
+    }
+}
+
+fn report(gateway: &Gateway, line: &AccessLine, class: StatusClass) {
+    let now = gateway.now.load();
+    let meter = match &line.model_served {
+        Some(model) => now.meters.model(model.as_str()),
+        None => now.meters.unknown(),
+    };
+    gateway.metrics.finish(
+        meter,
+        &Report {
+            surface: line.surface,
+            class,
+            stream: line.stream,
+            cache: line.cache,
+            duration: line.duration,
+            overhead: line.overhead,
+            fallbacks: u32::try_from(line.tried().len().saturating_sub(1)).unwrap_or(u32::MAX),
+            usage: line.usage.unwrap_or_default(),
+            cost: line.cost.unwrap_or_default(),
+        },
+    );
+}
+
+fn close_chat(
+    gateway: &Gateway,
+    facts: &Facts,
+    mut chat: Chat,
+    client_left: bool,
+    line: &mut AccessLine,
+) {
+    let mut attempt = chat.attempt.take();
+    let consumed = Consumed::of(&chat, attempt.as_ref(), client_left);
+    let meter = attempt.as_ref().and_then(meter);
+    line.stream = chat.ask.head.stream;
+    line.cache = cache_status(&chat);
+    line.ttft = chat.first_byte.map(|at| at.since(facts.arrived));
+    line.finish = meter.and_then(|m| m.finish).map(FinishReason::as_str);
+    if let Some(model) = &chat.ask.head.model {
+        line.set_model_requested(model);
+    }
+    for report in &chat.reports {
+        let outcome = failure::mark(&report.outcome);
+        line.push_attempt(AttemptMark { endpoint: report.endpoint.clone(), outcome });
+    }
+    if let Some(attempt) = attempt.as_ref().filter(|_| consumed.billed) {
+        let endpoint = &attempt.slot.endpoint;
+        line.model_served = Some(endpoint.model.clone());
+        line.provider = Some(endpoint.provider.id.clone());
+        line.endpoint = Some(endpoint.id.clone());
+        line.overhead = attempt.connected.map(|at| at.since(facts.arrived));
+        line.usage = Some(consumed.usage);
+        line.cost = Some(endpoint.prices.cost(&consumed.usage));
+        if consumed.complete {
+            let mark = AttemptMark { endpoint: endpoint.id.clone(), outcome: Outcome::Ok };
+            line.push_attempt(mark);
+        }
+    }
+    let record = record(facts, &chat, line, attempt.as_ref(), client_left);
+    if let Some(hold) = chat.money.hold.take() {
+        if consumed.billed {
+            hold.settle(Charge { cost: record.cost, record });
+        } else {
+            hold.void(Some(record));
+        }
+    } else if chat.cache.hit
+        && let Err(error) = gateway.ledger.record(record)
+    {
+        tracing::warn!(%error, "The record of a cached answer is lost.");
+    }
+    if let Some(attempt) = &mut attempt {
+        finish_attempt(&chat, attempt, &consumed);
+    }
+}
+
+/// A good answer is told to the endpoint's health and to the model's typical length.
+fn finish_attempt(chat: &Chat, attempt: &mut Attempt, consumed: &Consumed) {
+    let endpoint = &attempt.slot.endpoint;
+    let meter = chat.snapshot.meters.provider(endpoint.provider.id.as_str());
+    if let Some(at) = chat.first_byte {
+        meter.first_token(at.since(attempt.started));
+    }
+    if !consumed.complete {
+        return;
+    }
+    meter.attempt(Outcome::Ok);
+    chat.snapshot.learn_length(&endpoint.model, consumed.usage.completion);
+    if let Some(guard) = attempt.guard.take() {
+        guard.success(clock::now());
+    }
+}
+
+const fn cache_status(chat: &Chat) -> Option<CacheStatus> {
+    match chat.cache.intent {
+        crate::cache::Intent::Off => None,
+        crate::cache::Intent::Use { .. } if chat.cache.hit => Some(CacheStatus::Hit),
+        crate::cache::Intent::Use { clear: true, .. } => Some(CacheStatus::Cleared),
+        crate::cache::Intent::Use { .. } => Some(CacheStatus::Miss),
+    }
+}
+
+fn meter(attempt: &Attempt) -> Option<&Meter> {
+    match &attempt.progress {
+        Progress::Answering(pipe) => Some(pipe.meter()),
+        Progress::Waiting
+        | Progress::Refused { .. }
+        | Progress::Aborted(_)
+        | Progress::Failed(_) => None,
+    }
+}
+
+/// What an answer used, and whether the caller pays for it.
+///
+/// Complete answers are paid for as the provider counted them. Of an answer that was cut, by the
+/// client or by the provider, what had been delivered is paid for. An answer of which the client
+/// saw nothing is free.
+struct Consumed {
+    usage: Usage,
+    billed: bool,
+    complete: bool,
+}
+
+impl Consumed {
+    fn of(chat: &Chat, attempt: Option<&Attempt>, client_left: bool) -> Self {
+        if let Some(cut) = &chat.cut {
+            return Self { usage: cut.usage, billed: true, complete: false };
+        }
+        let begun = chat.first_byte.is_some() && !chat.cache.hit;
+        match attempt.and_then(meter) {
+            Some(meter) if begun => Self {
+                usage: meter.usage(chat.ask.prompt_tokens),
+                billed: true,
+                complete: meter.complete && !client_left,
+            },
+            _ => Self { usage: Usage::default(), billed: false, complete: false },
+        }
+    }
+}
+
+fn record(
+    facts: &Facts,
+    chat: &Chat,
+    line: &AccessLine,
+    attempt: Option<&Attempt>,
+    client_left: bool,
+) -> GenerationRecord {
+    let now = clock::now();
+    let ms = |d: Duration| u32::try_from(d.as_millis()).unwrap_or(u32::MAX);
+    let meter = attempt.and_then(meter);
+    let (account, key) = (chat.caller.account().id().clone(), chat.caller.id().clone());
+    let mut record = GenerationRecord::bare(facts.id, facts.arrived_ms, account, key);
+    record.model = line.model_served.clone();
+    record.provider = line.provider.clone();
+    record.endpoint = line.endpoint.clone();
+    record.upstream_id = meter.and_then(|m| m.upstream_id.clone());
+    record.streamed = line.stream;
+    record.cancelled = client_left;
+    record.finish_reason = line.finish.map(str::to_owned);
+    record.native_finish_reason = meter.and_then(|m| m.native_finish.clone());
+    record.usage = line.usage.unwrap_or_default();
+    record.cost = line.cost.unwrap_or(NanoUsd::ZERO);
+    record.cache_hit = chat.cache.hit;
+    record.latency_ms = ms(now.since(facts.arrived));
+    record.ttft_ms = line.ttft.map(ms);
+    record.generation_ms = attempt.map_or(0, |a| ms(now.since(a.started)));
+    record.attempts = u32::try_from(line.tried().len()).unwrap_or(u32::MAX);
+    record.status = line.status.unwrap_or(0);
+    record
+}

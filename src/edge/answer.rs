@@ -1,0 +1,360 @@
+//! The provider's answer on its way to the client.
+//!
+//! **The header is held back until the answer has proved good.** A provider may send `200` and
+//! then an error, nothing, or half a JSON document; as long as the client has seen nothing, another
+//! provider can answer instead. Pingora would pass the header on at once, so it is given the
+//! informational status 102, which Pingora does not write to a client, and the real header is
+//! written when the first bytes of the answer are released ([`commit`]). Body filters are not
+//! async; the write of a header goes into the session's buffer and is ready at once, so it is
+//! polled a single time. This happens after the cache has seen the answer, which keeps the real
+//! header.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderValue, header};
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+use pingora::{Error, ErrorType, Result};
+
+use crate::attempt::Outcome;
+use crate::dialect::AnswerFault;
+use crate::edge::clock;
+use crate::edge::failure;
+use crate::edge::journey::{Attempt, Chat, Cut, Facts, Progress};
+use crate::edge::upstream::DECIDED;
+use crate::stream::{Pipe, Shape};
+
+/// The largest error body that is read, in bytes.
+const ERROR_BODY_MAX: usize = 64 * 1024;
+
+/// The provider's header came. An answer waits until the hold is on disk; an error waits for its
+/// body.
+///
+/// # Errors
+/// The attempt has failed, or the ledger has.
+pub(crate) async fn header(
+    chat: &mut Chat,
+    facts: &Facts,
+    header: &mut ResponseHeader,
+) -> Result<()> {
+    if header.status.is_informational() {
+        return Ok(());
+    }
+    let shape = shape(chat, facts);
+    let Some(attempt) = &mut chat.attempt else {
+        return Error::e_explain(ErrorType::InternalError, "an answer without an attempt");
+    };
+    let status = header.status.as_u16();
+    if !(200..300).contains(&status) {
+        return refused(attempt, header, status);
+    }
+    if attempt.header_only {
+        attempt.progress = Progress::Failed(Outcome::EmptyAnswer);
+        return Err(failed());
+    }
+    let sse = header
+        .headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|v| v.as_bytes().to_ascii_lowercase().starts_with(b"text/event-stream"));
+    let Some(shape) = shape else {
+        return Error::e_explain(ErrorType::InternalError, "an answer without a shape");
+    };
+    let dialect = attempt.upstream.provider.dialect;
+    attempt.sse = sse;
+    attempt.progress = Progress::Answering(Box::new(Pipe::new(dialect, shape, sse)));
+    if !chat.money.durable {
+        wait_for_hold(chat).await?;
+    }
+    *header = stored_header(chat.ask.head.stream)?;
+    Ok(())
+}
+
+/// No byte of an answer leaves before the hold is on disk. The write runs while the provider
+/// thinks, so that there is usually nothing to wait for.
+async fn wait_for_hold(chat: &mut Chat) -> Result<()> {
+    if let Some(hold) = &chat.money.hold
+        && hold.durable().await.is_err()
+    {
+        if let Some(attempt) = &mut chat.attempt {
+            attempt.progress = Progress::Failed(Outcome::Internal);
+        }
+        return Err(Error::explain(DECIDED, "the ledger is unavailable").into_in());
+    }
+    chat.money.durable = true;
+    Ok(())
+}
+
+fn shape(chat: &Chat, facts: &Facts) -> Option<Shape> {
+    let endpoint = &chat.attempt.as_ref()?.slot.endpoint;
+    Some(Shape {
+        generation: facts.id,
+        created: facts.arrived_ms / 1000,
+        model: endpoint.model.clone(),
+        provider: endpoint.provider.name.clone(),
+        stream: chat.ask.head.stream,
+        prices: endpoint.prices,
+        prompt_estimate: chat.ask.prompt_tokens,
+    })
+}
+
+/// The header as the cache keeps it; nothing of the provider's own is handed on.
+fn stored_header(stream: bool) -> Result<ResponseHeader> {
+    let mut header = ResponseHeader::build_no_case(200, Some(8))?;
+    header.insert_header(header::CONTENT_TYPE, content_type(stream))?;
+    Ok(header)
+}
+
+const fn content_type(stream: bool) -> HeaderValue {
+    if stream {
+        HeaderValue::from_static("text/event-stream")
+    } else {
+        HeaderValue::from_static("application/json")
+    }
+}
+
+/// An error status: its body is collected before anything is decided, since it may say why.
+fn refused(attempt: &mut Attempt, header: &mut ResponseHeader, status: u16) -> Result<()> {
+    attempt.watchdog = None;
+    let retry_after = failure::retry_after(&header.headers, clock::unix_ms());
+    attempt.progress = Progress::Refused { status, retry_after, body: BytesMut::new() };
+    if attempt.header_only {
+        return Err(failed());
+    }
+    hide(header)
+}
+
+/// Makes Pingora keep the header to itself.
+fn hide(header: &mut ResponseHeader) -> Result<()> {
+    header.set_status(102)?;
+    header.remove_header(&header::CONTENT_LENGTH);
+    header.remove_header(&header::TRANSFER_ENCODING);
+    Ok(())
+}
+
+/// The header, after the cache has seen it and before it would go to the client.
+///
+/// # Errors
+/// None in practice: the values are plain.
+pub(crate) fn outgoing_header(
+    chat: &Chat,
+    facts: &Facts,
+    session: &Session,
+    header: &mut ResponseHeader,
+) -> Result<()> {
+    if header.status.is_informational() {
+        return Ok(());
+    }
+    if !chat.cache.hit {
+        return hide(header);
+    }
+    dress(chat, facts, header)?;
+    if let Some((age, left, source, length)) = super::cachestore::hit_facts(session) {
+        header.insert_header("x-openrouter-cache-age", HeaderValue::from(age))?;
+        header.insert_header("x-openrouter-cache-ttl", HeaderValue::from(left))?;
+        header.insert_header("x-openrouter-cache-source-id", source.text().as_str())?;
+        header.remove_header(&header::TRANSFER_ENCODING);
+        header.insert_header(header::CONTENT_LENGTH, HeaderValue::from(length))?;
+    }
+    Ok(())
+}
+
+/// What every answer carries.
+fn dress(chat: &Chat, facts: &Facts, header: &mut ResponseHeader) -> Result<()> {
+    header.insert_header("x-generation-id", facts.id.text().as_str())?;
+    if let crate::cache::Intent::Use { ttl_secs, .. } = chat.cache.intent {
+        let status = if chat.cache.hit { "HIT" } else { "MISS" };
+        header.insert_header("x-openrouter-cache-status", HeaderValue::from_static(status))?;
+        header.insert_header("x-openrouter-cache-ttl", HeaderValue::from(ttl_secs))?;
+    }
+    if chat.ask.head.stream {
+        // Proxies in between must not hold the stream back.
+        header.insert_header("cache-control", HeaderValue::from_static("no-cache"))?;
+        header.insert_header("x-accel-buffering", HeaderValue::from_static("no"))?;
+    }
+    Ok(())
+}
+
+/// A piece of the provider's body: what the client (and the cache) gets of it.
+///
+/// # Errors
+/// The attempt has failed; what failed is kept in its progress.
+pub(crate) fn body(chat: &mut Chat, body: &mut Option<Bytes>, end: bool) -> Result<()> {
+    let Some(attempt) = &mut chat.attempt else {
+        return Error::e_explain(ErrorType::InternalError, "a body without an attempt");
+    };
+    match &mut attempt.progress {
+        Progress::Refused { body: collected, .. } => {
+            if let Some(part) = body.take() {
+                let room = ERROR_BODY_MAX.saturating_sub(collected.len()).min(part.len());
+                collected.extend_from_slice(&part[..room]);
+            }
+            if end || collected.len() == ERROR_BODY_MAX { Err(failed()) } else { Ok(()) }
+        }
+        Progress::Answering(pipe) => match feed(pipe, body.take(), end) {
+            Ok(released) => {
+                late_first_token(attempt)?;
+                *body = released;
+                note_progress(chat, body.is_some());
+                Ok(())
+            }
+            Err(fault) if !chat.committed => {
+                attempt.progress = Progress::Failed(Outcome::of_answer(&fault, false));
+                Err(failed())
+            }
+            Err(fault) => {
+                // The client has a part of the answer: its stream is ended in good order here,
+                // together with what the same batch still holds.
+                *body = Some(abort(chat, Outcome::of_answer(&fault, true)));
+                Ok(())
+            }
+        },
+        Progress::Aborted(_) => {
+            *body = None;
+            Ok(())
+        }
+        Progress::Waiting | Progress::Failed(_) => {
+            *body = None;
+            Ok(())
+        }
+    }
+}
+
+fn feed(
+    pipe: &mut Pipe,
+    part: Option<Bytes>,
+    end: bool,
+) -> std::result::Result<Option<Bytes>, AnswerFault> {
+    let released = match part {
+        Some(part) if !part.is_empty() => pipe.push(part)?,
+        _ => None,
+    };
+    if !end {
+        return Ok(released);
+    }
+    let rest = pipe.end()?;
+    Ok(match (released, rest) {
+        (Some(first), Some(rest)) => {
+            let mut both = BytesMut::with_capacity(first.len() + rest.len());
+            both.extend_from_slice(&first);
+            both.extend_from_slice(&rest);
+            Some(both.freeze())
+        }
+        (first, rest) => first.or(rest),
+    })
+}
+
+/// Comments and pings keep the connection alive but are no token.
+fn late_first_token(attempt: &mut Attempt) -> Result<()> {
+    let Progress::Answering(pipe) = &attempt.progress else { return Ok(()) };
+    if pipe.meter().semantic {
+        attempt.watchdog = None;
+        return Ok(());
+    }
+    let limit = attempt.upstream.provider.timeouts.first_token;
+    let waited = clock::now().since(attempt.connected.unwrap_or(attempt.started));
+    if attempt.sse && waited > limit {
+        attempt.progress = Progress::Failed(Outcome::FirstTokenTimeout);
+        return Err(failed());
+    }
+    Ok(())
+}
+
+/// Ends a stream that the client has a part of; gives the bytes that do so.
+pub(crate) fn abort(chat: &mut Chat, outcome: Outcome) -> Bytes {
+    let error = failure::told(chat, &outcome);
+    let Some(attempt) = &mut chat.attempt else { return Bytes::new() };
+    let last = std::mem::replace(&mut attempt.progress, Progress::Aborted(outcome));
+    let Progress::Answering(mut pipe) = last else { return Bytes::new() };
+    let usage = pipe.meter().usage(chat.ask.prompt_tokens);
+    chat.money.cost = attempt.slot.endpoint.prices.cost(&usage);
+    chat.cut = Some(Cut { usage, error: error.clone() });
+    note_cost(chat);
+    pipe.abort(&error)
+}
+
+/// Before the first bytes and before the last ones go out, what they cost is noted where it
+/// survives a crash of the process.
+fn note_progress(chat: &mut Chat, released: bool) {
+    let Some(Attempt { slot, progress: Progress::Answering(pipe), .. }) = &chat.attempt else {
+        return;
+    };
+    let meter = pipe.meter();
+    if !released || (chat.first_byte.is_some() && !meter.complete) {
+        return;
+    }
+    let usage = meter.usage(chat.ask.prompt_tokens);
+    chat.money.cost = slot.endpoint.prices.cost(&usage);
+    note_cost(chat);
+    let Some(Attempt { guard, progress: Progress::Answering(pipe), .. }) = &chat.attempt else {
+        return;
+    };
+    let meter = pipe.meter();
+    if chat.first_byte.is_none() {
+        let now = clock::now();
+        chat.first_byte = Some(now);
+        if let Some(guard) = guard {
+            guard.first_token(now);
+        }
+    }
+    if meter.complete {
+        chat.cache.good.store(true, Ordering::Release);
+    }
+}
+
+/// Notes the cost so far beside the journal.
+fn note_cost(chat: &Chat) {
+    if let Some(hold) = &chat.money.hold
+        && hold.progress(chat.money.cost).is_err()
+    {
+        tracing::error!("The cost of an answer could not be noted; a crash now would void it.");
+    }
+}
+
+/// Bytes on their way to the client: the header goes before the first of them.
+///
+/// # Errors
+/// The client does not take the header.
+pub(crate) fn commit(
+    session: &mut Session,
+    chat: &mut Chat,
+    facts: &mut Facts,
+    body: &Option<Bytes>,
+    end: bool,
+) -> Result<()> {
+    let length = body.as_ref().map_or(0, Bytes::len);
+    facts.bytes_out += length;
+    if chat.committed || chat.cache.hit || length == 0 {
+        return Ok(());
+    }
+    let mut header = stored_header(chat.ask.head.stream)?;
+    dress(chat, facts, &mut header)?;
+    if !chat.ask.head.stream && (end || whole(chat)) {
+        header.insert_header(header::CONTENT_LENGTH, HeaderValue::from(length))?;
+    } else if session.req_header().version != http::Version::HTTP_2 {
+        header.insert_header(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"))?;
+    }
+    chat.committed = true;
+    let written = pin!(session.downstream_session.write_response_header(Box::new(header)));
+    match written.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => result.map_err(Error::into_down),
+        Poll::Pending => {
+            Error::e_explain(ErrorType::WriteError, "the client does not take the header")
+                .map_err(|e: Box<Error>| e.into_down())
+        }
+    }
+}
+
+/// A whole answer is released at once, when it is complete.
+fn whole(chat: &Chat) -> bool {
+    matches!(&chat.attempt, Some(Attempt { progress: Progress::Answering(pipe), .. })
+        if pipe.meter().complete)
+}
+
+/// The error that ends an attempt whose outcome has been recorded.
+fn failed() -> Box<Error> {
+    Error::explain(DECIDED, "the attempt failed").into_up()
+}

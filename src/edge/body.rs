@@ -1,0 +1,185 @@
+//! The request's body, read whole before a provider is chosen.
+//!
+//! The model's name is in the body, so it must be read in `request_filter`, and every attempt then
+//! sends its own rewritten body. Pingora 0.9.1 calls `request_body_filter` for a consumed body
+//! only if its retry buffer (64 KiB) is neither empty nor overrun; what the buffer holds does not
+//! matter, since the filter replaces it. So buffering is switched on for the tail of the body
+//! only. HTTP/2 is primed with one frame and then polled past the buffer; a chunked HTTP/1 body
+//! over 64 KiB is replayed through a rebuilt session ([`super::replay`]).
+
+use std::future::poll_fn;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use pingora::protocols::http::ServerSession;
+use pingora::proxy::Session;
+use pingora::{Error, ErrorType, Result};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::edge::replay;
+use crate::error::{GatewayError, Kind};
+
+/// The size of Pingora's retry buffer in bytes (`BODY_BUF_LIMIT` in pingora-core 0.9.1).
+pub(super) const RETRY_BUFFER: usize = 64 * 1024;
+
+/// Limits on one request's body.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BodyLimits {
+    /// The largest body, in bytes.
+    pub(crate) bytes_max: usize,
+    /// From the first to the last byte.
+    pub(crate) timeout: Duration,
+}
+
+/// A body and its share of the memory that all bodies together may take.
+pub(crate) struct Body {
+    /// The bytes as the client sent them.
+    pub(crate) bytes: Bytes,
+    /// Held as long as the bytes are.
+    pub(crate) memory: OwnedSemaphorePermit,
+}
+
+/// Reads the body to its end.
+///
+/// The outer error is the connection's: there is nobody left to answer. The inner one is for the
+/// client.
+pub(crate) async fn read(
+    session: &mut Session,
+    limits: BodyLimits,
+    memory: &std::sync::Arc<Semaphore>,
+) -> Result<std::result::Result<Body, GatewayError>> {
+    let length = match content_length(session) {
+        Ok(length) => length,
+        Err(error) => return Ok(Err(error)),
+    };
+    if length.is_some_and(|n| n > limits.bytes_max) {
+        return Ok(Err(too_large(limits.bytes_max)));
+    }
+    let reserve = length.unwrap_or(limits.bytes_max).max(1);
+    let Some(mut permit) = acquire(memory, reserve, limits.timeout).await else {
+        return Ok(Err(GatewayError::new(
+            Kind::Unavailable,
+            "The gateway is holding as many request bodies as it may; try again shortly.",
+        )
+        .with_retry_after(Duration::from_secs(1))));
+    };
+    let reading = read_all(session, length, limits.bytes_max);
+    let bytes = match tokio::time::timeout(limits.timeout, reading).await {
+        Ok(Ok(Some(bytes))) => bytes,
+        Ok(Ok(None)) => return Ok(Err(too_large(limits.bytes_max))),
+        Ok(Err(error)) if *error.etype() == ErrorType::ReadTimedout => {
+            return Ok(Err(too_slow(limits.timeout)));
+        }
+        Ok(Err(error)) => return Err(error.into_down()),
+        Err(_elapsed) => return Ok(Err(too_slow(limits.timeout))),
+    };
+    // A chunked body reserved the most it could be; give back what it was not.
+    drop(permit.split(reserve.saturating_sub(bytes.len().max(1))));
+    if session.as_downstream().retry_buffer_truncated() {
+        replay::rebuild(session, &bytes).await?;
+    }
+    Ok(Ok(Body { bytes, memory: permit }))
+}
+
+async fn acquire(
+    memory: &std::sync::Arc<Semaphore>,
+    bytes: usize,
+    patience: Duration,
+) -> Option<OwnedSemaphorePermit> {
+    let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
+    if let Ok(permit) = std::sync::Arc::clone(memory).try_acquire_many_owned(permits) {
+        return Some(permit);
+    }
+    let waiting = std::sync::Arc::clone(memory).acquire_many_owned(permits);
+    tokio::time::timeout(patience, waiting).await.ok()?.ok()
+}
+
+fn content_length(session: &Session) -> std::result::Result<Option<usize>, GatewayError> {
+    let Some(value) = session.get_header(http::header::CONTENT_LENGTH) else { return Ok(None) };
+    value.to_str().ok().and_then(|v| v.trim().parse().ok()).map(Some).ok_or_else(|| {
+        GatewayError::new(Kind::InvalidRequest, "The Content-Length header is not a number.")
+    })
+}
+
+fn too_large(bytes_max: usize) -> GatewayError {
+    GatewayError::new(
+        Kind::PayloadTooLarge,
+        format!("The request body is larger than {bytes_max} bytes, which is the most allowed."),
+    )
+}
+
+fn too_slow(limit: Duration) -> GatewayError {
+    GatewayError::new(
+        Kind::RequestTimeout,
+        format!("The request body did not arrive within {} ms.", limit.as_millis()),
+    )
+}
+
+/// Reads to the end; `None` if there is more than `bytes_max`.
+async fn read_all(
+    session: &mut Session,
+    length: Option<usize>,
+    bytes_max: usize,
+) -> Result<Option<Bytes>> {
+    if session.get_header(http::header::EXPECT).is_some() {
+        session.downstream_session.write_continue_response().await?;
+    }
+    match &mut *session.downstream_session {
+        ServerSession::H2(h2) => {
+            h2.enable_retry_buffering();
+            let mut out = BytesMut::with_capacity(length.unwrap_or(8 * 1024));
+            let mut primed = false;
+            loop {
+                let next = if primed {
+                    poll_fn(|cx| h2.poll_read_body_bytes(cx)).await.transpose().map_err(|e| {
+                        Error::because(ErrorType::ReadError, "reading an HTTP/2 body", e)
+                    })?
+                } else {
+                    h2.read_body_bytes().await?
+                };
+                let Some(part) = next else { return Ok(Some(out.freeze())) };
+                primed |= !part.is_empty();
+                if out.len() + part.len() > bytes_max {
+                    return Ok(None);
+                }
+                out.extend_from_slice(&part);
+            }
+        }
+        h1 => read_h1(h1, length, bytes_max).await,
+    }
+}
+
+async fn read_h1(
+    h1: &mut ServerSession,
+    length: Option<usize>,
+    bytes_max: usize,
+) -> Result<Option<Bytes>> {
+    if length.is_none() {
+        h1.enable_retry_buffering();
+    }
+    let mut out = BytesMut::new();
+    loop {
+        if length.is_some_and(|n| n.saturating_sub(out.len()) <= RETRY_BUFFER) {
+            h1.enable_retry_buffering();
+        }
+        let Some(part) = h1.read_request_body().await? else { return Ok(Some(out.freeze())) };
+        if out.is_empty() && length == Some(part.len()) {
+            // The whole body in one read: no copy.
+            drain(h1).await?;
+            return Ok(Some(part));
+        }
+        if out.len() + part.len() > bytes_max {
+            return Ok(None);
+        }
+        if out.is_empty() {
+            out.reserve(length.unwrap_or(16 * 1024));
+        }
+        out.extend_from_slice(&part);
+    }
+}
+
+/// Reads the end of a body whose last byte has been read, so that the session knows it is done.
+async fn drain(h1: &mut ServerSession) -> Result<()> {
+    while h1.read_request_body().await?.is_some() {}
+    Ok(())
+}

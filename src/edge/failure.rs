@@ -1,0 +1,237 @@
+//! When an attempt fails: what happened, what it means, and what the client is told if nothing
+//! else helps. What it means is `attempt`'s table; here Pingora's errors become its outcomes.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+use pingora::proxy::Session;
+use pingora::{Error, ErrorSource, ErrorType, RetryType};
+
+use crate::attempt::{self, AttemptReport, Context, Next, Outcome};
+use crate::dialect::{self, FaultClass};
+use crate::edge::clock;
+use crate::edge::gateway::Gateway;
+use crate::edge::journey::{Attempt, Chat, Progress};
+use crate::error::{GatewayError, Kind, ProviderSaid};
+use crate::observe::Outcome as Mark;
+
+/// No connection could be made: decides whether another try is made, and says so to Pingora.
+pub(crate) fn connecting(gateway: &Gateway, chat: &mut Chat, error: &mut Error) {
+    let outcome = match error.etype() {
+        ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => Outcome::ConnectTimeout,
+        ErrorType::TLSHandshakeFailure
+        | ErrorType::InvalidCert
+        | ErrorType::HandshakeError
+        | ErrorType::TLSWantX509Lookup => Outcome::Tls,
+        _ => Outcome::ConnectRefused,
+    };
+    if let Some(attempt) = &chat.attempt {
+        attempt.upstream.turn_away();
+    }
+    error.set_retry(close(gateway, chat, outcome));
+}
+
+/// Something failed after the connection was there.
+pub(crate) fn proxying(
+    gateway: &Gateway,
+    session: &mut Session,
+    chat: &mut Chat,
+    error: &mut Error,
+    reused: bool,
+) {
+    // Reading this error's retry type while it is undecided would panic.
+    let stale = matches!(error.retry, RetryType::ReusedOnly) && reused;
+    error.set_retry(false);
+    if *error.esource() == ErrorSource::Downstream {
+        close(gateway, chat, Outcome::ClientGone);
+        return;
+    }
+    let outcome = outcome(chat, error, stale);
+    let header_passed =
+        matches!(&chat.attempt, Some(Attempt { progress: Progress::Answering(_), .. }));
+    if close(gateway, chat, outcome) {
+        if session.cache.enabled() && (header_passed || session.cache.miss_body_reader().is_some()) {
+            session.cache.disable(pingora::cache::NoCacheReason::UpstreamError);
+        }
+        error.set_retry(true);
+    }
+}
+
+/// What happened, from what the attempt recorded or else from Pingora's error.
+fn outcome(chat: &Chat, error: &Error, stale: bool) -> Outcome {
+    let Some(attempt) = &chat.attempt else { return Outcome::Internal };
+    if attempt.watchdog.as_ref().is_some_and(super::watchdog::Watchdog::fired) {
+        return Outcome::FirstTokenTimeout;
+    }
+    match &attempt.progress {
+        Progress::Failed(outcome) | Progress::Aborted(outcome) => *outcome,
+        Progress::Refused { status, retry_after, body } => {
+            let dialect = attempt.upstream.provider.dialect;
+            let fault = dialect::provider_fault(dialect, *status, body);
+            Outcome::Status { class: fault.class, status: *status, retry_after: *retry_after }
+        }
+        Progress::Waiting if *error.esource() == ErrorSource::Internal => Outcome::Internal,
+        Progress::Waiting => match error.etype() {
+            ErrorType::ReadTimedout | ErrorType::WriteTimedout if chat.ask.head.stream => {
+                Outcome::FirstTokenTimeout
+            }
+            ErrorType::ReadTimedout | ErrorType::WriteTimedout => Outcome::AnswerTimeout,
+            _ if stale => Outcome::StalePooledConnection,
+            _ => Outcome::ConnectionReset,
+        },
+        Progress::Answering(_) if chat.committed => Outcome::CutMidStream,
+        Progress::Answering(_) => match error.etype() {
+            ErrorType::ReadTimedout if chat.ask.head.stream => Outcome::FirstTokenTimeout,
+            ErrorType::ReadTimedout => Outcome::AnswerTimeout,
+            _ => Outcome::EarlyEof,
+        },
+    }
+}
+
+/// Ends the attempt under way: its report is kept, its endpoint learns, and the policy decides
+/// whether another attempt follows.
+pub(crate) fn close(gateway: &Gateway, chat: &mut Chat, outcome: Outcome) -> bool {
+    let Some(mut attempt) = chat.attempt.take() else { return false };
+    let now = clock::now();
+    let policy = attempt::judge(&outcome);
+    chat.snapshot.meters.provider(attempt.upstream.provider.id.as_str()).attempt(mark(&outcome));
+    let (message, said) = said(&attempt);
+    let endpoint = &attempt.slot.endpoint;
+    chat.reports.push(AttemptReport {
+        endpoint: endpoint.id.clone(),
+        provider: endpoint.provider.name.clone(),
+        outcome,
+        started: attempt.started,
+        ended: now,
+        message,
+        said,
+    });
+    let context = Context {
+        sent: chat.committed,
+        candidates_left: chat.plan.has_next()
+            && chat.plan.tried() < chat.snapshot.attempts.attempts_max,
+        same_retried: attempt.again,
+    };
+    let next = attempt::decide(&policy, &context, || gateway.retries.withdraw(now));
+    if next != Next::SameEndpointOnce
+        && let Some(guard) = attempt.guard.take()
+        && policy.penalty.apply(guard, now, super::random::u64())
+    {
+        tracing::warn!(endpoint = %attempt.slot.endpoint.id, "An endpoint is taken out for now.");
+    }
+    match next {
+        Next::GiveUp => {
+            // Kept: it knows what the answer so far has cost, and how to end the client's stream.
+            chat.attempt = Some(attempt);
+            false
+        }
+        Next::AnotherEndpoint => true,
+        Next::SameEndpointOnce => {
+            attempt.again = true;
+            attempt.progress = Progress::Waiting;
+            attempt.watchdog = None;
+            chat.attempt = Some(attempt);
+            true
+        }
+    }
+}
+
+/// The provider's own message and what it answered, without our credential.
+fn said(attempt: &Attempt) -> (Option<String>, Option<ProviderSaid>) {
+    let Progress::Refused { status, body, .. } = &attempt.progress else { return (None, None) };
+    let provider = &attempt.upstream.provider;
+    let fault = dialect::provider_fault(provider.dialect, *status, body);
+    let raw = String::from_utf8_lossy(&body[..body.len().min(ProviderSaid::RAW_MAX)]);
+    let said = ProviderSaid {
+        provider: provider.name.clone(),
+        status: *status,
+        code: fault.code.map(|code| scrub(&code, &provider.auth)),
+        raw: scrub(&raw, &provider.auth),
+    };
+    (Some(scrub(&fault.message, &provider.auth)), Some(said))
+}
+
+/// Providers have been seen to repeat a key in their error texts.
+fn scrub(text: &str, auth: &crate::catalog::Auth) -> String {
+    match auth {
+        crate::catalog::Auth::None => text.to_owned(),
+        crate::catalog::Auth::Bearer(secret) | crate::catalog::Auth::Header(_, secret) => {
+            text.replace(secret.expose(), "***")
+        }
+    }
+}
+
+/// What the client is told when no attempt has succeeded.
+pub(crate) fn final_error(chat: &Chat) -> GatewayError {
+    attempt::combine(&chat.reports)
+}
+
+/// What the client is told of one outcome.
+pub(crate) fn told(chat: &Chat, outcome: &Outcome) -> GatewayError {
+    let now = clock::now();
+    let Some(attempt) = &chat.attempt else { return internal("an outcome without an attempt") };
+    let endpoint = &attempt.slot.endpoint;
+    attempt::combine(&[AttemptReport {
+        endpoint: endpoint.id.clone(),
+        provider: endpoint.provider.name.clone(),
+        outcome: *outcome,
+        started: attempt.started,
+        ended: now,
+        message: None,
+        said: None,
+    }])
+}
+
+/// A bug, told without detail.
+pub(crate) fn internal(detail: &str) -> GatewayError {
+    GatewayError::new(Kind::Internal, "The gateway failed; the operator's log says how.")
+        .with_detail(detail)
+}
+
+/// The outcome as a label for metrics and log lines.
+pub(crate) const fn mark(outcome: &Outcome) -> Mark {
+    match outcome {
+        Outcome::ConnectRefused | Outcome::ConnectionReset | Outcome::StalePooledConnection => {
+            Mark::Connect
+        }
+        Outcome::Dns => Mark::Dns,
+        Outcome::Tls => Mark::Tls,
+        Outcome::ConnectTimeout => Mark::ConnectTimeout,
+        Outcome::FirstTokenTimeout => Mark::FirstTokenTimeout,
+        Outcome::AnswerTimeout => Mark::AnswerTimeout,
+        Outcome::InterEventTimeout => Mark::StallTimeout,
+        Outcome::InBandError => Mark::InBand,
+        Outcome::EmptyAnswer => Mark::Empty,
+        Outcome::EarlyEof | Outcome::CutMidStream => Mark::Truncated,
+        Outcome::Garbled | Outcome::TooLarge | Outcome::Internal => Mark::Garbled,
+        Outcome::ClientGone => Mark::Cancelled,
+        Outcome::Status { class, .. } => match class {
+            FaultClass::ContextLength => Mark::ContextLength,
+            FaultClass::ContentPolicy => Mark::ContentPolicy,
+            FaultClass::InvalidRequest => Mark::BadRequest,
+            FaultClass::Authentication | FaultClass::Permission => Mark::Credential,
+            FaultClass::Billing => Mark::Billing,
+            FaultClass::NotFound => Mark::NotFound,
+            FaultClass::Timeout | FaultClass::Conflict => Mark::Conflict,
+            FaultClass::RateLimited => Mark::RateLimited,
+            FaultClass::Overloaded => Mark::Overloaded,
+            FaultClass::Server => Mark::ServerError,
+        },
+    }
+}
+
+/// How long the provider asks us to stay away: `retry-after-ms` (OpenAI), or `Retry-After` in
+/// seconds or as a date (RFC 9110 §10.2.3).
+pub(crate) fn retry_after(headers: &HeaderMap, unix_ms: u64) -> Option<Duration> {
+    let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(str::trim);
+    if let Some(ms) = text("retry-after-ms").and_then(|v| v.parse::<f64>().ok()) {
+        return Duration::try_from_secs_f64(ms / 1000.0).ok();
+    }
+    let value = text("retry-after")?;
+    if let Ok(seconds) = value.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).ok();
+    }
+    let at = httpdate::parse_http_date(value).ok()?;
+    let at_ms = at.duration_since(std::time::UNIX_EPOCH).ok()?.as_millis();
+    Some(Duration::from_millis(u64::try_from(at_ms).ok()?.saturating_sub(unix_ms)))
+}

@@ -1,0 +1,157 @@
+//! What all requests share.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+
+use crate::attempt;
+use crate::cache;
+use crate::balance::{HealthRegistry, RetryBudget};
+use crate::catalog::{Catalog, Provider, Typical};
+use crate::config;
+use crate::edge::body::BodyLimits;
+use crate::edge::cachestore::ResponseCache;
+use crate::edge::peer::Upstream;
+use crate::ledger::Ledger;
+use crate::observe::{self, AccessLog, Meters, Metrics};
+use crate::route::{Plan, RoutingTable};
+use crate::vocab::{ModelId, ProviderId};
+
+/// Everything that a request needs and that outlives it.
+pub(crate) struct Gateway {
+    /// What a reload swaps.
+    pub(crate) now: ArcSwap<Snapshot>,
+    /// Prepaid credit, keys and records.
+    pub(crate) ledger: Ledger,
+    /// Retries that all requests together may make.
+    pub(crate) retries: RetryBudget,
+    /// Counters and histograms.
+    pub(crate) metrics: Arc<Metrics>,
+    /// One line per request; `None` where it is switched off.
+    pub(crate) access: Option<AccessLog>,
+    /// Whole answers; `None` where it is switched off.
+    pub(crate) cache: Option<&'static ResponseCache>,
+    /// Memory for request bodies, in bytes.
+    pub(crate) body_memory: Arc<Semaphore>,
+    /// Requests that have arrived and not yet ended.
+    pub(crate) in_flight: AtomicUsize,
+    /// The server is shutting down: connections are not kept.
+    pub(crate) draining: AtomicBool,
+}
+
+/// The configuration and what is built from it, as one immutable whole.
+pub(crate) struct Snapshot {
+    /// Latency and breakers by endpoint; they outlive a reload.
+    pub(crate) health: HealthRegistry,
+    /// Models by id, ready for a plan.
+    pub(crate) table: RoutingTable,
+    /// The same models, for listings.
+    pub(crate) catalog: Arc<Catalog>,
+    /// Where and how each provider is reached.
+    pub(crate) upstreams: HashMap<ProviderId, Arc<Upstream>>,
+    /// The answer to `GET /v1/models`.
+    pub(crate) models_json: Bytes,
+    /// Metric handles by model and provider.
+    pub(crate) meters: Meters,
+    /// Limits on request bodies.
+    pub(crate) body: BodyLimits,
+    /// The largest head, in bytes.
+    pub(crate) header_bytes_max: usize,
+    /// How long a client may take to accept a write.
+    pub(crate) client_write_timeout: Duration,
+    /// Attempts at most per request.
+    pub(crate) attempts: attempt::Settings,
+    /// How long each model's answers usually are.
+    typical: HashMap<ModelId, Arc<Typical>>,
+    /// When the cache is used.
+    pub(crate) cache: cache::Settings,
+}
+
+impl Snapshot {
+    /// Builds the snapshot of a configuration. Health is kept for endpoints that remain.
+    ///
+    /// # Errors
+    /// A provider's path or credential cannot stand in a request's head.
+    pub(crate) fn new(
+        config: &config::Config,
+        metrics: &Metrics,
+        before: Option<&Self>,
+    ) -> pingora::Result<Self> {
+        let catalog = Arc::clone(&config.catalog);
+        let mut upstreams = HashMap::new();
+        for endpoint in catalog.endpoints() {
+            let provider: &Arc<Provider> = &endpoint.provider;
+            if !upstreams.contains_key(&provider.id) {
+                let known = before.and_then(|b| b.upstreams.get(&provider.id));
+                let upstream = Upstream::new(provider, known.map(Arc::as_ref))?;
+                upstreams.insert(provider.id.clone(), Arc::new(upstream));
+            }
+        }
+        let typical = catalog.models().iter().map(|model| {
+            let known = before.and_then(|b| b.typical.get(&model.id)).map(Arc::clone);
+            (model.id.clone(), known.unwrap_or_default())
+        });
+        let settings = config.routing.balance();
+        let health = match before {
+            Some(before) => before.health.reload(&catalog, settings),
+            None => HealthRegistry::new(&catalog, settings),
+        };
+        Ok(Self {
+            typical: typical.collect(),
+            table: RoutingTable::new(&catalog, &health),
+            health,
+            models_json: crate::catalog::listing::all(&catalog),
+            meters: Meters::new(metrics, &catalog),
+            upstreams,
+            body: BodyLimits {
+                bytes_max: config.server.body_bytes_max,
+                timeout: config.server.request_body_timeout,
+            },
+            header_bytes_max: config.server.header_bytes_max,
+            client_write_timeout: config.server.client_write_timeout,
+            attempts: config.routing.attempts(),
+            cache: cache::Settings {
+                standing: cache::Standing::OnRequest,
+                ttl_secs: u32::try_from(config.cache.ttl_default.as_secs()).unwrap_or(u32::MAX),
+            },
+            catalog,
+        })
+    }
+
+    /// The usual length of an answer to this plan's first choice, in tokens.
+    pub(crate) fn typical(&self, plan: &Plan) -> u64 {
+        let first = plan.candidates.first().map(|c| &c.slot.endpoint.model);
+        first.and_then(|id| self.typical.get(id)).map_or(0, |t| t.tokens())
+    }
+
+    /// Learns from an answer of this length.
+    pub(crate) fn learn_length(&self, model: &ModelId, tokens: u64) {
+        if let Some(typical) = self.typical.get(model) {
+            typical.learn(tokens);
+        }
+    }
+}
+
+/// Counts a request as in flight until it is dropped.
+pub(crate) struct Presence {
+    gateway: Arc<Gateway>,
+    _gauge: observe::InFlight,
+}
+
+impl Presence {
+    pub(crate) fn enter(gateway: &Arc<Gateway>) -> Self {
+        gateway.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self { gateway: Arc::clone(gateway), _gauge: gateway.metrics.enter() }
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.gateway.in_flight.fetch_sub(1, Ordering::Release);
+    }
+}

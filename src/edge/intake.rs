@@ -1,0 +1,250 @@
+//! From a sound head to a chat completion that knows its caller, its plan and its credit.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use pingora::Result;
+use pingora::proxy::Session;
+
+use crate::auth;
+use crate::balance::Wait;
+use crate::cache::{self, Intent};
+use crate::dialect::scan;
+use crate::edge::body;
+use crate::edge::clock;
+use crate::edge::gateway::Gateway;
+use crate::edge::journey::{Ask, CacheUse, Chat, Facts, Money};
+use crate::edge::random;
+use crate::error::{GatewayError, Kind};
+use crate::ledger::{HoldAsk, HoldRefused, KeyEntry};
+use crate::route::{self, Features, Plan};
+use crate::vocab::NanoUsd;
+
+/// Finds out who calls.
+///
+/// # Errors
+/// 401 with what to do.
+pub(crate) fn caller(
+    gateway: &Gateway,
+    session: &Session,
+    facts: &mut Facts,
+) -> std::result::Result<Arc<KeyEntry>, GatewayError> {
+    let header = |name: &str| session.get_header(name).map(http::HeaderValue::as_bytes);
+    let presented = auth::credential(header("authorization"), header("x-api-key"))?;
+    let entry = auth::authenticate(&gateway.ledger.keys(), presented, facts.arrived_ms)?;
+    facts.caller = Some(Arc::clone(&entry));
+    Ok(entry)
+}
+
+/// Reads the body and what it asks.
+///
+/// The outer error is the connection's, the inner one is for the client.
+pub(crate) async fn chat(
+    gateway: &Gateway,
+    session: &mut Session,
+    facts: &mut Facts,
+    caller: Arc<KeyEntry>,
+) -> Result<std::result::Result<Box<Chat>, GatewayError>> {
+    let snapshot = gateway.now.load_full();
+    let body = match body::read(session, snapshot.body, &gateway.body_memory).await? {
+        Ok(body) => body,
+        Err(error) => return Ok(Err(error)),
+    };
+    facts.bytes_in = body.bytes.len();
+    let head = match scan::scan(&body.bytes) {
+        Ok(head) => head,
+        Err(error) => return Ok(Err(error)),
+    };
+    let cache = cache_use(gateway, session, &snapshot, &caller, &head, &body.bytes);
+    let prompt_tokens = head.text.estimate_prompt_tokens();
+    let ask = Ask { body: body.bytes, head, parsed: None, prompt_tokens, _memory: body.memory };
+    Ok(Ok(Box::new(Chat {
+        snapshot,
+        caller,
+        ask,
+        cache,
+        plan: Plan::default(),
+        money: Money { hold: None, limit: None, durable: false, cost: NanoUsd::ZERO },
+        reports: Vec::new(),
+        attempt: None,
+        committed: false,
+        first_byte: None,
+        cut: None,
+    })))
+}
+
+fn cache_use(
+    gateway: &Gateway,
+    session: &Session,
+    snapshot: &crate::edge::gateway::Snapshot,
+    caller: &KeyEntry,
+    head: &scan::Head,
+    body: &[u8],
+) -> CacheUse {
+    let good = Arc::new(AtomicBool::new(false));
+    let off = CacheUse { intent: Intent::Off, key: None, hit: false, good: Arc::clone(&good) };
+    if gateway.cache.is_none() {
+        return off;
+    }
+    let header = |name: &str| session.get_header(name).map(http::HeaderValue::as_bytes);
+    let asked = cache::Asked {
+        cache: header(cache::policy::HEADER_CACHE),
+        ttl: header(cache::policy::HEADER_TTL),
+        clear: header(cache::policy::HEADER_CLEAR),
+    };
+    let intent = Intent::of(asked, snapshot.cache);
+    if intent == Intent::Off {
+        return off;
+    }
+    let scope =
+        cache::Scope { account: caller.account().id(), surface: "chat", stream: head.stream };
+    match cache::key(scope, body) {
+        Ok(key) => CacheUse { intent, key: Some(key), hit: false, good },
+        // Too deep or too complex to be worth a key: answered without the cache.
+        Err(_unkeyed) => off,
+    }
+}
+
+/// Chooses where the request may be answered and sets credit aside for it. Runs only when the
+/// cache has no answer.
+///
+/// # Errors
+/// What to tell the client: no such model, no endpoint, not enough credit.
+pub(crate) fn plan_and_hold(
+    gateway: &Gateway,
+    facts: &Facts,
+    chat: &mut Chat,
+) -> std::result::Result<(), GatewayError> {
+    let head = &chat.ask.head;
+    let model = head.model.as_deref().or_else(|| head.models.first().map(String::as_str));
+    let Some(model) = model else {
+        return Err(GatewayError::new(
+            Kind::InvalidRequest,
+            "Say which model to use in \"model\"; GET /v1/models lists them.",
+        )
+        .with_param("model"));
+    };
+    let features = Features {
+        model,
+        models: &head.models,
+        prefs: head.provider.as_ref(),
+        prompt_tokens: chat.ask.prompt_tokens,
+        max_tokens: head.max_tokens,
+        wait: if head.stream { Wait::FirstToken } else { Wait::WholeAnswer },
+    };
+    let now = clock::now();
+    let plan = route::plan(&chat.snapshot.table, &features, random::u64(), now)?;
+    let estimate = Estimate::of(&plan, chat);
+    chat.plan = plan;
+    let ask = HoldAsk {
+        generation: facts.id,
+        want: estimate.want,
+        floor: estimate.floor,
+        now_ms: facts.arrived_ms,
+    };
+    let hold = gateway
+        .ledger
+        .hold(&chat.caller, ask)
+        .map_err(|refused| refusal(refused, &estimate, chat.ask.prompt_tokens))?;
+    chat.money.limit = estimate.limit(hold.granted(), chat.ask.head.max_tokens);
+    chat.money.hold = Some(hold);
+    gateway.retries.deposit(now);
+    Ok(())
+}
+
+/// What a request may cost, at the dearest endpoint of its plan.
+struct Estimate {
+    /// The prompt and the expected answer.
+    want: NanoUsd,
+    /// The prompt and the shortest answer that makes sense.
+    floor: NanoUsd,
+    /// The prompt alone, in pico-dollars.
+    prompt_pico: i128,
+    /// One token of the answer, in pico-dollars, times the number of choices.
+    token_pico: i128,
+    /// Tokens of the expected answer.
+    tokens: u64,
+    /// The answer must not cost more than what is set aside.
+    capped: bool,
+}
+
+/// The shortest answer worth giving when credit is short, in tokens.
+const SHORTEST_ANSWER: u64 = 16;
+
+impl Estimate {
+    fn of(plan: &Plan, chat: &Chat) -> Self {
+        let head = &chat.ask.head;
+        let choices = i128::from(head.n.max(1));
+        let (mut prompt_pico, mut token_pico, mut most) = (0, 0, 1);
+        for candidate in &plan.candidates {
+            let endpoint = &candidate.slot.endpoint;
+            let prices = &endpoint.prices;
+            let prompt = prices.prompt_at_most().times(chat.ask.prompt_tokens)
+                + prices.request.times(1);
+            prompt_pico = prompt_pico.max(prompt);
+            let reasoning = prices.reasoning.unwrap_or(prices.completion);
+            let token = prices.completion.max(reasoning);
+            token_pico = token_pico.max(token.times(1) * choices);
+            most = most.max(u64::from(endpoint.max_output));
+        }
+        let typical = chat.snapshot.typical(plan).min(most);
+        let tokens = head.max_tokens.unwrap_or(typical).clamp(1, most);
+        let shortest = tokens.min(SHORTEST_ANSWER);
+        let cost = |n: u64| NanoUsd::from_pico_up(prompt_pico + token_pico * i128::from(n));
+        let mut want = cost(tokens);
+        // No limit was asked for and credit is short: an answer of unusual length must still be
+        // covered, so more is set aside and the answer is limited to it.
+        let open = head.max_tokens.is_none();
+        let available = chat.caller.account().available();
+        let short = open && available < cost(most).times(10);
+        if short {
+            want = want.max(cost(most).min(NanoUsd(available.0 / 4)));
+        }
+        Self { want, floor: cost(shortest), prompt_pico, token_pico, tokens, capped: short }
+    }
+
+    /// The limit on completion tokens that keeps the cost within the credit granted.
+    fn limit(&self, granted: NanoUsd, asked: Option<u64>) -> Option<u32> {
+        if self.token_pico == 0 {
+            return None;
+        }
+        let left = i128::from(granted.0) * 1_000 - self.prompt_pico;
+        let tokens = u64::try_from((left / self.token_pico).max(1)).unwrap_or(u64::MAX);
+        let short = self.capped || granted < self.want;
+        (short && asked.is_none_or(|asked| tokens < asked))
+            .then(|| u32::try_from(tokens).unwrap_or(u32::MAX))
+    }
+}
+
+fn refusal(refused: HoldRefused, estimate: &Estimate, prompt_tokens: u64) -> GatewayError {
+    match refused {
+        HoldRefused::Unavailable => GatewayError::new(
+            Kind::Unavailable,
+            "The ledger cannot take charges at the moment; try again shortly.",
+        )
+        .with_retry_after(Duration::from_secs(1)),
+        HoldRefused::Credit { available, .. } => {
+            let left = i128::from(available.0.max(0)) * 1_000 - estimate.prompt_pico;
+            let afford = left.checked_div(estimate.token_pico).unwrap_or(0).max(0);
+            GatewayError::new(
+                Kind::InsufficientCredits,
+                format!(
+                    "This request requires more credits, or fewer max_tokens. You requested up \
+                     to {} tokens on a prompt of about {prompt_tokens}, which may cost ${}, but \
+                     can only afford {afford}: ${available} is available. Add credits, or lower \
+                     max_tokens.",
+                    estimate.tokens, estimate.want,
+                ),
+            )
+        }
+        HoldRefused::Limit { available, .. } => GatewayError::new(
+            Kind::InsufficientCredits,
+            format!(
+                "This key's spending limit leaves ${available}, and the request may cost ${}. \
+                 Raise the key's limit, use another key, or lower max_tokens.",
+                estimate.want,
+            ),
+        ),
+    }
+}

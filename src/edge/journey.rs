@@ -1,0 +1,189 @@
+//! The state of one request: Pingora's `CTX`.
+//!
+//! [`Stage`] says how far a request has come, and each stage owns what it needs. Beside it stands
+//! only what every path needs at its end: the facts for the access log.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::attempt::{AttemptReport, Outcome};
+use crate::balance::{InFlight, Nanos};
+use crate::cache::Intent;
+use crate::dialect::ir;
+use crate::dialect::scan::Head;
+use crate::edge::gateway::{Presence, Snapshot};
+use crate::edge::peer::Upstream;
+use crate::edge::watchdog::Watchdog;
+use crate::error::GatewayError;
+use crate::ledger::{Hold, KeyEntry};
+use crate::observe::Surface;
+use crate::route::{Plan, Slot};
+use crate::stream::Pipe;
+use crate::vocab::{GenerationId, NanoUsd, Usage};
+
+/// One request from arrival to its log line.
+pub(crate) struct Journey {
+    /// How far it has come.
+    pub(crate) stage: Stage,
+    /// What the log line will say.
+    pub(crate) facts: Facts,
+    /// Counted as in flight until the end.
+    pub(crate) presence: Option<Presence>,
+}
+
+/// How far a request has come.
+pub(crate) enum Stage {
+    /// The head has been read.
+    Arrived,
+    /// Answered by the gateway itself, or refused.
+    Answered,
+    /// A chat completion on its way.
+    Chat(Box<Chat>),
+}
+
+/// What is known of every request.
+pub(crate) struct Facts {
+    /// The generation id; also the request's id in the log.
+    pub(crate) id: GenerationId,
+    /// When the head had been read.
+    pub(crate) arrived: Nanos,
+    /// The same, in milliseconds since 1970.
+    pub(crate) arrived_ms: u64,
+    /// Who asked, once known.
+    pub(crate) caller: Option<Arc<KeyEntry>>,
+    /// The error that the client was told.
+    pub(crate) error: Option<GatewayError>,
+    /// What was asked for, as a bounded label.
+    pub(crate) surface: Surface,
+    /// Body bytes that came in.
+    pub(crate) bytes_in: usize,
+    /// Body bytes that went out.
+    pub(crate) bytes_out: usize,
+}
+
+/// A chat completion: what was asked, and how far the answer has come.
+pub(crate) struct Chat {
+    /// The configuration in force when the request arrived.
+    pub(crate) snapshot: Arc<Snapshot>,
+    /// Who asks and pays.
+    pub(crate) caller: Arc<KeyEntry>,
+    /// What is asked.
+    pub(crate) ask: Ask,
+    /// Whether and how the answer may come from or go to the cache.
+    pub(crate) cache: CacheUse,
+    /// Where it may be answered; empty until the cache has been missed.
+    pub(crate) plan: Plan,
+    /// Credit set aside; taken when the request ends.
+    pub(crate) money: Money,
+    /// Attempts that have ended.
+    pub(crate) reports: Vec<AttemptReport>,
+    /// The attempt under way.
+    pub(crate) attempt: Option<Attempt>,
+    /// The answer's header has gone to the client: from here on a failure is the client's to see.
+    pub(crate) committed: bool,
+    /// When the first semantic byte went to the client.
+    pub(crate) first_byte: Option<Nanos>,
+    /// The answer was ended early, with an error.
+    pub(crate) cut: Option<Cut>,
+}
+
+/// An answer that was ended early.
+pub(crate) struct Cut {
+    /// What had been consumed.
+    pub(crate) usage: Usage,
+    /// What the client was told.
+    pub(crate) error: GatewayError,
+}
+
+/// What is asked.
+pub(crate) struct Ask {
+    /// The body as it came.
+    pub(crate) body: Bytes,
+    /// What one pass over it told.
+    pub(crate) head: Head,
+    /// The body as a tree: made when the first attempt needs one.
+    pub(crate) parsed: Option<Box<ir::Request>>,
+    /// Tokens in the prompt, estimated.
+    pub(crate) prompt_tokens: u64,
+    /// The body's share of the memory for bodies.
+    pub(crate) _memory: OwnedSemaphorePermit,
+}
+
+/// The cache's part in a request.
+pub(crate) struct CacheUse {
+    pub(crate) intent: Intent,
+    /// The key; present if the intent is to use the cache.
+    pub(crate) key: Option<[u8; 32]>,
+    /// The answer came from the cache.
+    pub(crate) hit: bool,
+    /// The answer is complete and may be kept.
+    pub(crate) good: Arc<AtomicBool>,
+}
+
+/// The credit behind a request.
+pub(crate) struct Money {
+    /// Set aside for this request; `None` before the plan and after the end.
+    pub(crate) hold: Option<Hold>,
+    /// The limit on completion tokens that the credit allows, if it is lower than what was asked.
+    pub(crate) limit: Option<u32>,
+    /// The hold is known to be on disk.
+    pub(crate) durable: bool,
+    /// What the answer cost, once it is known.
+    pub(crate) cost: NanoUsd,
+}
+
+/// One try at one endpoint.
+pub(crate) struct Attempt {
+    /// Where.
+    pub(crate) slot: Arc<Slot>,
+    /// Counts the endpoint as busy, and tells its health how it went; taken at the end.
+    pub(crate) guard: Option<InFlight>,
+    /// How the provider is reached.
+    pub(crate) upstream: Arc<Upstream>,
+    /// The request in the provider's dialect.
+    pub(crate) body: Bytes,
+    /// When it began.
+    pub(crate) started: Nanos,
+    /// When a connection was there.
+    pub(crate) connected: Option<Nanos>,
+    /// The connection had been used before.
+    pub(crate) reused: bool,
+    /// It is the second try at this endpoint, after a stale connection.
+    pub(crate) again: bool,
+    /// The upstream header came with the end of the stream.
+    pub(crate) header_only: bool,
+    /// Cuts the connection if the first token is late.
+    pub(crate) watchdog: Option<Watchdog>,
+    /// How far the answer has come.
+    pub(crate) progress: Progress,
+    /// The answer comes as server-sent events.
+    pub(crate) sse: bool,
+}
+
+/// How far an attempt's answer has come.
+pub(crate) enum Progress {
+    /// Nothing has come back.
+    Waiting,
+    /// An error status came; its body is being collected.
+    Refused { status: u16, retry_after: Option<Duration>, body: BytesMut },
+    /// The answer is coming in.
+    Answering(Box<Pipe>),
+    /// The client had a part of the answer when this went wrong; its stream has been ended.
+    Aborted(Outcome),
+    /// The attempt failed for a reason that Pingora's error does not tell.
+    Failed(Outcome),
+}
+
+impl Journey {
+    /// The request as a chat completion, if it has come that far.
+    pub(crate) fn chat(&mut self) -> Option<&mut Chat> {
+        match &mut self.stage {
+            Stage::Chat(chat) => Some(chat),
+            Stage::Arrived | Stage::Answered => None,
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! One attempt: the next candidate, its peer, and its request in its dialect.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora::http::RequestHeader;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType, Result};
+
+use crate::attempt::Outcome;
+use crate::dialect::{self, Target};
+use crate::edge::clock;
+use crate::edge::gateway::Gateway;
+use crate::edge::journey::{Attempt, Chat, Progress};
+use crate::edge::watchdog::Watchdog;
+use crate::edge::failure;
+use crate::error::GatewayError;
+use crate::route::Admitted;
+
+/// Bodies from this size on are translated where blocking does no harm, in bytes.
+const LARGE_BODY: usize = 1 << 20;
+
+/// The marker of an error that has been decided and recorded already.
+pub(super) const DECIDED: ErrorType = ErrorType::Custom("turnpike");
+
+/// Moves on to the next candidate (or stays, after a stale connection) and gives its peer.
+///
+/// # Errors
+/// No candidate is left, or none can be asked: the request ends here.
+pub(crate) async fn next_peer(
+    gateway: &Gateway,
+    chat: &mut Chat,
+) -> Result<std::result::Result<Box<HttpPeer>, GatewayError>> {
+    loop {
+        let attempt = match chat.attempt.take() {
+            Some(attempt) if attempt.again => attempt,
+            _ => match next_attempt(chat) {
+                Ok(attempt) => attempt,
+                Err(error) => return Ok(Err(error)),
+            },
+        };
+        let upstream = Arc::clone(&attempt.upstream);
+        chat.attempt = Some(attempt);
+        match upstream.address().await {
+            Some(address) => {
+                let limit = read_timeout(chat, &upstream.provider.timeouts);
+                return Ok(Ok(upstream.peer(address, limit)));
+            }
+            None if failure::close(gateway, chat, Outcome::Dns) => {}
+            None => return Ok(Err(failure::final_error(chat))),
+        }
+    }
+}
+
+/// Takes the plan's next candidate that may be asked now, and writes its request.
+fn next_attempt(chat: &mut Chat) -> std::result::Result<Attempt, GatewayError> {
+    let now = clock::now();
+    let Some(Admitted { slot, guard, .. }) = chat.plan.next(now) else {
+        return Err(failure::final_error(chat));
+    };
+    let endpoint = Arc::clone(&slot.endpoint);
+    let target = Target {
+        upstream_model: &endpoint.upstream_model,
+        max_output: endpoint.max_output,
+        credit_limit: chat.money.limit,
+    };
+    let Some(upstream) = chat.snapshot.upstreams.get(&endpoint.provider.id).map(Arc::clone) else {
+        return Err(failure::internal("an endpoint's provider is not among the upstreams"));
+    };
+    let ask = &mut chat.ask;
+    let dialect = endpoint.provider.dialect;
+    let write = || dialect::upstream_request(dialect, &ask.body, &ask.head, &mut ask.parsed, &target);
+    let body = if ask.body.len() >= LARGE_BODY { tokio::task::block_in_place(write) } else { write() }?;
+    Ok(Attempt {
+        slot,
+        guard: Some(guard),
+        upstream,
+        body,
+        started: now,
+        connected: None,
+        reused: false,
+        again: false,
+        header_only: false,
+        watchdog: None,
+        progress: Progress::Waiting,
+        sse: false,
+    })
+}
+
+/// Pingora's one read timeout: the longest silence that is allowed at any point of the answer.
+fn read_timeout(chat: &Chat, timeouts: &crate::catalog::Timeouts) -> Duration {
+    if chat.ask.head.stream {
+        timeouts.first_token.max(timeouts.inter_event)
+    } else {
+        timeouts.whole_answer
+    }
+}
+
+/// A connection is there: the timer for the first token starts.
+pub(crate) fn connected(chat: &mut Chat, reused: bool, fd: std::os::fd::RawFd, http1: bool) {
+    let stream = chat.ask.head.stream;
+    let Some(attempt) = &mut chat.attempt else { return };
+    attempt.reused = reused;
+    attempt.connected = Some(clock::now());
+    let timeouts = &attempt.upstream.provider.timeouts;
+    if stream && http1 && timeouts.first_token < timeouts.inter_event {
+        attempt.watchdog = Watchdog::arm(fd, timeouts.first_token);
+    }
+}
+
+/// Replaces the head: nothing of the client's reaches the provider.
+///
+/// # Errors
+/// There is no attempt (a bug).
+pub(crate) fn write_head(chat: &Chat, head: &mut RequestHeader) -> Result<()> {
+    let Some(attempt) = &chat.attempt else {
+        return Error::e_explain(ErrorType::InternalError, "a request head without an attempt");
+    };
+    let mut fresh = attempt.upstream.request(chat.ask.head.stream, attempt.body.len())?;
+    fresh.set_version(head.version);
+    *head = fresh;
+    Ok(())
+}

@@ -1,0 +1,85 @@
+//! What an answer turned out to be.
+
+use crate::dialect::chat::AnswerShape;
+use crate::dialect::ir::{Event, FinishReason};
+use crate::dialect::scan::TextStats;
+use crate::vocab::Usage;
+
+/// What was overheard of an answer so far.
+#[derive(Clone, Debug, Default)]
+pub struct Meter {
+    /// What the provider says was consumed; the last report counts.
+    pub usage: Option<Usage>,
+    /// Why the first choice ended.
+    pub finish: Option<FinishReason>,
+    /// The same in the provider's own words.
+    pub native_finish: Option<String>,
+    /// The provider's id for the answer.
+    pub upstream_id: Option<String>,
+    /// The model that the provider says it used.
+    pub upstream_model: Option<String>,
+    /// Bytes of text put out: content, reasoning, refusals and tool calls.
+    pub output_bytes: u64,
+    /// Whether something of the answer came: text, reasoning, a tool call, a refusal or an end.
+    pub semantic: bool,
+    /// Whether the answer came to its proper end.
+    pub complete: bool,
+    text: TextStats,
+}
+
+impl Meter {
+    /// What is charged: the provider's own counts, or else ours, marked as estimated.
+    pub fn usage(&self, prompt_estimate: u64) -> Usage {
+        self.usage.unwrap_or_else(|| Usage {
+            prompt: prompt_estimate,
+            completion: self.text.estimate_prompt_tokens(),
+            estimated: true,
+            ..Usage::default()
+        })
+    }
+
+    /// Takes note of an event.
+    pub(super) fn see(&mut self, event: &Event) {
+        self.semantic |= event.is_semantic();
+        match event {
+            Event::Start { id, model } => {
+                self.upstream_id.clone_from(id);
+                self.upstream_model.clone_from(model);
+            }
+            Event::Text { text, .. }
+            | Event::Reasoning { text, .. }
+            | Event::Refusal { text, .. }
+            | Event::ToolArguments { json: text, .. }
+            | Event::ToolStart { name: text, .. } => {
+                let mut stats = TextStats::default();
+                stats.add_plain(text);
+                self.put_out(stats);
+            }
+            Event::Finish { choice, reason, native } => {
+                if *choice == 0 || self.finish.is_none() {
+                    self.finish = Some(*reason);
+                    self.native_finish = Some(native.clone());
+                }
+            }
+            Event::Usage(usage) => self.usage = Some(*usage),
+            Event::ReasoningSignature { .. } | Event::ReasoningEncrypted { .. } | Event::End => {}
+        }
+    }
+
+    /// Counts text that was put out.
+    pub(super) fn put_out(&mut self, stats: TextStats) {
+        self.text.ascii_bytes += stats.ascii_bytes;
+        self.text.wide_bytes += stats.wide_bytes;
+        self.output_bytes += stats.ascii_bytes + stats.wide_bytes;
+    }
+
+    /// Gives a chunk of our own the names that the provider's chunks have.
+    pub(super) fn name(&self, shape: &mut AnswerShape) {
+        if let Some(id) = &self.upstream_id {
+            shape.id.clone_from(id);
+        }
+        if let Some(model) = &self.upstream_model {
+            shape.model.clone_from(model);
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Every other pairing: provider bytes → events → what the client asked for.
+
+use bytes::Bytes;
+
+use crate::dialect::chat::{StreamWriter, WholeWriter};
+use crate::dialect::ir::Event;
+use crate::dialect::sse::{EVENT_MAX, Frame, Framer};
+use crate::dialect::{AnswerFault, Dialect, Reader, anthropic, openai};
+
+use super::whole::Buffer;
+use super::{HOLD_MAX, Meter, Shape, WHOLE_MAX};
+
+/// The state of a translated answer.
+pub(super) struct Translate {
+    source: Source,
+    sink: Option<Sink>,
+    wire: Vec<u8>,
+    /// Choices that began, and those that ended, a bit each.
+    open: (u128, u128),
+    /// Whether the dialect's hosts may leave out the terminal event.
+    lenient: bool,
+    /// The beginning of an answer came.
+    begun: bool,
+    /// The terminal event came.
+    ended: bool,
+}
+
+impl std::fmt::Debug for Translate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Translate").field("ended", &self.ended).finish_non_exhaustive()
+    }
+}
+
+type ReadWhole = fn(&[u8], &mut Vec<Event>) -> Result<(), AnswerFault>;
+
+enum Source {
+    Stream { framer: Framer, reader: Box<dyn Reader>, events: Vec<Event> },
+    Whole { buffer: Buffer, read: ReadWhole },
+}
+
+enum Sink {
+    Stream(StreamWriter),
+    Whole(WholeWriter),
+}
+
+impl Translate {
+    pub(super) fn new(dialect: Dialect, shape: &Shape, upstream_sse: bool) -> Self {
+        let source = if upstream_sse {
+            let reader: Box<dyn Reader> = match dialect {
+                Dialect::OpenAi => Box::new(openai::Reader::new()),
+                Dialect::Anthropic => Box::new(anthropic::Reader::new()),
+            };
+            Source::Stream { framer: Framer::new(EVENT_MAX), reader, events: Vec::new() }
+        } else {
+            let read: ReadWhole = match dialect {
+                Dialect::OpenAi => openai::read_whole,
+                Dialect::Anthropic => anthropic::read_whole,
+            };
+            Source::Whole { buffer: Buffer::default(), read }
+        };
+        let answer = shape.answer();
+        let sink = if shape.stream {
+            Sink::Stream(StreamWriter::new(&answer))
+        } else {
+            Sink::Whole(WholeWriter::new(&answer))
+        };
+        Self {
+            source,
+            sink: Some(sink),
+            wire: Vec::new(),
+            open: (0, 0),
+            lenient: dialect == Dialect::OpenAi,
+            begun: false,
+            ended: false,
+        }
+    }
+
+    pub(super) fn push(
+        &mut self,
+        chunk: Bytes,
+        shape: &Shape,
+        meter: &mut Meter,
+    ) -> Result<Option<Bytes>, AnswerFault> {
+        if self.ended {
+            return Ok(None);
+        }
+        match &mut self.source {
+            Source::Whole { buffer, .. } => {
+                buffer.push(chunk)?;
+                return Ok(None);
+            }
+            Source::Stream { framer, reader, events } => {
+                let mut events = std::mem::take(events);
+                let read = framer.push(&chunk, |frame: Frame<'_>| reader.read(&frame, &mut events));
+                // What came before a fault counts, and what comes after the end does not.
+                let taken = self.take(&events, shape, meter);
+                self.keep(events);
+                taken?;
+                if !self.ended {
+                    read?;
+                }
+            }
+        }
+        self.release(meter)
+    }
+
+    pub(super) fn end(
+        &mut self,
+        shape: &Shape,
+        meter: &mut Meter,
+    ) -> Result<Option<Bytes>, AnswerFault> {
+        if self.ended {
+            return Ok(None);
+        }
+        let mut events = Vec::new();
+        match &mut self.source {
+            Source::Whole { buffer, read } => read(&buffer.take(), &mut events)?,
+            Source::Stream { framer, reader, .. } => {
+                let last = framer.finish(|frame: Frame<'_>| reader.read(&frame, &mut events));
+                // Without an empty line at its end a last event may be cut short.
+                last.map_err(|fault| match fault {
+                    AnswerFault::Garbled(_) => AnswerFault::Truncated,
+                    other => other,
+                })?;
+            }
+        }
+        self.take(&events, shape, meter)?;
+        if !self.ended {
+            let (began, finished) = self.open;
+            if !self.begun {
+                return Err(AnswerFault::Empty);
+            }
+            if !self.lenient || began == 0 || began != finished {
+                return Err(AnswerFault::Truncated);
+            }
+            self.take(&[Event::End], shape, meter)?;
+        }
+        self.release(meter)
+    }
+
+    /// Gives the list of events back, so that it need not be allocated again.
+    fn keep(&mut self, mut list: Vec<Event>) {
+        list.clear();
+        if let Source::Stream { events, .. } = &mut self.source {
+            *events = list;
+        }
+    }
+
+    fn take(
+        &mut self,
+        events: &[Event],
+        shape: &Shape,
+        meter: &mut Meter,
+    ) -> Result<(), AnswerFault> {
+        for event in events {
+            if self.ended {
+                break;
+            }
+            self.begun = true;
+            meter.see(event);
+            self.note(event);
+            if matches!(event, Event::End) {
+                self.conclude(shape, meter)?;
+                continue;
+            }
+            match &mut self.sink {
+                Some(Sink::Stream(writer)) => writer.write(event, None, &mut self.wire),
+                Some(Sink::Whole(writer)) => writer.write(event),
+                None => {}
+            }
+        }
+        let is_whole = matches!(self.sink, Some(Sink::Whole(_)));
+        if is_whole && usize::try_from(meter.output_bytes).unwrap_or(usize::MAX) > WHOLE_MAX {
+            return Err(AnswerFault::TooLarge);
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, event: &Event) {
+        let bit = |choice: &u32| 1_u128.checked_shl(*choice).unwrap_or(0);
+        match event {
+            Event::Text { choice, .. }
+            | Event::Reasoning { choice, .. }
+            | Event::ReasoningSignature { choice, .. }
+            | Event::ReasoningEncrypted { choice, .. }
+            | Event::Refusal { choice, .. }
+            | Event::ToolStart { choice, .. }
+            | Event::ToolArguments { choice, .. } => self.open.0 |= bit(choice),
+            Event::Finish { choice, .. } => {
+                self.open.0 |= bit(choice);
+                self.open.1 |= bit(choice);
+            }
+            Event::Start { .. } | Event::Usage(_) | Event::End => {}
+        }
+    }
+
+    /// Ends the answer with its usage, estimated if the provider gave none, and its cost.
+    fn conclude(&mut self, shape: &Shape, meter: &mut Meter) -> Result<(), AnswerFault> {
+        if !meter.semantic {
+            return Err(AnswerFault::Empty);
+        }
+        self.ended = true;
+        meter.complete = true;
+        let usage = meter.usage(shape.prompt_estimate);
+        let cost = Some(shape.prices.cost(&usage));
+        match self.sink.take() {
+            Some(Sink::Stream(mut writer)) => {
+                writer.write(&Event::Usage(usage), None, &mut self.wire);
+                writer.write(&Event::End, cost, &mut self.wire);
+            }
+            Some(Sink::Whole(writer)) => self.wire = writer.finish(Some(&usage), cost),
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// What was written and not handed on, before a fault.
+    pub(super) fn leftover(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.wire)
+    }
+
+    /// Hands on what was written, once something of the answer came.
+    fn release(&mut self, meter: &Meter) -> Result<Option<Bytes>, AnswerFault> {
+        if !meter.semantic {
+            let held = self.wire.len();
+            return if held > HOLD_MAX { Err(AnswerFault::TooLarge) } else { Ok(None) };
+        }
+        Ok(Some(Bytes::from(std::mem::take(&mut self.wire))))
+    }
+}

@@ -1,0 +1,135 @@
+//! One JSON document to a client that asked for one: it passes, with its cost.
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+
+use crate::dialect::AnswerFault;
+use crate::dialect::openai::fault;
+use crate::dialect::openai::wire::{self, Choice, Chunk, Part};
+use crate::dialect::scan::lexer::Lexer;
+
+use super::relay::Output;
+use super::{Meter, Shape, WHOLE_MAX, splice};
+
+/// Collects chunks up to the limit; a document that comes in one chunk is not copied.
+#[derive(Debug, Default)]
+pub(super) struct Buffer {
+    first: Bytes,
+    all: Vec<u8>,
+}
+
+impl Buffer {
+    pub(super) fn push(&mut self, chunk: Bytes) -> Result<(), AnswerFault> {
+        let have = self.first.len() + self.all.len();
+        if have + chunk.len() > WHOLE_MAX {
+            return Err(AnswerFault::TooLarge);
+        }
+        if have == 0 {
+            self.first = chunk;
+            return Ok(());
+        }
+        if self.all.is_empty() {
+            self.all.extend_from_slice(&std::mem::take(&mut self.first));
+        }
+        self.all.extend_from_slice(&chunk);
+        Ok(())
+    }
+
+    pub(super) fn take(&mut self) -> Bytes {
+        let all = std::mem::take(&mut self.all);
+        if all.is_empty() { std::mem::take(&mut self.first) } else { Bytes::from(all) }
+    }
+}
+
+/// The state of a whole answer.
+#[derive(Debug, Default)]
+pub(super) struct Whole {
+    buffer: Buffer,
+    done: bool,
+}
+
+impl Whole {
+    pub(super) fn push(&mut self, chunk: Bytes) -> Result<(), AnswerFault> {
+        self.buffer.push(chunk)
+    }
+
+    pub(super) fn end(
+        &mut self,
+        shape: &Shape,
+        meter: &mut Meter,
+    ) -> Result<Option<Bytes>, AnswerFault> {
+        if std::mem::replace(&mut self.done, true) {
+            return Ok(None);
+        }
+        let body = self.buffer.take();
+        let text = simdutf8::basic::from_utf8(&body)
+            .map_err(|_| AnswerFault::Garbled("the answer is not UTF-8"))?;
+        if text.trim().is_empty() {
+            return Err(AnswerFault::Empty);
+        }
+        let chunk = Chunk::parse(text)?;
+        fault::check(&chunk, text)?;
+        meter.upstream_id = wire::name(chunk.id);
+        meter.upstream_model = wire::name(chunk.model);
+        for choice in chunk.choices.as_deref().unwrap_or_default() {
+            overhear(choice, meter)?;
+        }
+        if !meter.semantic {
+            return Err(AnswerFault::Empty);
+        }
+        meter.usage = wire::chunk_usage(&chunk);
+        meter.complete = true;
+        let out = charged(&body, shape, meter)
+            .map_err(|_| AnswerFault::Garbled("the answer nests too deep"))?;
+        Ok(Some(out))
+    }
+}
+
+/// The document with its cost.
+fn charged(
+    body: &Bytes,
+    shape: &Shape,
+    meter: &Meter,
+) -> Result<Bytes, crate::dialect::scan::lexer::Fault> {
+    let cost = shape.cost(meter);
+    let mut out = Vec::new();
+    if meter.usage.is_none() || !splice::cost(body, cost, &mut out)? {
+        splice::usage(body, &meter.usage(shape.prompt_estimate), cost, &mut out)?;
+    }
+    Ok(Bytes::from(out))
+}
+
+fn overhear(choice: &Choice<'_>, meter: &mut Meter) -> Result<(), AnswerFault> {
+    let message = choice.message.or(choice.delta).map_or("null", RawValue::get);
+    let part: Option<Part<'_>> = serde_json::from_str(message)
+        .map_err(|_| AnswerFault::Garbled("a message is not what it should be"))?;
+    let part = part.unwrap_or_default();
+    let calls = part.tool_calls.as_ref().is_some_and(|calls| !calls.is_empty());
+    let said = [
+        part.content,
+        part.reasoning,
+        part.reasoning_content,
+        part.refusal,
+        part.audio,
+        part.images,
+    ];
+    meter.semantic |=
+        calls || part.function_call.is_some() || said.into_iter().any(wire::says_something);
+    let mut output = Output::default();
+    Lexer::new(message.as_bytes(), 0)
+        .value(0, &mut output)
+        .map_err(|_| AnswerFault::Garbled("the answer nests too deep"))?;
+    meter.put_out(output.stats);
+    if let Some(native) = wire::native_finish(choice.finish_reason) {
+        let Some(reason) = wire::finish_reason(&native) else {
+            let message = "the provider ended the answer with an error".to_owned();
+            return Err(AnswerFault::InBand { code: Some(native), message });
+        };
+        meter.semantic = true;
+        if meter.finish.is_none() {
+            meter.finish = Some(reason);
+            meter.native_finish = Some(native);
+        }
+    }
+    Ok(())
+}
