@@ -16,7 +16,7 @@ use super::keys::{KeyEntry, KeyTable};
 use super::record::GenerationRecord;
 use super::store::OpenError;
 use super::store::dir::Dir;
-use super::store::index::StoreFailed;
+use super::store::index::{Store, StoreFailed};
 use super::store::progress::Progress;
 
 mod hold;
@@ -105,6 +105,7 @@ struct Inner {
 struct Threads {
     writer: JoinHandle<Result<(), LedgerDown>>,
     indexer: JoinHandle<Result<(), LedgerDown>>,
+    store: Arc<dyn Store>,
     /// Locked until the threads are done.
     dir: Dir,
 }
@@ -159,6 +160,7 @@ impl Ledger {
         };
         let indexer = {
             let (shared, records) = (Arc::clone(&shared), Arc::clone(&records));
+            let store = Arc::clone(&store);
             spawn("ledger-index", move || writer::index(&shared, &*store, &records, &busy, &work))?
         };
         let writer = {
@@ -168,7 +170,7 @@ impl Ledger {
                 writer.run()
             })?
         };
-        let threads = Mutex::new(Some(Threads { writer, indexer, dir }));
+        let threads = Mutex::new(Some(Threads { writer, indexer, store, dir }));
         Ok(Self { inner: Arc::new(Inner { shared, table, records, threads }) })
     }
 
@@ -211,7 +213,7 @@ impl Ledger {
     /// disk.
     ///
     /// # Errors
-    /// The disk cannot be read.
+    /// The disk cannot be read, or the ledger is closed.
     pub fn generation(
         &self,
         id: GenerationId,
@@ -283,10 +285,11 @@ impl std::error::Error for RecordRefused {}
 impl Inner {
     fn close(&self) -> Result<(), LedgerDown> {
         let mut threads = self.threads.lock();
-        let Some(Threads { writer, indexer, dir }) = threads.take() else { return Ok(()) };
+        let Some(Threads { writer, indexer, store, dir }) = threads.take() else { return Ok(()) };
         self.shared.close();
         let written = writer.join().unwrap_or(Err(LedgerDown));
         let indexed = indexer.join().unwrap_or(Err(LedgerDown));
+        store.close();
         drop(dir);
         written.and(indexed)
     }
