@@ -56,7 +56,7 @@ pub(super) fn run(args: &DemoArgs) -> Result<(), Failure> {
     let simulated = simulate::Config::of(simulate::demo_providers());
     let running = simulate::Simulator::start_on(simulated, runtime.handle())?;
     let text = toml(listen, admin, &data, args.access_log, &running);
-    let config = config::parse(&text, &|_| None, &|_| Err(std::io::ErrorKind::NotFound.into()))
+    let config = config::parse(&text, &|_| Some("simulated".to_owned()), &|_| Err(std::io::ErrorKind::NotFound.into()))
         .map_err(|faults| super::check::refuse("the demo".as_ref(), &faults))?;
     let (ledger, _recovery) = super::serve::open(&config)?;
     let key = key(&ledger)?;
@@ -100,7 +100,7 @@ fn toml(
         let _infallible = write!(
             text,
             "[[providers]]\nid = \"{id}\"\nname = \"{id}\"\ndialect = \"{dialect}\"\n\
-             base_url = \"{url}\"\nauth = \"none\"\n",
+             base_url = \"{url}\"\napi_key = \"env:SIMULATED\"\n",
             id = config.id,
             dialect = config.dialect,
             url = provider.base_url(),
