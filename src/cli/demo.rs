@@ -52,7 +52,8 @@ pub(super) fn run(args: &DemoArgs) -> Result<(), Failure> {
             (dir.clone(), Some(dir))
         }
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let simulated = simulate::Config::of(simulate::demo_providers());
     let running = simulate::Simulator::start_on(simulated, runtime.handle())?;
     let text = toml(listen, admin, &data, args.access_log, &running);
@@ -133,7 +134,11 @@ fn greet(listen: SocketAddr, admin: SocketAddr, key: &str) {
     let base = format!("http://{listen}/v1");
     let model = simulate::DEMO_MODEL;
     let bold = |text: &str| {
-        if std::io::stdout().is_terminal() { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
+        if std::io::stdout().is_terminal() {
+            format!("\x1b[1m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
     };
     say(bold("Turnpike demo: simulated providers, a real gateway and ledger."));
     say(format_args!("base_url: {base}"));

@@ -18,8 +18,8 @@ use pingora::cache::storage::{
 };
 use pingora::cache::trace::SpanHandle;
 use pingora::cache::{
-    CacheKey, CacheMeta, CacheOptionOverrides, HitHandler, MissHandler,
-    NoCacheReason, RespCacheable,
+    CacheKey, CacheMeta, CacheOptionOverrides, HitHandler, MissHandler, NoCacheReason,
+    RespCacheable,
 };
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;

@@ -50,7 +50,8 @@ pub(crate) fn proxying(
     let header_passed =
         matches!(&chat.attempt, Some(Attempt { progress: Progress::Answering(_), .. }));
     if close(gateway, chat, outcome) {
-        if session.cache.enabled() && (header_passed || session.cache.miss_body_reader().is_some()) {
+        if session.cache.enabled() && (header_passed || session.cache.miss_body_reader().is_some())
+        {
             session.cache.disable(pingora::cache::NoCacheReason::UpstreamError);
         }
         error.set_retry(true);

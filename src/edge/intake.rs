@@ -180,8 +180,8 @@ impl Estimate {
         for candidate in &plan.candidates {
             let endpoint = &candidate.slot.endpoint;
             let prices = &endpoint.prices;
-            let prompt = prices.prompt_at_most().times(chat.ask.prompt_tokens)
-                + prices.request.times(1);
+            let prompt =
+                prices.prompt_at_most().times(chat.ask.prompt_tokens) + prices.request.times(1);
             prompt_pico = prompt_pico.max(prompt);
             let reasoning = prices.reasoning.unwrap_or(prices.completion);
             let token = prices.completion.max(reasoning);

@@ -35,7 +35,8 @@ pub(crate) async fn error(
     if let Some(after) = error.retry_after {
         // Rounded up: coming back too early would only be refused again.
         let seconds = after.as_millis().div_ceil(1000).max(1);
-        header.insert_header("retry-after", HeaderValue::from(u64::try_from(seconds).unwrap_or(1)))?;
+        header
+            .insert_header("retry-after", HeaderValue::from(u64::try_from(seconds).unwrap_or(1)))?;
     }
     if error.kind == crate::error::Kind::MethodNotAllowed
         && let Some(allow) = &error.param

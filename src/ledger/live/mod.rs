@@ -72,7 +72,7 @@ impl Options {
             segment_bytes: 64 << 20,
             checkpoint_every: Duration::from_secs(1),
             checkpoint_entries: 100_000,
-            index_upstream_ids: true,
+            index_upstream_ids: false,
             clock: Arc::new(clock),
             #[cfg(test)]
             broken: Arc::default(),
