@@ -57,8 +57,10 @@ pub(super) fn run(args: &DemoArgs) -> Result<(), Failure> {
     let simulated = simulate::Config::of(simulate::demo_providers());
     let running = simulate::Simulator::start_on(simulated, runtime.handle())?;
     let text = toml(listen, admin, &data, args.access_log, &running);
-    let config = config::parse(&text, &|_| Some("simulated".to_owned()), &|_| Err(std::io::ErrorKind::NotFound.into()))
-        .map_err(|faults| super::check::refuse("the demo".as_ref(), &faults))?;
+    let config = config::parse(&text, &|_| Some("simulated".to_owned()), &|_| {
+        Err(std::io::ErrorKind::NotFound.into())
+    })
+    .map_err(|faults| super::check::refuse("the demo".as_ref(), &faults))?;
     let (ledger, _recovery) = super::serve::open(&config)?;
     let key = key(&ledger)?;
     edge::serve(Serve {

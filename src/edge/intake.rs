@@ -211,9 +211,10 @@ impl Estimate {
         }
         let left = i128::from(granted.0) * 1_000 - self.prompt_pico;
         let tokens = u64::try_from((left / self.token_pico).max(1)).unwrap_or(u64::MAX);
-        let short = self.capped || granted < self.want;
-        (short && asked.is_none_or(|asked| tokens < asked))
-            .then(|| u32::try_from(tokens).unwrap_or(u32::MAX))
+        // With a limit asked for this is at least that limit, unless credit is short; a dialect
+        // that would raise the limit (to make room for thinking) is kept to what was held.
+        let known = asked.is_some() || self.capped || granted < self.want;
+        known.then(|| u32::try_from(tokens).unwrap_or(u32::MAX))
     }
 }
 

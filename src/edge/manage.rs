@@ -184,11 +184,8 @@ impl Bank for LedgerBank {
 
     fn create_key(&self, new: NewKey) -> Result<IssuedKey, BankError> {
         self.account(&new.account)?;
-        let wanted = ledger::NewKey {
-            label: new.label,
-            limit: new.limit,
-            expires_ms: new.expires_ms,
-        };
+        let wanted =
+            ledger::NewKey { label: new.label, limit: new.limit, expires_ms: new.expires_ms };
         let (id, secret) = self.0.create_key(&new.account, wanted).map_err(failed)?;
         let row = self.0.keys().key(id.as_str()).map(|key| key_row(key));
         let row =

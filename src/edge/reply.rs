@@ -121,7 +121,7 @@ pub(crate) async fn failed(session: &mut Session, e: &Error, ctx: &mut Journey) 
 
 /// Ends the stream of a client that has a part of the answer.
 async fn cut(session: &mut Session, chat: &mut Chat) -> FailToProxy {
-    let outcome = chat.reports.last().map_or(Outcome::CutMidStream, |r| r.outcome.clone());
+    let outcome = chat.reports.last().map_or(Outcome::CutMidStream, |r| r.outcome);
     let last = answer::abort(chat, outcome);
     if !last.is_empty()
         && let Err(error) = session.write_response_body(Some(last), true).await

@@ -98,14 +98,10 @@ fn first_tls(config: &Config) -> Option<SocketAddr> {
     config.server.tls.as_ref().and_then(|tls| tls.listen.first().copied())
 }
 
-<<<<<<< HEAD
 fn gateway(config: &Config, ledger: Ledger) -> Result<Gateway, RunError> {
     let metrics =
         Metrics::new().map_err(|e| RunError(format!("the metrics cannot be set up: {e}")))?;
     let metrics = Arc::new(metrics);
-=======
-fn gateway(config: &Config, ledger: Ledger, metrics: Arc<Metrics>) -> Result<Gateway, RunError> {
->>>>>>> ledger
     let snapshot = Snapshot::new(config, &metrics, None)
         .map_err(|e| RunError(format!("a provider cannot be set up: {e}")))?;
     let cache = config.cache.enabled.then(|| {

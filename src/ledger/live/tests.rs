@@ -18,7 +18,7 @@ mod crash;
 fn options() -> Options {
     let time = AtomicU64::new(1_000);
     let clock = move || time.fetch_add(1, Ordering::Relaxed);
-    Options { queue_capacity: 1_024, ..Options::new(clock) }
+    Options { queue_capacity: 1_024, index_upstream_ids: true, ..Options::new(clock) }
 }
 
 fn acme() -> AccountId {

@@ -110,23 +110,13 @@ impl Writer {
         let count = self.scribe.staged();
         if count > 0 {
             let begun = now();
-<<<<<<< HEAD
-            if let Err(down) = self.commit(after) {
-                return Err(down);
-            }
-            self.shared.counters.committed(count, begun.elapsed());
-=======
             self.commit(after)?;
             // Who waits goes on first.
             let took = begun.elapsed();
             self.shared.publish(ticket - 1);
             self.shared.counters.committed(count, took);
-            if let Some(on_commit) = &self.on_commit {
-                on_commit(took);
-            }
         } else {
             self.shared.publish(ticket - 1);
->>>>>>> ledger
         }
         let Self { scribe, table, .. } = self;
         scribe.finish(|entry| {

@@ -48,7 +48,10 @@ impl Answer {
     pub(crate) fn content(&self) -> String {
         let streamed = self.header("content-type").is_some_and(|t| t.contains("event-stream"));
         if !streamed {
-            return self.json()["choices"][0]["message"]["content"].as_str().unwrap_or("").to_owned();
+            return self.json()["choices"][0]["message"]["content"]
+                .as_str()
+                .unwrap_or("")
+                .to_owned();
         }
         let chunk = |data: &String| {
             let json: serde_json::Value = serde_json::from_str(data).ok()?;
@@ -149,7 +152,8 @@ pub(crate) fn read_answer(stream: &mut BufReader<TcpStream>) -> std::io::Result<
         status = read_head(stream, &mut headers)?;
     }
     let mut answer = Answer { status, headers, body: Vec::new(), whole: true };
-    let chunked = answer.header("transfer-encoding").is_some_and(|v| v.eq_ignore_ascii_case("chunked"));
+    let chunked =
+        answer.header("transfer-encoding").is_some_and(|v| v.eq_ignore_ascii_case("chunked"));
     let length = answer.header("content-length").and_then(|v| v.parse::<usize>().ok());
     if chunked {
         answer.whole = read_chunks(stream, &mut answer.body)?;
@@ -174,7 +178,8 @@ pub(crate) fn read_head(
         return Err(std::io::ErrorKind::UnexpectedEof.into());
     }
     let status = line.split(' ').nth(1).and_then(|s| s.parse().ok());
-    let status = status.ok_or_else(|| std::io::Error::other(format!("no status line: {line:?}")))?;
+    let status =
+        status.ok_or_else(|| std::io::Error::other(format!("no status line: {line:?}")))?;
     loop {
         line.clear();
         stream.read_line(&mut line)?;

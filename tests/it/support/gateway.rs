@@ -111,7 +111,8 @@ impl Gateway {
 
     /// Sends a signal by name, for instance `TERM`.
     pub(crate) fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status();
+        let sent =
+            Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status();
         assert!(sent.expect("kill runs").success(), "SIG{name} is sent");
     }
 
@@ -193,7 +194,8 @@ pub(crate) fn free() -> SocketAddr {
 
 /// Makes the account with its credit and a key; gives the key.
 fn open_account(data: &Path, credit: &str) -> String {
-    let (ledger, _recovery) = Ledger::open(data, Options::new(|| 1_700_000_000_000)).expect("a ledger");
+    let (ledger, _recovery) =
+        Ledger::open(data, Options::new(|| 1_700_000_000_000)).expect("a ledger");
     let account = AccountId::parse(ACCOUNT).expect("an id");
     ledger.create_account(&account).expect("an account");
     let amount = NanoUsd::parse_dollars(credit).expect("an amount");
@@ -244,8 +246,11 @@ fn config(
     let everywhere = vec![(MODEL.to_owned(), all)];
     let models = if setup.models.is_empty() { &everywhere } else { &setup.models };
     for (model, hosts) in models {
-        writeln!(text, "[[models]]\nid = \"{model}\"\nname = \"{model}\"\ncontext_length = 1000000000")
-            .expect("text");
+        writeln!(
+            text,
+            "[[models]]\nid = \"{model}\"\nname = \"{model}\"\ncontext_length = 1000000000"
+        )
+        .expect("text");
         for host in hosts {
             let (prompt, completion) = setup.prices;
             let most = setup.max_output;
