@@ -230,7 +230,9 @@ fn nothing_is_left_undone_or_ignored() {
             // a deadline, what another process does.
             let sleeps = what.contains("sleep")
                 && (path.starts_with("tests/it/support")
-                    || !path.components().any(|c| c.as_os_str().to_string_lossy().contains("test")));
+                    || !path
+                        .components()
+                        .any(|c| c.as_os_str().to_string_lossy().contains("test")));
             assert!(sleeps || !code.contains(what), "{} has {what}", path.display());
         }
     }

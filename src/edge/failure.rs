@@ -47,8 +47,6 @@ pub(crate) fn proxying(
         return;
     }
     let outcome = outcome(chat, error, stale);
-    let header_passed =
-        matches!(&chat.attempt, Some(Attempt { progress: Progress::Answering(_), .. }));
     if close(gateway, chat, outcome) {
         if session.cache.enabled() && (header_passed || session.cache.miss_body_reader().is_some())
         {

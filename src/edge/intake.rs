@@ -83,7 +83,13 @@ fn cache_use(
     body: &[u8],
 ) -> CacheUse {
     let good = Arc::new(AtomicBool::new(false));
-    let off = CacheUse { intent: Intent::Off, key: None, hit: false, good: Arc::clone(&good) };
+    let off = CacheUse {
+        intent: Intent::Off,
+        key: None,
+        hit: false,
+        filling: false,
+        good: Arc::clone(&good),
+    };
     if gateway.cache.is_none() {
         return off;
     }
@@ -100,7 +106,7 @@ fn cache_use(
     let scope =
         cache::Scope { account: caller.account().id(), surface: "chat", stream: head.stream };
     match cache::key(scope, body) {
-        Ok(key) => CacheUse { intent, key: Some(key), hit: false, good },
+        Ok(key) => CacheUse { intent, key: Some(key), hit: false, filling: false, good },
         // Too deep or too complex to be worth a key: answered without the cache.
         Err(_unkeyed) => off,
     }
