@@ -28,14 +28,20 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// What is charged: the provider's own counts, or else ours, marked as estimated.
+    /// What is charged: the provider's own counts, or else ours, marked as estimated. Of counts
+    /// that came before the answer was complete, the completion is at least what was put out.
     pub fn usage(&self, prompt_estimate: u64) -> Usage {
-        self.usage.unwrap_or_else(|| Usage {
-            prompt: prompt_estimate,
-            completion: self.text.estimate_prompt_tokens(),
-            estimated: true,
-            ..Usage::default()
-        })
+        let put_out = || self.text.estimate_prompt_tokens();
+        match self.usage {
+            Some(usage) if !usage.estimated => usage,
+            Some(usage) => Usage { completion: usage.completion.max(put_out()), ..usage },
+            None => Usage {
+                prompt: prompt_estimate,
+                completion: put_out(),
+                estimated: true,
+                ..Usage::default()
+            },
+        }
     }
 
     /// Takes note of an event.

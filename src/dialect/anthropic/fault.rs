@@ -66,9 +66,9 @@ fn by_text(text: &str) -> Option<FaultClass> {
     TEXTS.iter().find(|(part, _)| text.contains(part)).map(|(_, class)| *class)
 }
 
+/// What a type says. `invalid_request_error` says less than a status such as 408 or 429.
 fn by_kind(kind: &str) -> Option<FaultClass> {
     Some(match kind {
-        "invalid_request_error" | "request_too_large" => FaultClass::InvalidRequest,
         "authentication_error" => FaultClass::Authentication,
         "billing_error" => FaultClass::Billing,
         "permission_error" => FaultClass::Permission,
