@@ -603,7 +603,13 @@ fn probes_take_an_endpoint_out_and_bring_it_back() {
     let providers = providers(&[("one", Dialect::OpenAi), ("two", Dialect::OpenAi)]);
     let probe =
         "[providers.probe]\ninterval_ms = 100\ntimeout_ms = 100\nfailures = 2\nsuccesses = 2";
-    let setup = Setup { provider: probe.to_owned(), ..Setup::default() };
+    // Requests that fail must not be what takes it out.
+    let patient = "breaker_failures = 255\nbreaker_failure_rate = 1.0";
+    let setup = Setup {
+        provider: probe.to_owned(),
+        settings: vec![("routing", patient.to_owned())],
+        ..Setup::default()
+    };
     let gateway = Gateway::start(&providers, &setup);
     let mut client = gateway.client();
     let one = providers.provider("one").unwrap();
