@@ -149,6 +149,7 @@ fn needs_restart(boot: &config::Config, now: &config::Config) -> Vec<&'static st
         ("ledger", boot.ledger != now.ledger),
         ("cache", boot.cache != now.cache),
         ("log", boot.log != now.log),
+        ("routing (the retry budget)", boot.routing.retries() != now.routing.retries()),
     ];
     changed.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name).collect()
 }
