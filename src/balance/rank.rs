@@ -4,51 +4,41 @@
 //! weight: latency × (requests under way + 1) ÷ weight. Two rules complete it, both relative to
 //! the other candidates of the same request:
 //!
-//! - *Cold start.* An endpoint without a sample is taken for a typical one (the median of the
-//!   others): zero would flood it, infinity would starve it.
 //! - *A floor.* A latency fades while nothing is sent, so that a slow endpoint gets another chance,
 //!   but never below half of the best candidate's. Without a floor an endpoint that was slow a
 //!   minute ago looks free of charge, and everything that arrives before its first answer runs
 //!   there; with it, two requests under way make it as dear as the best.
+//! - *Cold start.* An endpoint without a sample is taken for a typical one that has faded for ever:
+//!   it stands at the floor. Zero would flood it, infinity would starve it, and so would the
+//!   typical latency itself while little is going on: those in use fade a little between two
+//!   requests and would win every time.
 
 use super::ewma::Reading;
 use super::health::Gauge;
 use super::seed::{below, mix};
 
-/// What latencies are usual among some candidates, in seconds.
+/// What is the least that is believed of some candidates, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scale {
-    typical: f64,
     floor: f64,
 }
 
-/// Assumed when no candidate has a sample. Any value does: all have the same.
+/// The floor when no candidate has a sample. Any value does: all have the same.
 const UNKNOWN_SECONDS: f64 = 1.0;
-/// Candidates beyond these do not shape the scale.
-const SCALE_SAMPLES_MAX: usize = 32;
 /// A weight below this counts as this.
 const WEIGHT_MIN: f64 = 0.001;
 
 impl Scale {
     /// The scale of these candidates.
     pub fn of(latencies: impl Iterator<Item = Option<Reading>>) -> Self {
-        let mut known = [0.0_f64; SCALE_SAMPLES_MAX];
-        let mut count = 0;
-        for (slot, reading) in known.iter_mut().zip(latencies.flatten()) {
-            *slot = reading.settled;
-            count += 1;
-        }
-        let known = &mut known[..count];
-        known.sort_unstable_by(f64::total_cmp);
-        match (known.first(), known.get(count / 2)) {
-            (Some(best), Some(typical)) => Self { typical: *typical, floor: best / 2.0 },
-            _ => Self { typical: UNKNOWN_SECONDS, floor: 0.0 },
-        }
+        let settled = latencies.flatten().map(|reading| reading.settled);
+        let best = settled.min_by(f64::total_cmp);
+        Self { floor: best.map_or(UNKNOWN_SECONDS, |best| best / 2.0) }
     }
 
     /// The cost of a candidate: positive and finite.
     pub fn cost(&self, gauge: &Gauge, weight: f64) -> f64 {
-        let latency = gauge.latency.map_or(self.typical, |reading| reading.faded.max(self.floor));
+        let latency = gauge.latency.map_or(self.floor, |reading| reading.faded.max(self.floor));
         let weight = if weight >= WEIGHT_MIN { weight } else { WEIGHT_MIN };
         latency * (f64::from(gauge.in_flight) + 1.0) / weight
     }
@@ -80,10 +70,10 @@ mod tests {
     }
 
     #[test]
-    fn the_unknown_is_typical_and_the_faded_has_a_floor() {
+    fn the_unknown_and_the_faded_stand_at_the_floor() {
         let list = [reading(0.1, 0.1), reading(0.4, 0.4), reading(9.0, 0.001), None];
         let scale = Scale::of(list.into_iter());
-        assert_eq!(scale.cost(&gauge(None, 0), 1.0), 0.4, "the median");
+        assert_eq!(scale.cost(&gauge(None, 0), 1.0), 0.05, "unknown");
         assert_eq!(scale.cost(&gauge(list[2], 0), 1.0), 0.05, "half of the best");
         assert_eq!(scale.cost(&gauge(list[0], 3), 2.0), 0.2, "queue and weight");
     }

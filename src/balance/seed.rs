@@ -13,7 +13,7 @@ pub const fn mix(seed: u64) -> u64 {
 /// `bound` / 2⁶⁴.
 pub fn below(draw: u64, bound: usize) -> usize {
     let bound = u128::try_from(bound).unwrap_or(0);
-    usize::try_from(u128::from(draw) * bound >> 64).unwrap_or(0)
+    usize::try_from((u128::from(draw) * bound) >> 64).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 
@@ -14,8 +15,8 @@ use super::{Failure, say, unix_ms};
 use crate::config;
 use crate::edge::{self, Serve};
 use crate::ledger::{Ledger, NewKey};
-use crate::observe;
-use crate::simulate::{self, demo::DemoProvider};
+use crate::observe::{self, Metrics};
+use crate::simulate::{self, Running};
 use crate::vocab::{AccountId, NanoUsd};
 
 /// Options of the demo.
@@ -52,11 +53,14 @@ pub(super) fn run(args: &DemoArgs) -> Result<(), Failure> {
             (dir.clone(), Some(dir))
         }
     };
-    let providers = simulate::demo::start()?;
-    let text = toml(listen, admin, &data, args.access_log, &providers);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let simulated = simulate::Config::of(simulate::demo_providers());
+    let running = simulate::Simulator::start_on(simulated, runtime.handle())?;
+    let text = toml(listen, admin, &data, args.access_log, &running);
     let config = config::parse(&text, &|_| None, &|_| Err(std::io::ErrorKind::NotFound.into()))
         .map_err(|faults| super::check::refuse("the demo".as_ref(), &faults))?;
-    let (ledger, _recovery) = super::serve::open(&config)?;
+    let metrics = Arc::new(Metrics::new()?);
+    let (ledger, _recovery) = super::serve::open(&config, &metrics)?;
     let key = key(&ledger)?;
     edge::serve(Serve {
         on_ready: Box::new(move || greet(listen, admin, &key)),
@@ -64,6 +68,7 @@ pub(super) fn run(args: &DemoArgs) -> Result<(), Failure> {
         config,
         config_path: None,
         ledger,
+        metrics,
     })?;
     Ok(())
 }
@@ -85,47 +90,32 @@ fn toml(
     admin: SocketAddr,
     data: &std::path::Path,
     access_log: bool,
-    providers: &[DemoProvider],
+    running: &Running,
 ) -> String {
     let access = if access_log { "stderr" } else { "off" };
     let mut text = format!(
         "[server]\nlisten = [\"{listen}\"]\n[admin]\nlisten = \"{admin}\"\n\
          [ledger]\ndata_dir = {data:?}\n[log]\naccess = \"{access}\"\nlevel = \"warn\"\n"
     );
-    for provider in providers {
+    for provider in running.providers() {
+        let config = provider.config();
         // Writing into a String cannot fail.
         let _infallible = write!(
             text,
-            "[[providers]]\nid = \"{id}\"\nname = \"{name}\"\ndialect = \"{dialect}\"\n\
-             base_url = \"http://{address}/v1\"\nauth = \"none\"\n",
-            id = provider.id,
-            name = provider.name,
-            dialect = provider.dialect,
-            address = provider.address,
+            "[[providers]]\nid = \"{id}\"\nname = \"{id}\"\ndialect = \"{dialect}\"\n\
+             base_url = \"{url}\"\nauth = \"none\"\n",
+            id = config.id,
+            dialect = config.dialect,
+            url = provider.base_url(),
         );
     }
-    for model in simulate::demo::models() {
-        let _infallible = write!(
-            text,
-            "[[models]]\nid = \"{}\"\nname = \"{}\"\ndescription = \"{}\"\ncontext_length = {}\n",
-            model.id, model.name, model.description, model.context_length
-        );
-        for endpoint in &model.endpoints {
-            let _infallible = write!(
-                text,
-                "[[models.endpoints]]\nprovider = \"{}\"\nupstream_model = \"{}\"\n\
-                 context_length = {}\nmax_output = {}\nprices = {{ prompt = \"{}\", completion = \"{}\" }}\n",
-                endpoint.provider,
-                endpoint.upstream_model,
-                model.context_length,
-                endpoint.max_output,
-                endpoint.prompt_price,
-                endpoint.completion_price,
-            );
-        }
-    }
+    text.push_str(MODELS);
     text
 }
+
+/// Three hosts of one open model that differ in price, speed and dialect, and a model of its own
+/// for each dialect. The prices are invented.
+const MODELS: &str = include_str!("demo_models.toml");
 
 /// A fresh key on the demo's account; the account and its credit are made at the first start.
 fn key(ledger: &Ledger) -> Result<String, Failure> {
@@ -144,7 +134,7 @@ fn key(ledger: &Ledger) -> Result<String, Failure> {
 /// it: `base_url: …`, `api_key: …`.
 fn greet(listen: SocketAddr, admin: SocketAddr, key: &str) {
     let base = format!("http://{listen}/v1");
-    let model = simulate::demo::MODEL;
+    let model = simulate::DEMO_MODEL;
     let bold = |text: &str| {
         if std::io::stdout().is_terminal() { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
     };

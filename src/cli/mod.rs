@@ -70,7 +70,7 @@ pub fn run() -> ExitCode {
         Some(Command::Demo(args)) => demo::run(&args),
         Some(Command::Serve(args)) => serve::run(&args.config),
         Some(Command::Check(args)) => check::run(&args.config),
-        Some(Command::Simulate(args)) => simulate::cli::run(args).map_err(Failure::from),
+        Some(Command::Simulate(args)) => simulate::cli::run(&args).map_err(Failure::from),
         Some(Command::Accounts(command)) => command.run(),
         Some(Command::Keys(command)) => command.run(),
         Some(Command::Ledger(command)) => command.run(),

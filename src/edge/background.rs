@@ -1,4 +1,4 @@
-//! Tasks beside the requests: the admin listener, health probes, name lookups, reload, gauges.
+//! Tasks beside the requests: the admin listener, health probes, name lookups, reload, the cache's sweep.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -22,8 +22,8 @@ use crate::vocab::ProviderId;
 
 /// Time between two lookups of a provider's name.
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(30);
-/// Time between two updates of the gauges that are not kept up by requests.
-const GAUGE_INTERVAL: Duration = Duration::from_secs(1);
+/// Time between two looks for expired answers in the cache.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Everything that runs beside the requests.
 pub(super) struct Background {
@@ -42,9 +42,9 @@ impl BackgroundService for Background {
         let admin = self.spawn_admin();
         let lookups = tokio::spawn(lookups(Arc::clone(&self.gateway)));
         let probes = tokio::spawn(probes(Arc::clone(&self.gateway)));
-        let gauges = tokio::spawn(gauges(Arc::clone(&self.gateway)));
+        let sweeps = tokio::spawn(sweeps(Arc::clone(&self.gateway)));
         let reload = tokio::spawn(reload(Arc::clone(&self.gateway), self.config_path.clone()));
-        let tasks = [("lookups", lookups), ("probes", probes), ("gauges", gauges), ("reload", reload)];
+        let tasks = [("lookups", lookups), ("probes", probes), ("sweeps", sweeps), ("reload", reload)];
         for (name, task) in tasks.into_iter().chain(admin.map(|task| ("admin", task))) {
             if let Err(error) = task.await {
                 tracing::error!(task = name, %error, "A background task has failed.");
@@ -78,13 +78,12 @@ async fn lookups(gateway: Arc<Gateway>) {
     }
 }
 
-async fn gauges(gateway: Arc<Gateway>) {
+async fn sweeps(gateway: Arc<Gateway>) {
     loop {
-        manage::update_gauges(&gateway);
         if let Some(cache) = gateway.cache {
             cache.sweep();
         }
-        tokio::time::sleep(GAUGE_INTERVAL).await;
+        tokio::time::sleep(SWEEP_INTERVAL).await;
     }
 }
 

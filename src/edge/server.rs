@@ -30,7 +30,7 @@ use crate::edge::background::Background;
 use crate::edge::cachestore::ResponseCache;
 use crate::edge::gateway::{Gateway, Snapshot};
 use crate::edge::proxy::Turnpike;
-use crate::edge::{clock, tls};
+use crate::edge::{clock, manage, tls};
 use crate::ledger::Ledger;
 use crate::observe::access_log::BUFFER_BYTES_DEFAULT;
 use crate::observe::{AccessLog, LineFormat, Metrics, Target};
@@ -43,6 +43,8 @@ pub struct Serve {
     pub config_path: Option<PathBuf>,
     /// The open ledger.
     pub ledger: Ledger,
+    /// The metrics; the ledger already reports to them.
+    pub metrics: Arc<Metrics>,
     /// Called once, as soon as connections are accepted.
     pub on_ready: Box<dyn FnOnce() + Send>,
     /// Called at the end, after the ledger has been closed.
@@ -66,10 +68,11 @@ impl std::error::Error for RunError {}
 /// # Errors
 /// A listener cannot be bound, a TLS file is no good, or a provider cannot be set up.
 pub fn serve(serve: Serve) -> Result<(), RunError> {
-    let Serve { config, config_path, ledger, on_ready, on_end } = serve;
+    let Serve { config, config_path, ledger, metrics, on_ready, on_end } = serve;
     let admin = admin_listener(&config)?;
     probe_addresses(&config)?;
-    let gateway = Arc::new(gateway(&config, ledger)?);
+    let gateway = Arc::new(gateway(&config, ledger, metrics)?);
+    manage::connect(&gateway);
     let mut server = Server::new_with_opt_and_conf(None, server_conf(&config));
     server.bootstrap();
     add_proxy(&mut server, &gateway, &config)?;
@@ -93,10 +96,11 @@ fn first_tls(config: &Config) -> Option<SocketAddr> {
     config.server.tls.as_ref().and_then(|tls| tls.listen.first().copied())
 }
 
-fn gateway(config: &Config, ledger: Ledger) -> Result<Gateway, RunError> {
-    let metrics =
-        Metrics::new().map_err(|e| RunError(format!("the metrics cannot be set up: {e}")))?;
-    let metrics = Arc::new(metrics);
+fn gateway(
+    config: &Config,
+    ledger: Ledger,
+    metrics: Arc<Metrics>,
+) -> Result<Gateway, RunError> {
     let snapshot = Snapshot::new(config, &metrics, None)
         .map_err(|e| RunError(format!("a provider cannot be set up: {e}")))?;
     let cache = config.cache.enabled.then(|| {

@@ -26,6 +26,7 @@ pub use plan::{Admitted, Candidate, Dropped, Filter, Plan, Reason, plan};
 pub use table::{RoutingTable, Slot};
 
 use crate::balance::Wait;
+pub use crate::dialect::scan::Prefs;
 
 /// What routing needs to know of a request.
 #[derive(Clone, Copy, Debug)]
@@ -46,27 +47,6 @@ pub struct Features<'a> {
 
 /// Models that one request may name.
 pub const MODELS_MAX: usize = 32;
-
-/// The caller's wishes about providers: the request's `provider` object. Names are provider slugs,
-/// display names or endpoint ids, in any case; a slug also names the slugs below it (`google`
-/// names `google/us-east5`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Prefs {
-    /// Providers to try first, in this order; empty: no order.
-    pub order: Vec<String>,
-    /// The only providers allowed; empty: all are.
-    pub only: Vec<String>,
-    /// Providers never to use.
-    pub ignore: Vec<String>,
-    /// Whether providers beside the first choice (or beside `order`) may be tried.
-    pub allow_fallbacks: bool,
-}
-
-impl Default for Prefs {
-    fn default() -> Self {
-        Self { order: Vec::new(), only: Vec::new(), ignore: Vec::new(), allow_fallbacks: true }
-    }
-}
 
 #[cfg(test)]
 mod fixture;

@@ -6,8 +6,8 @@
 //! way that has been seen in the field. Users benchmark with them (`turnpike simulate`), the demo
 //! serves from them, and every end-to-end test runs against them.
 //!
-//! An answer is built as bytes with times ([`script`](self)) before its first byte is sent, so that
-//! playing it costs little: the simulator must never be what a benchmark measures.
+//! An answer is built as bytes with times before its first byte is sent, so that playing it costs
+//! little: the simulator must never be what a benchmark measures.
 
 mod answer;
 mod anthropic;

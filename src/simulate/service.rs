@@ -137,7 +137,7 @@ impl Call<'_> {
         if let Some(last) = b.replay.len().checked_sub(1) {
             let at = usize::try_from(number).unwrap_or(usize::MAX).min(last);
             return Plan::Answer(
-                b.replay.get(at).map_or_else(|| self.garbage(false), |r| Script::of_replay(r)),
+                b.replay.get(at).map_or_else(|| self.garbage(false), Script::of_replay),
             );
         }
         if b.canned {

@@ -32,7 +32,7 @@ impl Meter {
     pub fn usage(&self, prompt_estimate: u64) -> Usage {
         self.usage.unwrap_or_else(|| Usage {
             prompt: prompt_estimate,
-            completion: self.text.tokens(),
+            completion: self.text.estimate_prompt_tokens(),
             estimated: true,
             ..Usage::default()
         })

@@ -101,8 +101,8 @@ impl Pipe {
     /// Takes bytes of the provider and gives what the client gets now.
     ///
     /// # Errors
-    /// The answer is no good answer; the pipe takes no more bytes. What came before in the same
-    /// chunk is not handed on.
+    /// The answer is no good answer; the pipe takes no more bytes. What came before the fault in
+    /// the same chunk is kept for [`Self::abort`].
     pub fn push(&mut self, chunk: Bytes) -> Result<Option<Bytes>, AnswerFault> {
         let Self { shape, meter, path, .. } = self;
         let out = match path {
@@ -156,17 +156,22 @@ impl Pipe {
         self.shape.cost(&self.meter)
     }
 
-    /// The bytes that end a stream which the client already sees, with a well-formed error. Empty
-    /// for a client that asked for a whole answer: it has seen nothing yet and gets an error body.
+    /// The bytes that end a stream which the client already sees: what came before a fault in the
+    /// same chunk, and a well-formed error. Empty for a client that asked for a whole answer: it has seen nothing yet and gets an error body.
     pub fn abort(&mut self, error: &GatewayError) -> Bytes {
         if !self.shape.stream {
             return Bytes::new();
         }
         let mut shape = self.shape.answer();
-        if matches!(self.path, Path::Relay(_)) {
-            self.meter.name(&mut shape);
-        }
-        let mut wire = Vec::with_capacity(512);
+        let leftover = match &mut self.path {
+            Path::Relay(relay) => {
+                self.meter.name(&mut shape);
+                relay.leftover()
+            }
+            Path::Translate(translate) => translate.leftover(),
+            Path::Whole(_) => Vec::new(),
+        };
+        let mut wire = if self.started { leftover } else { Vec::new() };
         chat::error_chunk(&shape, error, &mut wire);
         Bytes::from(wire)
     }

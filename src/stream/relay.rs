@@ -57,6 +57,22 @@ impl Relay {
         meter: &mut Meter,
     ) -> Result<Option<Bytes>, AnswerFault> {
         let mut out = Out::Nothing;
+        let read = self.frames(&chunk, &mut out, shape, meter);
+        let out = out.into_bytes(&chunk);
+        if let Err(fault) = read {
+            self.held.extend_from_slice(&out);
+            return Err(fault);
+        }
+        self.release(out, meter)
+    }
+
+    fn frames(
+        &mut self,
+        chunk: &Bytes,
+        out: &mut Out,
+        shape: &Shape,
+        meter: &mut Meter,
+    ) -> Result<(), AnswerFault> {
         let mut from = 0;
         while let Some(len) = self.cutter.find(&chunk[from..]) {
             let whole = from..from + len;
@@ -66,27 +82,33 @@ impl Relay {
             }
             if self.tail.is_empty() {
                 match self.frame(&chunk[whole.clone()], shape, meter)? {
-                    Verdict::Keep => out.slice(&chunk, whole),
+                    Verdict::Keep => out.slice(chunk, whole),
                     Verdict::Drop => {}
-                    Verdict::Replace(bytes) => out.copy(&chunk, &bytes),
+                    Verdict::Replace(bytes) => out.copy(chunk, &bytes),
                 }
                 continue;
             }
             let mut raw = std::mem::take(&mut self.tail);
             raw.extend_from_slice(&chunk[whole]);
             match self.frame(&raw, shape, meter)? {
-                Verdict::Keep => out.copy(&chunk, &raw),
+                Verdict::Keep => out.copy(chunk, &raw),
                 Verdict::Drop => {}
-                Verdict::Replace(bytes) => out.copy(&chunk, &bytes),
+                Verdict::Replace(bytes) => out.copy(chunk, &bytes),
             }
+        }
+        if self.ended {
+            return Ok(());
         }
         if self.tail.len() + chunk.len() - from > EVENT_MAX {
             return Err(AnswerFault::TooLarge);
         }
-        if !self.ended {
-            self.tail.extend_from_slice(&chunk[from..]);
-        }
-        self.release(out.into_bytes(&chunk), meter)
+        self.tail.extend_from_slice(&chunk[from..]);
+        Ok(())
+    }
+
+    /// Whole frames that came before a fault in the same chunk.
+    pub(super) fn leftover(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.held)
     }
 
     /// Holds bytes back until something of the answer came.

@@ -81,6 +81,9 @@ impl Translate {
         shape: &Shape,
         meter: &mut Meter,
     ) -> Result<Option<Bytes>, AnswerFault> {
+        if self.ended {
+            return Ok(None);
+        }
         match &mut self.source {
             Source::Whole { buffer, .. } => {
                 buffer.push(chunk)?;
@@ -89,9 +92,13 @@ impl Translate {
             Source::Stream { framer, reader, events } => {
                 let mut events = std::mem::take(events);
                 let read = framer.push(&chunk, |frame: Frame<'_>| reader.read(&frame, &mut events));
-                let taken = read.and_then(|()| self.take(&events, shape, meter));
+                // What came before a fault counts, and what comes after the end does not.
+                let taken = self.take(&events, shape, meter);
                 self.keep(events);
                 taken?;
+                if !self.ended {
+                    read?;
+                }
             }
         }
         self.release(meter)
@@ -205,6 +212,11 @@ impl Translate {
             None => {}
         }
         Ok(())
+    }
+
+    /// What was written and not handed on, before a fault.
+    pub(super) fn leftover(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.wire)
     }
 
     /// Hands on what was written, once something of the answer came.

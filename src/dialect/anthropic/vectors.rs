@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::{Reader, read_whole, request};
 use crate::dialect::chat::{AnswerShape, StreamWriter, WholeWriter, read_request};
 use crate::dialect::ir::Event;
-use crate::dialect::sse::Frame;
+use crate::dialect::sse::{Frame, Framer};
 use crate::dialect::{AnswerFault, Reader as _, Target};
 use crate::vocab::{NanoUsd, Usage};
 
@@ -113,39 +113,20 @@ fn whole_answers_become_chat_completions() {
     assert!(seen >= 10, "whole answers were seen");
 }
 
-/// The simplest framer that is right for what the vectors hold: LF, one data line.
-#[derive(Default)]
-struct Framer(Vec<u8>);
-
-impl Framer {
-    fn feed(&mut self, bytes: &[u8], mut on_frame: impl FnMut(&Frame<'_>)) {
-        self.0.extend_from_slice(bytes);
-        while let Some(end) = self.0.windows(2).position(|pair| pair == b"\n\n") {
-            let rest = self.0.split_off(end + 2);
-            let frame = std::mem::replace(&mut self.0, rest);
-            let text = std::str::from_utf8(&frame).unwrap();
-            let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name));
-            on_frame(&Frame {
-                event: field("event: ").unwrap_or_default(),
-                data: field("data: ").unwrap_or_default(),
-            });
-        }
-    }
-}
-
 fn translate(pieces: &[&[u8]]) -> (Vec<u8>, Result<(), AnswerFault>) {
-    let (mut framer, mut reader) = (Framer::default(), Reader::new());
+    let (mut framer, mut reader) = (Framer::new(1 << 16), Reader::new());
     let (mut writer, mut wire) = (StreamWriter::new(&shape()), Vec::new());
+    let mut events = Vec::new();
+    let mut on = |frame: Frame<'_>| {
+        let result = reader.read(&frame, &mut events);
+        events.drain(..).for_each(|event| writer.write(&event, COST, &mut wire));
+        result
+    };
     let mut result = Ok(());
     for piece in pieces {
-        framer.feed(piece, |frame| {
-            let mut events = Vec::new();
-            if result.is_ok() {
-                result = reader.read(frame, &mut events);
-            }
-            events.iter().for_each(|event| writer.write(event, COST, &mut wire));
-        });
+        result = result.and_then(|()| framer.push(piece, &mut on));
     }
+    result = result.and_then(|()| framer.finish(&mut on));
     (wire, result)
 }
 
@@ -169,6 +150,8 @@ fn streams_become_chunks_however_they_are_cut() {
         }
         assert_eq!(payloads(&wire).len(), payloads(&expected).len(), "{case:?}");
         assert_eq!(wire.ends_with(b"data: [DONE]\n\n"), result.is_ok(), "{case:?}");
+        let with_crlf = String::from_utf8(answer.clone()).unwrap().replace('\n', "\r\n");
+        assert_eq!(translate(&[with_crlf.as_bytes()]), (wire.clone(), result.clone()), "{case:?}");
         for cut in 0..answer.len() {
             let (head, tail) = answer.split_at(cut);
             assert_eq!(translate(&[head, tail]), (wire.clone(), result.clone()), "{case:?} {cut}");

@@ -304,130 +304,134 @@ fn usage_is_normalised() {
     }
 }
 
+/// Status, body; class, code, message.
+type Case = (u16, &'static str, FaultClass, Option<&'static str>, &'static str);
+
+const PROVIDER_ERRORS: &[Case] = &[
+    (
+        400,
+        r#"{"error":{"message":"This model's maximum context length is 8192 tokens.","type":"invalid_request_error","code":"context_length_exceeded"}}"#,
+        FaultClass::ContextLength,
+        Some("context_length_exceeded"),
+        "This model's maximum context length is 8192 tokens.",
+    ),
+    (
+        400,
+        r#"{"object":"error","message":"Please reduce the length of the messages.","type":"BadRequestError","code":400}"#,
+        FaultClass::ContextLength,
+        Some("BadRequestError"),
+        "Please reduce the length of the messages.",
+    ),
+    (
+        400,
+        r#"{"error":{"code":"content_filter","message":"m","innererror":{"code":"ResponsibleAIPolicyViolation"}}}"#,
+        FaultClass::ContentPolicy,
+        Some("content_filter"),
+        "m",
+    ),
+    (
+        400,
+        r#"{"error":{"message":"Invalid value: 'x'","type":"invalid_request_error","param":"temperature","code":null}}"#,
+        FaultClass::InvalidRequest,
+        Some("invalid_request_error"),
+        "Invalid value: 'x'",
+    ),
+    (
+        400,
+        r#"{"code":"Client specified an invalid argument","error":"Incorrect API key provided: xa***56"}"#,
+        FaultClass::Authentication,
+        Some("Client specified an invalid argument"),
+        "Incorrect API key provided: xa***56",
+    ),
+    (
+        400,
+        r#"{"error":{"message":"m","code":"tool_use_failed"}}"#,
+        FaultClass::Server,
+        Some("tool_use_failed"),
+        "m",
+    ),
+    (401, r#"{"detail":"Unauthorized"}"#, FaultClass::Authentication, None, "Unauthorized"),
+    (
+        401,
+        r#"{"error":{"message":"Incorrect API key provided: sk-proj-1234567890abcdef. See","code":"invalid_api_key"}}"#,
+        FaultClass::Authentication,
+        Some("invalid_api_key"),
+        "Incorrect API key provided: *** See",
+    ),
+    (
+        402,
+        r#"{"error":{"message":"Insufficient Balance","code":"invalid_request_error"}}"#,
+        FaultClass::Billing,
+        Some("invalid_request_error"),
+        "Insufficient Balance",
+    ),
+    (
+        403,
+        r#"{"error":{"message":"Country not supported","code":"unsupported_country_region_territory"}}"#,
+        FaultClass::Permission,
+        Some("unsupported_country_region_territory"),
+        "Country not supported",
+    ),
+    (
+        404,
+        r#"{"error":{"message":"The model `x` does not exist","code":"model_not_found"}}"#,
+        FaultClass::NotFound,
+        Some("model_not_found"),
+        "The model `x` does not exist",
+    ),
+    (408, "", FaultClass::Timeout, None, "The provider answered with status 408."),
+    (409, "{}", FaultClass::Conflict, None, "The provider answered with status 409."),
+    (
+        413,
+        r#"{"error":{"message":"Request too large on tokens per minute","code":"rate_limit_exceeded"}}"#,
+        FaultClass::RateLimited,
+        Some("rate_limit_exceeded"),
+        "Request too large on tokens per minute",
+    ),
+    (
+        422,
+        r#"{"detail":[{"type":"extra_forbidden","loc":["body","x"],"msg":"Extra inputs are not permitted"}]}"#,
+        FaultClass::InvalidRequest,
+        None,
+        "Extra inputs are not permitted",
+    ),
+    (
+        429,
+        r#"{"message":"Requests rate limit exceeded"}"#,
+        FaultClass::RateLimited,
+        None,
+        "Requests rate limit exceeded",
+    ),
+    (
+        429,
+        r#"{"error":{"message":"You exceeded your current quota, please check your plan and billing details.","type":"insufficient_quota","code":"insufficient_quota"}}"#,
+        FaultClass::Billing,
+        Some("insufficient_quota"),
+        "You exceeded your current quota, please check your plan and billing details.",
+    ),
+    (498, "", FaultClass::Overloaded, None, "The provider answered with status 498."),
+    (
+        500,
+        "<html><body>Internal</body></html>",
+        FaultClass::Server,
+        None,
+        "The provider answered with status 500.",
+    ),
+    (502, "upstream connect error", FaultClass::Server, None, "upstream connect error"),
+    (
+        503,
+        r#"[{"error":{"code":503,"message":"overloaded","status":"UNAVAILABLE"}}]"#,
+        FaultClass::Overloaded,
+        Some("UNAVAILABLE"),
+        "overloaded",
+    ),
+    (529, r#"{"error":{"message":{"detail":"x"}}}"#, FaultClass::Overloaded, None, "x"),
+    (504, "null", FaultClass::Timeout, None, "The provider answered with status 504."),
+];
+
 #[test]
 fn provider_errors_are_classed() {
-    use FaultClass::*;
-    for (status, body, class, code, message) in [
-        (
-            400,
-            r#"{"error":{"message":"This model's maximum context length is 8192 tokens.","type":"invalid_request_error","code":"context_length_exceeded"}}"#,
-            ContextLength,
-            Some("context_length_exceeded"),
-            "This model's maximum context length is 8192 tokens.",
-        ),
-        (
-            400,
-            r#"{"object":"error","message":"Please reduce the length of the messages.","type":"BadRequestError","code":400}"#,
-            ContextLength,
-            Some("BadRequestError"),
-            "Please reduce the length of the messages.",
-        ),
-        (
-            400,
-            r#"{"error":{"code":"content_filter","message":"m","innererror":{"code":"ResponsibleAIPolicyViolation"}}}"#,
-            ContentPolicy,
-            Some("content_filter"),
-            "m",
-        ),
-        (
-            400,
-            r#"{"error":{"message":"Invalid value: 'x'","type":"invalid_request_error","param":"temperature","code":null}}"#,
-            InvalidRequest,
-            Some("invalid_request_error"),
-            "Invalid value: 'x'",
-        ),
-        (
-            400,
-            r#"{"code":"Client specified an invalid argument","error":"Incorrect API key provided: xa***56"}"#,
-            Authentication,
-            Some("Client specified an invalid argument"),
-            "Incorrect API key provided: xa***56",
-        ),
-        (
-            400,
-            r#"{"error":{"message":"m","code":"tool_use_failed"}}"#,
-            Server,
-            Some("tool_use_failed"),
-            "m",
-        ),
-        (401, r#"{"detail":"Unauthorized"}"#, Authentication, None, "Unauthorized"),
-        (
-            401,
-            r#"{"error":{"message":"Incorrect API key provided: sk-proj-1234567890abcdef. See","code":"invalid_api_key"}}"#,
-            Authentication,
-            Some("invalid_api_key"),
-            "Incorrect API key provided: *** See",
-        ),
-        (
-            402,
-            r#"{"error":{"message":"Insufficient Balance","code":"invalid_request_error"}}"#,
-            Billing,
-            Some("invalid_request_error"),
-            "Insufficient Balance",
-        ),
-        (
-            403,
-            r#"{"error":{"message":"Country not supported","code":"unsupported_country_region_territory"}}"#,
-            Permission,
-            Some("unsupported_country_region_territory"),
-            "Country not supported",
-        ),
-        (
-            404,
-            r#"{"error":{"message":"The model `x` does not exist","code":"model_not_found"}}"#,
-            NotFound,
-            Some("model_not_found"),
-            "The model `x` does not exist",
-        ),
-        (408, "", Timeout, None, "The provider answered with status 408."),
-        (409, "{}", Conflict, None, "The provider answered with status 409."),
-        (
-            413,
-            r#"{"error":{"message":"Request too large on tokens per minute","code":"rate_limit_exceeded"}}"#,
-            RateLimited,
-            Some("rate_limit_exceeded"),
-            "Request too large on tokens per minute",
-        ),
-        (
-            422,
-            r#"{"detail":[{"type":"extra_forbidden","loc":["body","x"],"msg":"Extra inputs are not permitted"}]}"#,
-            InvalidRequest,
-            None,
-            "Extra inputs are not permitted",
-        ),
-        (
-            429,
-            r#"{"message":"Requests rate limit exceeded"}"#,
-            RateLimited,
-            None,
-            "Requests rate limit exceeded",
-        ),
-        (
-            429,
-            r#"{"error":{"message":"You exceeded your current quota, please check your plan and billing details.","type":"insufficient_quota","code":"insufficient_quota"}}"#,
-            Billing,
-            Some("insufficient_quota"),
-            "You exceeded your current quota, please check your plan and billing details.",
-        ),
-        (498, "", Overloaded, None, "The provider answered with status 498."),
-        (
-            500,
-            "<html><body>Internal</body></html>",
-            Server,
-            None,
-            "The provider answered with status 500.",
-        ),
-        (502, "upstream connect error", Server, None, "upstream connect error"),
-        (
-            503,
-            r#"[{"error":{"code":503,"message":"overloaded","status":"UNAVAILABLE"}}]"#,
-            Overloaded,
-            Some("UNAVAILABLE"),
-            "overloaded",
-        ),
-        (529, r#"{"error":{"message":{"detail":"x"}}}"#, Overloaded, None, "x"),
-        (504, "null", Timeout, None, "The provider answered with status 504."),
-    ] {
+    for &(status, body, class, code, message) in PROVIDER_ERRORS {
         let fault = provider_fault(status, body.as_bytes());
         assert_eq!(fault.class, class, "{status} {body}");
         assert_eq!(fault.code.as_deref(), code, "{status} {body}");

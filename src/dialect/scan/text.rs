@@ -24,7 +24,7 @@ pub struct TextStats {
 
 impl TextStats {
     /// An estimate of the tokens: four ASCII bytes or two others make one.
-    pub const fn tokens(&self) -> u64 {
+    pub const fn estimate_prompt_tokens(&self) -> u64 {
         self.ascii_bytes.div_ceil(4)
             + self.wide_bytes.div_ceil(2)
             + self.messages as u64 * PER_MESSAGE

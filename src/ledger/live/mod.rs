@@ -59,6 +59,8 @@ pub struct Options {
     pub index_upstream_ids: bool,
     /// The wall clock.
     pub clock: Clock,
+    /// Told how long each commit took; called on the writer's thread.
+    pub on_commit: Option<Arc<dyn Fn(Duration) + Send + Sync>>,
     /// Makes every write to the journal fail while it is set.
     #[cfg(test)]
     pub(crate) broken: Arc<AtomicBool>,
@@ -74,6 +76,7 @@ impl Options {
             checkpoint_entries: 100_000,
             index_upstream_ids: true,
             clock: Arc::new(clock),
+            on_commit: None,
             #[cfg(test)]
             broken: Arc::default(),
         }
@@ -153,6 +156,7 @@ impl Ledger {
             jobs,
             indexer_busy: Arc::clone(&busy),
             clock: options.clock,
+            on_commit: options.on_commit,
             checkpoint_every: options.checkpoint_every,
             checkpoint_entries: options.checkpoint_entries,
             upstream_ids: options.index_upstream_ids,

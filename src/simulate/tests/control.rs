@@ -181,6 +181,18 @@ async fn bodies_of_any_size_and_framing() {
     }
 }
 
+#[tokio::test]
+async fn http2_is_spoken_to_who_starts_with_it() {
+    let (_running, a) = start(Dialect::OpenAi, Behaviour::default()).await;
+    let mut client = TcpStream::connect(a.addr()).await.unwrap();
+    let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    let preface = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(), &settings].concat();
+    client.write_all(&preface).await.unwrap();
+    let mut frame = [0; 9];
+    tokio::time::timeout(SOON, client.read_exact(&mut frame)).await.unwrap().unwrap();
+    assert_eq!(frame[3], 4, "the server's SETTINGS come first");
+}
+
 #[test]
 fn a_config_names_all_its_faults() {
     let good = r#"

@@ -1,0 +1,86 @@
+//! The top-level members of a request that the gateway acts on.
+
+use super::lexer::Text;
+
+/// The top-level members that the gateway acts on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is the member of that name")]
+pub enum Key {
+    Model,
+    Models,
+    Stream,
+    StreamOptions,
+    MaxTokens,
+    MaxCompletionTokens,
+    N,
+    Tools,
+    Messages,
+    Provider,
+    Plugins,
+    Transforms,
+    Route,
+    Preset,
+    Usage,
+    SessionId,
+    Trace,
+}
+
+impl Key {
+    /// Every key with its name.
+    pub const ALL: [(Self, &'static str); 17] = [
+        (Self::Model, "model"),
+        (Self::Models, "models"),
+        (Self::Stream, "stream"),
+        (Self::StreamOptions, "stream_options"),
+        (Self::MaxTokens, "max_tokens"),
+        (Self::MaxCompletionTokens, "max_completion_tokens"),
+        (Self::N, "n"),
+        (Self::Tools, "tools"),
+        (Self::Messages, "messages"),
+        (Self::Provider, "provider"),
+        (Self::Plugins, "plugins"),
+        (Self::Transforms, "transforms"),
+        (Self::Route, "route"),
+        (Self::Preset, "preset"),
+        (Self::Usage, "usage"),
+        (Self::SessionId, "session_id"),
+        (Self::Trace, "trace"),
+    ];
+
+    /// The name of the member.
+    pub const fn name(self) -> &'static str {
+        Self::ALL[self as usize].1
+    }
+
+    /// Whether only the gateway reads this member, so that no provider may see it.
+    pub const fn gateway_only(self) -> bool {
+        matches!(
+            self,
+            Self::Models
+                | Self::Provider
+                | Self::Plugins
+                | Self::Transforms
+                | Self::Route
+                | Self::Preset
+                | Self::Usage
+                | Self::SessionId
+                | Self::Trace
+        )
+    }
+
+    /// The key that a member's name spells, escapes resolved.
+    pub(super) fn find(key: &Text<'_>) -> Option<Self> {
+        // The longest name has 21 characters, each of which may be written in six.
+        if key.raw.len() > 21 * 6 {
+            return None;
+        }
+        let unescaped;
+        let name = if key.escaped {
+            unescaped = key.unescape()?;
+            unescaped.as_bytes()
+        } else {
+            key.raw
+        };
+        Self::ALL.iter().find(|(_, known)| known.as_bytes() == name).map(|&(key, _)| key)
+    }
+}

@@ -1,0 +1,155 @@
+//! Sets up the process's own log: what happens outside of a request's normal course.
+//!
+//! It goes to standard error, so that the access log can have standard output to itself.
+
+use std::fmt;
+use std::io::{self, IsTerminal};
+
+use tracing::Subscriber;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// How log lines are spelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object per line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// Why the log cannot be set up.
+#[derive(Debug)]
+pub enum BadLog {
+    /// The level is neither a level nor a list of directives; what is wrong with it.
+    Level(String),
+    /// The process has a log already.
+    Twice,
+}
+
+impl fmt::Display for BadLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Level(why) => write!(
+                f,
+                "the log level must be error, warn, info, debug, trace, off or a list such as \
+                 \"info,turnpike=debug\": {why}"
+            ),
+            Self::Twice => f.write_str("the log is set up already"),
+        }
+    }
+}
+
+impl std::error::Error for BadLog {}
+
+/// Checks a level without setting anything up, for `check`.
+///
+/// # Errors
+/// It is not a level.
+pub fn check_level(level: &str) -> Result<(), BadLog> {
+    filter(level).map(drop)
+}
+
+/// Sets up the log of the whole process. `level` is `error`, `warn`, `info`, `debug`, `trace`,
+/// `off` or a list of `tracing` directives.
+///
+/// # Errors
+/// The level is not one, or there is a log already.
+pub fn init(level: &str, format: LogFormat) -> Result<(), BadLog> {
+    let colour = format == LogFormat::Text && io::stderr().is_terminal();
+    subscriber(level, format, colour, io::stderr)?.try_init().map_err(|_| BadLog::Twice)
+}
+
+fn filter(level: &str) -> Result<EnvFilter, BadLog> {
+    let level = level.trim();
+    if level.is_empty() {
+        return Err(BadLog::Level("it is empty".to_owned()));
+    }
+    // A word that is no level would be taken for the name of a module, and log nothing.
+    let is_level = |word: &str| word.parse::<tracing_subscriber::filter::LevelFilter>().is_ok();
+    let word = level.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if word && !is_level(level) {
+        return Err(BadLog::Level(format!("{level:?} is not a level")));
+    }
+    EnvFilter::try_new(level).map_err(|error| BadLog::Level(error.to_string()))
+}
+
+fn subscriber<W>(
+    level: &str,
+    format: LogFormat,
+    colour: bool,
+    writer: W,
+) -> Result<Box<dyn Subscriber + Send + Sync>, BadLog>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter(level)?)
+        .with_ansi(colour)
+        .with_writer(writer);
+    Ok(match format {
+        LogFormat::Json => Box::new(builder.json().flatten_event(true).finish()),
+        LogFormat::Text => Box::new(builder.finish()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Shown(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Shown {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(level: &str, format: LogFormat) -> String {
+        let shown = Shown::default();
+        let writer = shown.clone();
+        let subscriber = subscriber(level, format, false, move || writer.clone()).expect("a level");
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::debug!("Quiet.");
+            tracing::info!(answer = 42, "Heard.");
+        });
+        let text = shown.0.lock().clone();
+        String::from_utf8(text).expect("UTF-8")
+    }
+
+    #[test]
+    fn the_level_filters() {
+        assert_eq!(logged("warn", LogFormat::Text), "");
+        assert_eq!(logged("info", LogFormat::Text).lines().count(), 1);
+        assert_eq!(logged("warn,turnpike=debug", LogFormat::Text).lines().count(), 2);
+    }
+
+    #[test]
+    fn json_lines_are_json() {
+        let line = logged("info", LogFormat::Json);
+        let json: serde_json::Value = serde_json::from_str(&line).expect("valid JSON");
+        assert_eq!((&json["message"], &json["answer"]), (&"Heard.".into(), &42.into()), "{line}");
+    }
+
+    #[test]
+    fn what_is_no_level_is_refused() {
+        for bad in ["", "  ", "loud", "turnpike=loud", "info,a=b=c"] {
+            assert!(matches!(check_level(bad), Err(BadLog::Level(_))), "{bad:?}");
+        }
+        for good in ["off", "INFO", "trace", "info,turnpike::edge=debug"] {
+            assert!(check_level(good).is_ok(), "{good:?}");
+        }
+    }
+}

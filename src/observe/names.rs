@@ -1,0 +1,88 @@
+//! Names of the metrics, what they mean, and the buckets of the histograms.
+
+/// A metric's name and its help text.
+pub type Name = (&'static str, &'static str);
+
+/// Requests by surface, class of status, model and streaming.
+pub const REQUESTS: Name = ("turnpike_requests_total", "Requests that ended.");
+/// Whole duration by surface and streaming.
+pub const DURATION: Name =
+    ("turnpike_request_duration_seconds", "From a request's arrival to the end of its answer.");
+/// Time to the first token by provider.
+pub const TTFT: Name =
+    ("turnpike_ttft_seconds", "From an attempt's start to its first token, by provider.");
+/// Our own share.
+pub const OVERHEAD: Name = (
+    "turnpike_gateway_overhead_seconds",
+    "The gateway's own share of the time to the first byte of an answer.",
+);
+/// Attempts by provider and outcome.
+pub const ATTEMPTS: Name = ("turnpike_attempts_total", "Attempts at providers that ended.");
+/// Attempts after the first.
+pub const FALLBACKS: Name =
+    ("turnpike_fallbacks_total", "Attempts that were made because an earlier one failed.");
+/// Tokens by model and kind.
+pub const TOKENS: Name = (
+    "turnpike_tokens_total",
+    "Tokens by model and kind; cache_read and cache_write are part of prompt, reasoning is part \
+     of completion.",
+);
+/// Money by model.
+pub const COST: Name =
+    ("turnpike_cost_usd_total", "What was charged, approximately: the ledger has the exact sums.");
+/// Requests now.
+pub const IN_FLIGHT: Name = ("turnpike_in_flight_requests", "Requests that have not ended.");
+/// Streams now.
+pub const STREAMS: Name = ("turnpike_open_streams", "Streamed answers that have not ended.");
+/// The response cache by status.
+pub const CACHE: Name = ("turnpike_cache_total", "Requests that use the response cache.");
+/// Entries of the response cache.
+pub const CACHE_ENTRIES: Name = ("turnpike_cache_entries", "Answers in the response cache.");
+/// Bytes of the response cache.
+pub const CACHE_BYTES: Name = ("turnpike_cache_bytes", "Bytes held by the response cache.");
+/// Evictions of the response cache.
+pub const CACHE_EVICTED: Name =
+    ("turnpike_cache_evicted_total", "Cached answers that had to make room for others.");
+/// Holds now.
+pub const HOLDS: Name = ("turnpike_holds_open", "Credit holds that are neither settled nor void.");
+/// Entries in the ledger.
+pub const LEDGER_ENTRIES: Name = ("turnpike_ledger_entries_total", "Entries in the journal.");
+/// Group commits.
+pub const LEDGER_COMMITS: Name = ("turnpike_ledger_commits_total", "Group commits.");
+/// Duration of a group commit.
+pub const LEDGER_COMMIT_SECONDS: Name =
+    ("turnpike_ledger_commit_seconds", "Duration of a group commit, with its fdatasync.");
+/// What waits for the ledger.
+pub const LEDGER_QUEUE: Name =
+    ("turnpike_ledger_queue_depth", "Operations that wait for the ledger's writer.");
+/// Whether the ledger works.
+pub const LEDGER_HEALTHY: Name =
+    ("turnpike_ledger_healthy", "1 while the ledger takes operations, else 0.");
+/// Breakers by endpoint.
+pub const BREAKER: Name =
+    ("turnpike_breaker_state", "0 closed, 1 half open, 2 open (the endpoint is left out).");
+/// Access lines lost.
+pub const ACCESS_DROPPED: Name =
+    ("turnpike_access_log_dropped_total", "Access log lines that could not be written.");
+/// What is left of the retry budget.
+pub const RETRY_BUDGET: Name =
+    ("turnpike_retry_budget", "Retries that may be made now before the budget is empty.");
+/// What is running.
+pub const BUILD: Name = ("turnpike_build_info", "Always 1; the version is a label.");
+
+/// For whole requests and first tokens, in seconds: a cache hit takes half a millisecond, a
+/// reasoning model minutes.
+pub const LATENCY_BUCKETS: [f64; 19] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0,
+    30.0, 60.0, 120.0, 300.0,
+];
+
+/// For the gateway's own share, in seconds.
+pub const OVERHEAD_BUCKETS: [f64; 13] = [
+    0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_2, 0.000_4, 0.000_8, 0.001_6, 0.003_2, 0.006_4,
+    0.0125, 0.025, 0.1,
+];
+
+/// For a group commit, in seconds: from a fast NVMe drive to a stalled network disk.
+pub const COMMIT_BUCKETS: [f64; 13] =
+    [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.25, 1.0, 5.0];
