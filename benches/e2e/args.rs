@@ -63,8 +63,7 @@ pub(super) fn read(args: impl Iterator<Item = String>) -> Result<Command, Fault>
             "--as-bare-pingora" => {
                 let listen = value()?;
                 let upstream = args.next().unwrap_or_default();
-                let upstream =
-                    upstream.parse().map_err(|e| format!("upstream {upstream}: {e}"))?;
+                let upstream = upstream.parse().map_err(|e| format!("upstream {upstream}: {e}"))?;
                 return Ok(Command::BarePingora { listen, upstream });
             }
             other => return Err(format!("{other} is not an argument; see --help")),

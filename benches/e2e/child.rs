@@ -31,7 +31,11 @@ impl Started {
     ///
     /// # Errors
     /// It can't be started.
-    pub(super) fn new(name: &'static str, command: &mut Command, dir: &Path) -> Result<Self, Fault> {
+    pub(super) fn new(
+        name: &'static str,
+        command: &mut Command,
+        dir: &Path,
+    ) -> Result<Self, Fault> {
         let path = dir.join(format!("{name}.log"));
         let log = File::create(&path).map_err(|e| format!("{}: {e}", path.display()))?;
         let again = log.try_clone().map_err(|e| e.to_string())?;

@@ -29,9 +29,8 @@ impl Gateway {
         let dir = dir.join("gateway");
         let data = dir.join("data");
         std::fs::create_dir_all(&dir).map_err(|e| e.to_string())?;
-        let run = |args: &[&str]| {
-            output(Command::new(turnpike).args(args).arg("--data").arg(&data))
-        };
+        let run =
+            |args: &[&str]| output(Command::new(turnpike).args(args).arg("--data").arg(&data));
         run(&["accounts", "create", ACCOUNT])?;
         run(&["accounts", "top-up", ACCOUNT, CREDIT_USD])?;
         let said = run(&["keys", "create", "--account", ACCOUNT])?;

@@ -100,11 +100,7 @@ impl Crowd {
         self.phase(time, |at| Pace::Every { first: each * at / conns, then: each }).await
     }
 
-    async fn phase(
-        &mut self,
-        time: Duration,
-        pace: impl Fn(u32) -> Pace,
-    ) -> Result<Seen, Fault> {
+    async fn phase(&mut self, time: Duration, pace: impl Fn(u32) -> Pace) -> Result<Seen, Fault> {
         let mut tasks = JoinSet::new();
         let start = Instant::now();
         for (at, conn) in (0..).zip(self.conns.drain(..)) {

@@ -61,7 +61,11 @@ impl Provider {
     ///
     /// # Errors
     /// It does not start.
-    pub(super) async fn start(turnpike: &Path, dir: &Path, slow_tokens: u32) -> Result<Self, Fault> {
+    pub(super) async fn start(
+        turnpike: &Path,
+        dir: &Path,
+        slow_tokens: u32,
+    ) -> Result<Self, Fault> {
         let at = child::free_address()?;
         let path = dir.join("simulator.toml");
         std::fs::write(&path, config(at, slow_tokens)).map_err(|e| e.to_string())?;

@@ -49,8 +49,18 @@ pub(super) struct Report {
 }
 
 const COLUMNS: [&str; 12] = [
-    "proxy", "CPU µs", "min–max", "× bare", "× nginx", "per s", "p50 µs", "p99 µs", "+p50", "+p99",
-    "RSS MiB", "failed",
+    "proxy",
+    "CPU µs",
+    "min–max",
+    "× bare",
+    "× nginx",
+    "per s",
+    "p50 µs",
+    "p99 µs",
+    "+p50",
+    "+p99",
+    "RSS MiB",
+    "failed",
 ];
 
 impl Report {
@@ -115,11 +125,12 @@ impl Report {
     }
 
     fn about(&self) -> String {
-        let nginx = self.nginx.as_deref().unwrap_or("not installed");
+        let nginx = self.nginx.as_deref().unwrap_or("nginx is not installed");
         let mode = if self.quick { ", quick (a look, not a result)" } else { "" };
-        let profile = if cfg!(debug_assertions) { ", DEBUG BUILD: numbers mean nothing" } else { "" };
+        let profile =
+            if cfg!(debug_assertions) { ", DEBUG BUILD: numbers mean nothing" } else { "" };
         format!(
-            "{} rounds in {} s{mode}{profile}; nginx {nginx}. CPU of the proxy's processes; medians; \
+            "{} rounds in {} s{mode}{profile}; {nginx}. CPU of the proxy's processes; medians; \
              ratios are medians of each round's ratio. Latency at a light, fixed rate \
              (sse: to the first byte; slow: how far pauses between chunks are off).",
             self.rounds,

@@ -118,7 +118,7 @@ impl Target {
         let key = match site.gateway {
             Some(prepared) if gateway => prepared.key.as_str(),
             // As long as a key of the gateway, so that heads are about equally long.
-            _ => "sk-or-v1-0000000000000000000000000000000000000000000000000000000000000000",
+            _ => "sk-tp-v1-0000000000000000000000000000000000000000000",
         };
         let mut extra = String::new();
         if case.form() == Form::Anthropic && !gateway {

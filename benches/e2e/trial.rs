@@ -199,10 +199,5 @@ fn streams(mut steady: slow::Steady) -> Measured {
 }
 
 fn counted(measured: Measured, seen: Seen) -> Measured {
-    Measured {
-        answered: seen.answered,
-        failures: seen.failures,
-        fault: seen.fault,
-        ..measured
-    }
+    Measured { answered: seen.answered, failures: seen.failures, fault: seen.fault, ..measured }
 }
