@@ -13,8 +13,6 @@ use super::refusal::Refusal;
 use super::router::AdminState;
 use crate::vocab::{AccountId, BadId, NanoUsd};
 
-/// The longest name of an account or a key, in bytes.
-const NAME_MAX: usize = 128;
 /// The longest payment method, in bytes.
 const METHOD_MAX: usize = 32;
 /// The longest idempotency key, in bytes.
@@ -63,8 +61,6 @@ pub(super) fn next_page<T>(rows: &[T], limit: usize, id: impl Fn(&T) -> &str) ->
 #[serde(deny_unknown_fields)]
 struct Creation {
     id: String,
-    #[serde(default)]
-    name: String,
 }
 
 pub(super) async fn create(
@@ -72,7 +68,7 @@ pub(super) async fn create(
     request: Request,
 ) -> Result<(StatusCode, Json<Value>), Refusal> {
     let body: Creation = door::read(request).await?;
-    let new = NewAccount { id: account_id("id", &body.id)?, name: checked_name(body.name)? };
+    let new = NewAccount { id: account_id("id", &body.id)? };
     let bank = state.bank();
     let row = state.blocking(move || bank.create_account(new)).await??;
     tracing::info!(account_id = %row.id, "An account was opened.");
@@ -123,10 +119,10 @@ pub(super) async fn top_up(
 fn view(row: &AccountRow) -> Value {
     json!({
         "id": row.id,
-        "name": row.name,
+        "bought_usd": row.bought.to_string(),
+        "used_usd": row.used.to_string(),
         "balance_usd": row.balance.to_string(),
         "held_usd": row.held.to_string(),
-        "topped_up_usd": row.topped_up.to_string(),
         "created_ms": row.created_ms,
     })
 }
@@ -159,16 +155,6 @@ fn checked_idempotency_key(key: String) -> Result<String, Refusal> {
         )));
     }
     Ok(key)
-}
-
-/// A name for people.
-pub(super) fn checked_name(name: String) -> Result<String, Refusal> {
-    if name.len() > NAME_MAX || name.chars().any(char::is_control) {
-        return Err(Refusal::invalid(format!(
-            "`name` must have at most {NAME_MAX} bytes and no control characters."
-        )));
-    }
-    Ok(name)
 }
 
 /// The account id in this field.

@@ -22,7 +22,7 @@ pub trait Bank: Send + Sync + 'static {
     /// [`BankError::NotFound`] if there is none of this id.
     fn account(&self, id: &AccountId) -> Result<AccountRow, BankError>;
 
-    /// Accounts in the order of their ids.
+    /// A part of all accounts, in an order that does not change.
     ///
     /// # Errors
     /// The ledger is not available.
@@ -48,7 +48,7 @@ pub trait Bank: Send + Sync + 'static {
     /// [`BankError::NotFound`] if there is no such key.
     fn disable_key(&self, id: &KeyId) -> Result<KeyRow, BankError>;
 
-    /// Keys in the order of their ids, of one account or of all.
+    /// A part of the keys of one account or of all, in an order that does not change.
     ///
     /// # Errors
     /// The key table is not available.
@@ -86,7 +86,7 @@ impl std::error::Error for BankError {}
 /// Which part of a list is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// Only ids after this one, in byte order.
+    /// Only what comes after the row of this id; `None` starts at the beginning.
     pub after: Option<String>,
     /// At most this many, 1–[`Page::LIMIT_MAX`].
     pub limit: usize,
@@ -104,8 +104,6 @@ impl Page {
 pub struct NewAccount {
     /// Its id.
     pub id: AccountId,
-    /// For people; empty if none was given.
-    pub name: String,
 }
 
 /// An account.
@@ -113,14 +111,14 @@ pub struct NewAccount {
 pub struct AccountRow {
     /// Its id.
     pub id: AccountId,
-    /// For people.
-    pub name: String,
-    /// Credit that is left, holds not yet subtracted.
+    /// Credit bought or given, ever.
+    pub bought: NanoUsd,
+    /// Credit used up, ever.
+    pub used: NanoUsd,
+    /// Bought less used; what is reserved is still in it.
     pub balance: NanoUsd,
     /// Credit reserved for requests under way.
     pub held: NanoUsd,
-    /// Credit ever added.
-    pub topped_up: NanoUsd,
     /// When it was opened, in milliseconds since 1970.
     pub created_ms: u64,
 }
@@ -152,8 +150,12 @@ pub struct TopUpDone {
 pub struct NewKey {
     /// Whose credit it spends.
     pub account: AccountId,
-    /// For people; empty if none was given.
-    pub name: String,
+    /// A name for people, at most 128 bytes; empty if none was given.
+    pub label: String,
+    /// The most that it may ever spend; not negative.
+    pub limit: Option<NanoUsd>,
+    /// When it stops working, in milliseconds since 1970.
+    pub expires_ms: Option<u64>,
 }
 
 /// A key, without its secret.
@@ -163,9 +165,17 @@ pub struct KeyRow {
     pub id: KeyId,
     /// Whose credit it spends.
     pub account: AccountId,
-    /// For people.
-    pub name: String,
-    /// It is refused.
+    /// A name for people.
+    pub label: String,
+    /// Its first characters, to recognise it by.
+    pub shown: String,
+    /// The most that it may ever spend.
+    pub limit: Option<NanoUsd>,
+    /// What it has spent, ever.
+    pub spent: NanoUsd,
+    /// When it stops working, in milliseconds since 1970.
+    pub expires_ms: Option<u64>,
+    /// It was switched off.
     pub disabled: bool,
     /// When it was made, in milliseconds since 1970.
     pub created_ms: u64,

@@ -7,12 +7,15 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::accounts::{account_id, bad_id, checked_name, in_path, next_page, page, queried};
+use super::accounts::{account_id, bad_id, in_path, next_page, page, queried};
 use super::bank::{KeyRow, NewKey};
 use super::door;
 use super::refusal::Refusal;
 use super::router::AdminState;
-use crate::vocab::KeyId;
+use crate::vocab::{KeyId, NanoUsd};
+
+/// The longest name of a key, in bytes.
+const LABEL_MAX: usize = 128;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -43,7 +46,10 @@ pub(super) async fn list(
 struct Creation {
     account_id: String,
     #[serde(default)]
-    name: String,
+    label: String,
+    /// A decimal string.
+    limit_usd: Option<String>,
+    expires_ms: Option<u64>,
 }
 
 /// Makes a key and shows its secret, this once.
@@ -53,7 +59,9 @@ pub(super) async fn create(
 ) -> Result<(StatusCode, Json<Value>), Refusal> {
     let body: Creation = door::read(request).await?;
     let account = account_id("account_id", &body.account_id)?;
-    let new = NewKey { account, name: checked_name(body.name)? };
+    let limit = body.limit_usd.as_deref().map(checked_limit).transpose()?;
+    let label = checked_label(body.label)?;
+    let new = NewKey { account, label, limit, expires_ms: body.expires_ms };
     let bank = state.bank();
     let issued = state.blocking(move || bank.create_key(new)).await??;
     tracing::info!(key_id = %issued.row.id, account_id = %issued.row.account, "A key was made.");
@@ -74,11 +82,32 @@ pub(super) async fn disable(
     Ok(Json(view(&row)))
 }
 
+fn checked_label(label: String) -> Result<String, Refusal> {
+    if label.len() > LABEL_MAX || label.chars().any(char::is_control) {
+        return Err(Refusal::invalid(format!(
+            "`label` must have at most {LABEL_MAX} bytes and no control characters."
+        )));
+    }
+    Ok(label)
+}
+
+fn checked_limit(text: &str) -> Result<NanoUsd, Refusal> {
+    match NanoUsd::parse_dollars(text) {
+        Ok(limit) if limit >= NanoUsd::ZERO => Ok(limit),
+        Ok(_) => Err(Refusal::invalid("`limit_usd` must not be negative.")),
+        Err(why) => Err(Refusal::invalid(format!("`limit_usd` {why}."))),
+    }
+}
+
 fn view(row: &KeyRow) -> Value {
     json!({
         "id": row.id,
         "account_id": row.account,
-        "name": row.name,
+        "label": row.label,
+        "shown": row.shown,
+        "limit_usd": row.limit.map(|limit| limit.to_string()),
+        "spent_usd": row.spent.to_string(),
+        "expires_ms": row.expires_ms,
         "disabled": row.disabled,
         "created_ms": row.created_ms,
     })

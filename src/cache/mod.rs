@@ -1,6 +1,6 @@
 //! Identical answers: when, under which key, and a bounded store in memory.
 //!
-//! Two requests get the same answer only if nothing that changes the answer differs: the [`key`]
+//! Two requests get the same answer only if nothing that changes the answer differs: the [key](mod@key)
 //! is a hash over the request's meaning, not over its bytes, and over who asks. Whether the cache
 //! is used at all is the caller's choice ([`policy`]), because a cached answer is the same answer
 //! again, which is not what every caller wants. The [`store`] holds whole answers only; an answer

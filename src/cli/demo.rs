@@ -7,15 +7,14 @@ use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use clap::Args;
 
-use super::{Failure, say, unix_ms};
+use super::{Failure, say};
 use crate::config;
 use crate::edge::{self, Serve};
 use crate::ledger::{Ledger, NewKey};
-use crate::observe::{self, Metrics};
+use crate::observe;
 use crate::simulate::{self, Running};
 use crate::vocab::{AccountId, NanoUsd};
 
@@ -59,8 +58,7 @@ pub(super) fn run(args: &DemoArgs) -> Result<(), Failure> {
     let text = toml(listen, admin, &data, args.access_log, &running);
     let config = config::parse(&text, &|_| None, &|_| Err(std::io::ErrorKind::NotFound.into()))
         .map_err(|faults| super::check::refuse("the demo".as_ref(), &faults))?;
-    let metrics = Arc::new(Metrics::new()?);
-    let (ledger, _recovery) = super::serve::open(&config, &metrics)?;
+    let (ledger, _recovery) = super::serve::open(&config)?;
     let key = key(&ledger)?;
     edge::serve(Serve {
         on_ready: Box::new(move || greet(listen, admin, &key)),
@@ -68,7 +66,6 @@ pub(super) fn run(args: &DemoArgs) -> Result<(), Failure> {
         config,
         config_path: None,
         ledger,
-        metrics,
     })?;
     Ok(())
 }

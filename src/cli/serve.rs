@@ -1,28 +1,25 @@
 //! `turnpike serve`: the gateway in production.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use super::{Failure, check, unix_ms};
 use crate::config::settings::LogFormat;
 use crate::config::{self, Config};
 use crate::edge::{self, Serve};
 use crate::ledger::{Ledger, Options, Recovery};
-use crate::observe::{self, Metrics};
+use crate::observe;
 
 /// Serves the configuration until a signal ends the process.
 pub(super) fn run(path: &Path) -> Result<(), Failure> {
     let config = config::load(path).map_err(|faults| check::refuse(path, &faults))?;
     observe::log::init(config.log.level.name(), log_format(config.log.format))?;
-    let metrics = Arc::new(Metrics::new()?);
-    let (ledger, recovery) = open(&config, &metrics)?;
+    let (ledger, recovery) = open(&config)?;
     tell(&recovery);
     let listen = config.server.listen.clone();
     edge::serve(Serve {
         config,
         config_path: Some(path.to_owned()),
         ledger,
-        metrics,
         on_ready: Box::new(move || tracing::info!(?listen, "The gateway is ready.")),
         on_end: Box::new(|| tracing::info!("The gateway has ended.")),
     })?;
@@ -38,12 +35,10 @@ pub(super) const fn log_format(format: LogFormat) -> observe::log::LogFormat {
 }
 
 /// Opens the ledger that a configuration names.
-pub(super) fn open(config: &Config, metrics: &Metrics) -> Result<(Ledger, Recovery), Failure> {
-    let timer = metrics.commit_timer();
+pub(super) fn open(config: &Config) -> Result<(Ledger, Recovery), Failure> {
     let mut options = Options::new(unix_ms);
     options.segment_bytes = config.ledger.segment_bytes_max;
     options.checkpoint_every = config.ledger.checkpoint;
-    options.on_commit = Some(Arc::new(move |took| timer.observe(took)));
     Ok(Ledger::open(&config.ledger.data_dir, options)?)
 }
 

@@ -94,7 +94,7 @@ fn shape(chat: &Chat, facts: &Facts) -> Option<Shape> {
         generation: facts.id,
         created: facts.arrived_ms / 1000,
         model: endpoint.model.clone(),
-        provider: endpoint.provider.name.clone(),
+        provider: endpoint.provider.name.as_str().into(),
         stream: chat.ask.head.stream,
         prices: endpoint.prices,
         prompt_estimate: chat.ask.prompt_tokens,
@@ -142,7 +142,7 @@ fn hide(header: &mut ResponseHeader) -> Result<()> {
 pub(crate) fn outgoing_header(
     chat: &Chat,
     facts: &Facts,
-    session: &Session,
+    session: &mut Session,
     header: &mut ResponseHeader,
 ) -> Result<()> {
     if header.status.is_informational() {
@@ -195,20 +195,25 @@ pub(crate) fn body(chat: &mut Chat, body: &mut Option<Bytes>, end: bool) -> Resu
             if end || collected.len() == ERROR_BODY_MAX { Err(failed()) } else { Ok(()) }
         }
         Progress::Answering(pipe) => match feed(pipe, body.take(), end) {
-            Ok(released) => {
+            (released, Ok(())) => {
                 late_first_token(attempt)?;
                 *body = released;
                 note_progress(chat, body.is_some());
                 Ok(())
             }
-            Err(fault) if !chat.committed => {
+            (None, Err(fault)) if !chat.committed => {
                 attempt.progress = Progress::Failed(Outcome::of_answer(&fault, false));
                 Err(failed())
             }
-            Err(fault) => {
+            (released, Err(fault)) => {
                 // The client has a part of the answer: its stream is ended in good order here,
                 // together with what the same batch still holds.
-                *body = Some(abort(chat, Outcome::of_answer(&fault, true)));
+                let first = released.is_some() && chat.first_byte.is_none();
+                if first {
+                    note_progress(chat, true);
+                }
+                let end = abort(chat, Outcome::of_answer(&fault, true));
+                *body = joined(released, Some(end));
                 Ok(())
             }
         },
@@ -223,20 +228,30 @@ pub(crate) fn body(chat: &mut Chat, body: &mut Option<Bytes>, end: bool) -> Resu
     }
 }
 
+/// What the pipe releases of a part, and whether it is still good after it.
 fn feed(
     pipe: &mut Pipe,
     part: Option<Bytes>,
     end: bool,
-) -> std::result::Result<Option<Bytes>, AnswerFault> {
+) -> (Option<Bytes>, std::result::Result<(), AnswerFault>) {
     let released = match part {
-        Some(part) if !part.is_empty() => pipe.push(part)?,
+        Some(part) if !part.is_empty() => match pipe.push(part) {
+            Ok(released) => released,
+            Err(fault) => return (None, Err(fault)),
+        },
         _ => None,
     };
     if !end {
-        return Ok(released);
+        return (released, Ok(()));
     }
-    let rest = pipe.end()?;
-    Ok(match (released, rest) {
+    match pipe.end() {
+        Ok(rest) => (joined(released, rest), Ok(())),
+        Err(fault) => (released, Err(fault)),
+    }
+}
+
+fn joined(first: Option<Bytes>, rest: Option<Bytes>) -> Option<Bytes> {
+    match (first, rest) {
         (Some(first), Some(rest)) => {
             let mut both = BytesMut::with_capacity(first.len() + rest.len());
             both.extend_from_slice(&first);
@@ -244,7 +259,7 @@ fn feed(
             Some(both.freeze())
         }
         (first, rest) => first.or(rest),
-    })
+    }
 }
 
 /// Comments and pings keep the connection alive but are no token.

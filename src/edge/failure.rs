@@ -8,7 +8,7 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType, RetryType};
 
 use crate::attempt::{self, AttemptReport, Context, Next, Outcome};
-use crate::dialect::{self, FaultClass};
+use crate::dialect;
 use crate::edge::clock;
 use crate::edge::gateway::Gateway;
 use crate::edge::journey::{Attempt, Chat, Progress};
@@ -130,6 +130,10 @@ pub(crate) fn close(gateway: &Gateway, chat: &mut Chat, outcome: Outcome) -> boo
             attempt.again = true;
             attempt.progress = Progress::Waiting;
             attempt.watchdog = None;
+            attempt.started = now;
+            if let Some(guard) = &mut attempt.guard {
+                guard.restart(now);
+            }
             chat.attempt = Some(attempt);
             true
         }
@@ -188,36 +192,9 @@ pub(crate) fn internal(detail: &str) -> GatewayError {
         .with_detail(detail)
 }
 
-/// The outcome as a label for metrics and log lines.
-pub(crate) const fn mark(outcome: &Outcome) -> Mark {
-    match outcome {
-        Outcome::ConnectRefused | Outcome::ConnectionReset | Outcome::StalePooledConnection => {
-            Mark::Connect
-        }
-        Outcome::Dns => Mark::Dns,
-        Outcome::Tls => Mark::Tls,
-        Outcome::ConnectTimeout => Mark::ConnectTimeout,
-        Outcome::FirstTokenTimeout => Mark::FirstTokenTimeout,
-        Outcome::AnswerTimeout => Mark::AnswerTimeout,
-        Outcome::InterEventTimeout => Mark::StallTimeout,
-        Outcome::InBandError => Mark::InBand,
-        Outcome::EmptyAnswer => Mark::Empty,
-        Outcome::EarlyEof | Outcome::CutMidStream => Mark::Truncated,
-        Outcome::Garbled | Outcome::TooLarge | Outcome::Internal => Mark::Garbled,
-        Outcome::ClientGone => Mark::Cancelled,
-        Outcome::Status { class, .. } => match class {
-            FaultClass::ContextLength => Mark::ContextLength,
-            FaultClass::ContentPolicy => Mark::ContentPolicy,
-            FaultClass::InvalidRequest => Mark::BadRequest,
-            FaultClass::Authentication | FaultClass::Permission => Mark::Credential,
-            FaultClass::Billing => Mark::Billing,
-            FaultClass::NotFound => Mark::NotFound,
-            FaultClass::Timeout | FaultClass::Conflict => Mark::Conflict,
-            FaultClass::RateLimited => Mark::RateLimited,
-            FaultClass::Overloaded => Mark::Overloaded,
-            FaultClass::Server => Mark::ServerError,
-        },
-    }
+/// The outcome as a label for metrics and log lines; a test has every label parse.
+pub(crate) fn mark(outcome: &Outcome) -> Mark {
+    Mark::parse(outcome.label()).unwrap_or(Mark::Internal)
 }
 
 /// How long the provider asks us to stay away: `retry-after-ms` (OpenAI), or `Retry-After` in

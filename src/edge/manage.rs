@@ -12,8 +12,8 @@ use crate::balance::{Availability, BreakerState, Wait};
 use crate::catalog::Secret;
 use crate::edge::clock;
 use crate::edge::gateway::Gateway;
-use crate::ledger::{self, Ledger, Made, ManageError};
-use crate::observe::gauges::{CacheGauges, LedgerGauges};
+use crate::ledger::{self, COMMIT_BUCKETS_US, Ledger, Made, ManageError};
+use crate::observe::gauges::{CacheGauges, CommitTimes, LedgerGauges};
 use crate::observe::{self, Readings};
 use crate::vocab::{AccountId, KeyId};
 
@@ -41,7 +41,12 @@ fn readings(gateway: &Gateway) -> Readings {
     Readings {
         ledger: LedgerGauges {
             entries_total: stats.entries,
-            commits_total: stats.commits,
+            commits: CommitTimes {
+                bounds_us: &COMMIT_BUCKETS_US,
+                counts: stats.commit_buckets.to_vec(),
+                total: stats.commit_time,
+            },
+            commit_errors_total: stats.commit_errors,
             queue_depth: stats.queue_depth as u64,
             holds_open: stats.open_holds as u64,
             healthy: stats.healthy,
@@ -111,9 +116,10 @@ impl LedgerBank {
         let balance = account.balance();
         Some(AccountRow {
             id: id.clone(),
+            bought: balance.bought,
+            used: balance.used,
             balance: balance.balance,
             held: balance.held,
-            topped_up: balance.bought,
             created_ms: account.created_ms(),
         })
     }
@@ -123,9 +129,11 @@ fn key_row(key: &ledger::KeyEntry) -> KeyRow {
     KeyRow {
         id: key.id().clone(),
         account: key.account().id().clone(),
-        name: key.label().to_owned(),
+        label: key.label().to_owned(),
+        shown: key.shown().to_owned(),
         limit: key.limit(),
         spent: key.spent(),
+        expires_ms: key.expires_ms(),
         disabled: key.disabled(),
         created_ms: key.created_ms(),
     }
@@ -171,7 +179,11 @@ impl Bank for LedgerBank {
 
     fn create_key(&self, new: NewKey) -> Result<IssuedKey, BankError> {
         self.account(&new.account)?;
-        let wanted = ledger::NewKey { label: new.name, limit: new.limit, expires_ms: None };
+        let wanted = ledger::NewKey {
+            label: new.label,
+            limit: new.limit,
+            expires_ms: new.expires_ms,
+        };
         let (id, secret) = self.0.create_key(&new.account, wanted).map_err(failed)?;
         let row = self.0.keys().key(id.as_str()).map(|key| key_row(key));
         let row = row.ok_or_else(|| BankError::Internal("a new key is not in the table".to_owned()))?;

@@ -197,9 +197,9 @@ impl ProxyHttp for Turnpike {
         end: bool,
         ctx: &mut Journey,
     ) -> Result<()> {
-        let whole = || ctx.chat().and_then(|c| c.attempt.as_ref()).map(|a| a.body.clone());
+        let attempt = ctx.chat().and_then(|chat| chat.attempt.as_ref()).filter(|_| end);
         // `None` before the end would end the body early.
-        *body = Some(if end { whole().unwrap_or_default() } else { Bytes::new() });
+        *body = Some(attempt.map(|attempt| attempt.body.clone()).unwrap_or_default());
         Ok(())
     }
 

@@ -43,8 +43,6 @@ pub struct Serve {
     pub config_path: Option<PathBuf>,
     /// The open ledger.
     pub ledger: Ledger,
-    /// The metrics; the ledger already reports to them.
-    pub metrics: Arc<Metrics>,
     /// Called once, as soon as connections are accepted.
     pub on_ready: Box<dyn FnOnce() + Send>,
     /// Called at the end, after the ledger has been closed.
@@ -68,10 +66,10 @@ impl std::error::Error for RunError {}
 /// # Errors
 /// A listener cannot be bound, a TLS file is no good, or a provider cannot be set up.
 pub fn serve(serve: Serve) -> Result<(), RunError> {
-    let Serve { config, config_path, ledger, metrics, on_ready, on_end } = serve;
+    let Serve { config, config_path, ledger, on_ready, on_end } = serve;
     let admin = admin_listener(&config)?;
     probe_addresses(&config)?;
-    let gateway = Arc::new(gateway(&config, ledger, metrics)?);
+    let gateway = Arc::new(gateway(&config, ledger)?);
     manage::connect(&gateway);
     let mut server = Server::new_with_opt_and_conf(None, server_conf(&config));
     server.bootstrap();
@@ -96,11 +94,10 @@ fn first_tls(config: &Config) -> Option<SocketAddr> {
     config.server.tls.as_ref().and_then(|tls| tls.listen.first().copied())
 }
 
-fn gateway(
-    config: &Config,
-    ledger: Ledger,
-    metrics: Arc<Metrics>,
-) -> Result<Gateway, RunError> {
+fn gateway(config: &Config, ledger: Ledger) -> Result<Gateway, RunError> {
+    let metrics =
+        Metrics::new().map_err(|e| RunError(format!("the metrics cannot be set up: {e}")))?;
+    let metrics = Arc::new(metrics);
     let snapshot = Snapshot::new(config, &metrics, None)
         .map_err(|e| RunError(format!("a provider cannot be set up: {e}")))?;
     let cache = config.cache.enabled.then(|| {

@@ -69,7 +69,7 @@ fn next_attempt(chat: &mut Chat) -> std::result::Result<Attempt, GatewayError> {
     };
     let ask = &mut chat.ask;
     let dialect = endpoint.provider.dialect;
-    let write = || dialect::upstream_request(dialect, &ask.body, &ask.head, &mut ask.parsed, &target);
+    let mut write = || dialect::upstream_request(dialect, &ask.body, &ask.head, &mut ask.parsed, &target);
     let body = if ask.body.len() >= LARGE_BODY { tokio::task::block_in_place(write) } else { write() }?;
     Ok(Attempt {
         slot,

@@ -21,6 +21,7 @@
 
 mod book;
 pub mod entry;
+#[cfg_attr(not(feature = "host"), allow(dead_code, reason = "the host half calls it"))]
 mod keys;
 mod record;
 pub mod state;
@@ -30,6 +31,8 @@ mod wire;
 mod live;
 #[cfg(feature = "host")]
 mod store;
+#[cfg(feature = "host")]
+mod verify;
 
 pub use book::{Book, Transfer};
 pub use keys::{Account, Balance, KeyEntry, KeyHash, KeyTable};
@@ -45,4 +48,9 @@ pub use live::{
 #[cfg(feature = "host")]
 pub use store::OpenError;
 #[cfg(feature = "host")]
-pub use store::index::{Rows, Store, StoreFailed};
+pub use store::index::{Rows, Store, StoreFailed, Visit};
+#[cfg(feature = "host")]
+pub use verify::{VerifyReport, export, verify};
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! Values that other parts keep and that are read when somebody scrapes.
 
+use std::time::Duration;
+
 use prometheus::{IntCounter, IntGauge, IntGaugeVec, Registry};
 
 use super::labels::BreakerState;
@@ -26,18 +28,56 @@ pub struct Readings {
 }
 
 /// Of the ledger.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LedgerGauges {
-    /// Entries in the journal.
+    /// Entries written to the journal since the start.
     pub entries_total: u64,
-    /// Group commits.
-    pub commits_total: u64,
+    /// Group commits, and how long they took.
+    pub commits: CommitTimes,
+    /// Writes or syncs of the journal that failed.
+    pub commit_errors_total: u64,
     /// Operations that wait for the writer.
     pub queue_depth: u64,
     /// Holds that are neither settled nor void.
     pub holds_open: u64,
     /// It takes operations.
     pub healthy: bool,
+}
+
+/// Durations of the group commits, as a histogram that the ledger keeps.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CommitTimes {
+    /// Upper bounds of the buckets in microseconds, rising.
+    pub bounds_us: &'static [u64],
+    /// How many commits fell into each bucket (not cumulative); the last is for those above all
+    /// bounds.
+    pub counts: Vec<u64>,
+    /// All commits together.
+    pub total: Duration,
+}
+
+impl CommitTimes {
+    /// How many commits there were.
+    pub fn count(&self) -> u64 {
+        self.counts.iter().fold(0, |sum, n| sum.saturating_add(*n))
+    }
+
+    /// Appends the histogram in Prometheus' text format. Spelled here, since the library can show
+    /// only what was observed through itself, and the ledger does not know it.
+    pub(super) fn write(&self, out: &mut String) {
+        let (name, help) = names::LEDGER_COMMIT_SECONDS;
+        out.push_str(&format!("# HELP {name} {help}\n# TYPE {name} histogram\n"));
+        let mut below = 0_u64;
+        for (bound, count) in self.bounds_us.iter().zip(&self.counts) {
+            below = below.saturating_add(*count);
+            let le = Duration::from_micros(*bound).as_secs_f64();
+            out.push_str(&format!("{name}_bucket{{le=\"{le}\"}} {below}\n"));
+        }
+        let (count, sum) = (self.count(), self.total.as_secs_f64());
+        out.push_str(&format!(
+            "{name}_bucket{{le=\"+Inf\"}} {count}\n{name}_sum {sum}\n{name}_count {count}\n"
+        ));
+    }
 }
 
 /// Of the response cache.
@@ -55,6 +95,7 @@ pub struct CacheGauges {
 pub(super) struct Gauges {
     entries: IntCounter,
     commits: IntCounter,
+    commit_errors: IntCounter,
     queue: IntGauge,
     holds: IntGauge,
     healthy: IntGauge,
@@ -74,6 +115,7 @@ impl Gauges {
         Ok(Self {
             entries: counter(r, names::LEDGER_ENTRIES)?,
             commits: counter(r, names::LEDGER_COMMITS)?,
+            commit_errors: counter(r, names::LEDGER_COMMIT_ERRORS)?,
             queue: gauge(r, names::LEDGER_QUEUE)?,
             holds: gauge(r, names::HOLDS)?,
             healthy: gauge(r, names::LEDGER_HEALTHY)?,
@@ -88,7 +130,8 @@ impl Gauges {
 
     pub(super) fn apply(&mut self, now: &Readings) {
         raise(&self.entries, now.ledger.entries_total);
-        raise(&self.commits, now.ledger.commits_total);
+        raise(&self.commits, now.ledger.commits.count());
+        raise(&self.commit_errors, now.ledger.commit_errors_total);
         set(&self.queue, now.ledger.queue_depth);
         set(&self.holds, now.ledger.holds_open);
         self.healthy.set(i64::from(now.ledger.healthy));

@@ -17,6 +17,11 @@ macro_rules! closed_list {
                 match self { $(Self::$item => $text,)+ }
             }
 
+            /// The value of this text.
+            pub fn parse(text: &str) -> Option<Self> {
+                match text { $($text => Some(Self::$item),)+ _ => None }
+            }
+
             /// Its place in [`Self::ALL`].
             pub const fn index(self) -> usize {
                 self as usize
@@ -78,56 +83,68 @@ impl StatusClass {
 }
 
 closed_list! {
-    /// How an attempt at an endpoint ended.
+    /// How an attempt at an endpoint ended, in the words of `attempt::Outcome::label`.
     Outcome {
         /// A whole good answer.
         Ok = "ok",
-        /// The provider could not be resolved.
+        /// Nobody listens there, or there is no way there.
+        ConnectRefused = "connect_refused",
+        /// The provider's name has no address.
         Dns = "dns",
-        /// The connection was refused or reset before the request was sent.
-        Connect = "connect",
-        /// The connection was not made in time.
-        ConnectTimeout = "connect_timeout",
         /// TLS failed.
         Tls = "tls",
+        /// No connection in time.
+        ConnectTimeout = "connect_timeout",
+        /// The connection broke before the first byte of the answer.
+        ConnectionReset = "connection_reset",
+        /// A pooled connection turned out to be closed.
+        StaleConnection = "stale_connection",
         /// No first token in time.
         FirstTokenTimeout = "first_token_timeout",
-        /// The stream paused for too long.
-        StallTimeout = "stall_timeout",
         /// The whole answer took too long.
         AnswerTimeout = "answer_timeout",
-        /// The provider's 400 or 422.
-        BadRequest = "bad_request",
-        /// The provider's 401 or 403: our credential.
-        Credential = "credential",
-        /// The provider's 402: our account there.
-        Billing = "billing",
-        /// The provider's 404.
-        NotFound = "not_found",
-        /// The provider's 408 or 409.
-        Conflict = "conflict",
-        /// The provider's 429.
-        RateLimited = "rate_limited",
-        /// The provider's 503 or 529.
-        Overloaded = "overloaded",
-        /// Another 5xx of the provider.
-        ServerError = "server_error",
-        /// The prompt does not fit the model.
-        ContextLength = "context_length",
+        /// The stream fell silent.
+        InterEventTimeout = "inter_event_timeout",
+        /// The provider says that the prompt does not fit the model.
+        ContextLength = "status_context_length",
         /// The provider's content policy refuses the prompt.
-        ContentPolicy = "content_policy",
+        ContentPolicy = "status_content_policy",
+        /// The provider says that the request is wrong in another way.
+        InvalidRequest = "status_invalid_request",
+        /// The provider does not accept our credential.
+        Authentication = "status_authentication",
+        /// Our account at the provider has no credit.
+        Billing = "status_billing",
+        /// Our credential may not do this.
+        Permission = "status_permission",
+        /// The provider does not know the model or path.
+        NotFound = "status_not_found",
+        /// The provider's 408.
+        Timeout = "status_timeout",
+        /// The provider's 409.
+        Conflict = "status_conflict",
+        /// The provider's 429.
+        RateLimited = "status_rate_limited",
+        /// The provider's 503 or 529.
+        Overloaded = "status_overloaded",
+        /// Another 5xx of the provider.
+        Server = "status_server",
         /// An error inside a 200 answer.
-        InBand = "in_band",
+        InBandError = "in_band_error",
         /// A 200 answer without content.
-        Empty = "empty",
-        /// The answer ended early.
-        Truncated = "truncated",
-        /// The answer is not what the dialect allows, or too large.
+        EmptyAnswer = "empty_answer",
+        /// The answer ended before its first token.
+        EarlyEof = "early_eof",
+        /// The answer is not what the dialect allows.
         Garbled = "garbled",
+        /// The answer is larger than the limit.
+        TooLarge = "too_large",
+        /// The answer broke off after its first token.
+        CutMidStream = "cut_mid_stream",
         /// The client left first.
-        Cancelled = "cancelled",
-        /// Another attempt won.
-        Superseded = "superseded",
+        ClientGone = "client_gone",
+        /// The gateway itself failed.
+        Internal = "internal",
     }
 }
 
@@ -185,10 +202,12 @@ mod tests {
     fn every_value_has_a_text_of_its_own_and_its_index() {
         macro_rules! check {
             ($($name:ident),+) => {$(
+                assert_eq!($name::parse("none of them"), None);
                 let texts: HashSet<_> = $name::ALL.iter().map(|v| v.as_str()).collect();
                 assert_eq!(texts.len(), $name::COUNT, "{}", stringify!($name));
                 for (i, value) in $name::ALL.iter().enumerate() {
                     assert_eq!(value.index(), i, "{value:?}");
+                    assert_eq!($name::parse(value.as_str()), Some(*value), "{value:?}");
                 }
             )+};
         }

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use prometheus::{
-    CounterVec, Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
-    IntGauge, Opts, Registry, TextEncoder,
+    CounterVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
+    Registry, TextEncoder,
 };
 
 use super::gauges::{Gauges, Readings};
@@ -89,7 +89,6 @@ pub struct Metrics {
     streams: IntGauge,
     cache: IntCounterVec,
     caches: [OnceLock<IntCounter>; CacheStatus::COUNT],
-    commit: Histogram,
     gauges: Mutex<Gauges>,
     source: OnceLock<Source>,
     pub(super) models: Mutex<HashSet<String>>,
@@ -129,7 +128,6 @@ impl Metrics {
             streams: gauge(r, names::STREAMS)?,
             cache: counters(r, names::CACHE, &["status"])?,
             caches: Default::default(),
-            commit: histogram(r, names::LEDGER_COMMIT_SECONDS, &names::COMMIT_BUCKETS)?,
             gauges: Mutex::new(Gauges::new(r)?),
             source: OnceLock::new(),
             models: Mutex::default(),
@@ -179,25 +177,20 @@ impl Metrics {
         }
     }
 
-    /// A handle that records the duration of the ledger's group commits, for its writer thread.
-    pub fn commit_timer(&self) -> Timer {
-        Timer(self.commit.clone())
-    }
-
     /// All metrics in Prometheus' text format, version 0.0.4.
     ///
     /// # Errors
     /// A series cannot be spelled: a bug.
-    pub fn render(&self) -> Result<Vec<u8>, BadMetric> {
+    pub fn render(&self) -> Result<String, BadMetric> {
+        let readings = self.source.get().map(|source| source()).unwrap_or_default();
         let mut gauges = self.gauges.lock();
-        if let Some(source) = self.source.get() {
-            gauges.apply(&source());
-        }
+        gauges.apply(&readings);
         // Gathered under the lock: another scrape must not see half of what was applied.
         let families = self.registry.gather();
         drop(gauges);
-        let mut out = Vec::with_capacity(16 << 10);
-        TextEncoder::new().encode(&families, &mut out)?;
+        let mut out = String::with_capacity(16 << 10);
+        TextEncoder::new().encode_utf8(&families, &mut out)?;
+        readings.ledger.commits.write(&mut out);
         Ok(out)
     }
 }
@@ -211,17 +204,6 @@ pub struct InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.gauge.dec();
-    }
-}
-
-/// A histogram of durations.
-#[derive(Clone, Debug)]
-pub struct Timer(Histogram);
-
-impl Timer {
-    /// Records one duration.
-    pub fn observe(&self, duration: Duration) {
-        self.0.observe(duration.as_secs_f64());
     }
 }
 

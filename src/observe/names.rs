@@ -46,9 +46,13 @@ pub const CACHE_EVICTED: Name =
 /// Holds now.
 pub const HOLDS: Name = ("turnpike_holds_open", "Credit holds that are neither settled nor void.");
 /// Entries in the ledger.
-pub const LEDGER_ENTRIES: Name = ("turnpike_ledger_entries_total", "Entries in the journal.");
+pub const LEDGER_ENTRIES: Name =
+    ("turnpike_ledger_entries_total", "Entries written to the journal since the start.");
 /// Group commits.
 pub const LEDGER_COMMITS: Name = ("turnpike_ledger_commits_total", "Group commits.");
+/// Group commits that failed.
+pub const LEDGER_COMMIT_ERRORS: Name =
+    ("turnpike_ledger_commit_errors_total", "Writes or syncs of the journal that failed.");
 /// Duration of a group commit.
 pub const LEDGER_COMMIT_SECONDS: Name =
     ("turnpike_ledger_commit_seconds", "Duration of a group commit, with its fdatasync.");
@@ -82,7 +86,3 @@ pub const OVERHEAD_BUCKETS: [f64; 13] = [
     0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_2, 0.000_4, 0.000_8, 0.001_6, 0.003_2, 0.006_4,
     0.0125, 0.025, 0.1,
 ];
-
-/// For a group commit, in seconds: from a fast NVMe drive to a stalled network disk.
-pub const COMMIT_BUCKETS: [f64; 13] =
-    [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.25, 1.0, 5.0];

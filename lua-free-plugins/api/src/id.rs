@@ -156,10 +156,7 @@ impl GenerationId {
 
     /// The time of creation in milliseconds since 1970.
     pub const fn unix_ms(self) -> u64 {
-        #[expect(clippy::cast_possible_truncation, reason = "48 bits remain after the shift")]
-        {
-            (self.0 >> 80) as u64
-        }
+        (self.0 >> 80) as u64
     }
 
     /// Reads the text form, with or without the `gen-` prefix.

@@ -31,10 +31,10 @@ impl Bank for Vault {
         }
         let row = AccountRow {
             id: new.id.clone(),
-            name: new.name,
+            bought: NanoUsd::ZERO,
+            used: NanoUsd::ZERO,
             balance: NanoUsd::ZERO,
             held: NanoUsd::ZERO,
-            topped_up: NanoUsd::ZERO,
             created_ms: 7,
         };
         let mut accounts = self.accounts.lock();
@@ -68,7 +68,7 @@ impl Bank for Vault {
             return Ok(TopUpDone { account: row.clone(), repeated: true });
         }
         row.balance += top_up.amount;
-        row.topped_up += top_up.amount;
+        row.bought += top_up.amount;
         top_ups.insert(top_up.idempotency_key.clone(), top_up);
         Ok(TopUpDone { account: row.clone(), repeated: false })
     }
@@ -77,8 +77,17 @@ impl Bank for Vault {
         self.account(&new.account)?;
         let mut keys = self.keys.lock();
         let id = KeyId::parse(&format!("key_{}", keys.len())).expect("an id");
-        let row =
-            KeyRow { id, account: new.account, name: new.name, disabled: false, created_ms: 8 };
+        let row = KeyRow {
+            id,
+            account: new.account,
+            label: new.label,
+            shown: "sk-on".to_owned(),
+            limit: new.limit,
+            spent: NanoUsd::ZERO,
+            expires_ms: new.expires_ms,
+            disabled: false,
+            created_ms: 8,
+        };
         keys.insert(row.id.to_string(), row.clone());
         Ok(IssuedKey { row, secret: Secret::new("sk-once".to_owned()) })
     }
@@ -245,7 +254,7 @@ async fn management_needs_the_token() {
 #[tokio::test]
 async fn accounts_keys_and_credit_from_start_to_end() {
     let served = served(Some("t0ken")).await;
-    let new = json!({"id": "acme", "name": "Acme"});
+    let new = json!({"id": "acme"});
     let made = served.post("/admin/v1/accounts", &new).await;
     assert_eq!((made.status, &made.json()["balance_usd"]), (201, &json!("0")));
     assert_eq!(served.post("/admin/v1/accounts", &new).await.error(), (409, "conflict".to_owned()));
@@ -260,10 +269,16 @@ async fn accounts_keys_and_credit_from_start_to_end() {
     let clash = served.post("/admin/v1/accounts/acme/top-ups", &other).await;
     assert_eq!(clash.error(), (409, "conflict".to_owned()));
 
-    let key = served.post("/admin/v1/keys", &json!({"account_id": "acme", "name": "ci"})).await;
+    let new = json!({"account_id": "acme", "label": "ci", "limit_usd": "2.5", "expires_ms": 9});
+    let key = served.post("/admin/v1/keys", &new).await;
     assert_eq!((key.status, &key.json()["key"]), (201, &json!("sk-once")), "shown once");
     let keys = served.get("/admin/v1/keys?account_id=acme").await;
-    assert_eq!(keys.json()["data"][0]["id"], "key_0");
+    assert_eq!(
+        keys.json()["data"][0],
+        json!({"id": "key_0", "account_id": "acme", "label": "ci", "shown": "sk-on",
+               "limit_usd": "2.5", "spent_usd": "0", "expires_ms": 9, "disabled": false,
+               "created_ms": 8})
+    );
     assert!(!keys.body.contains("sk-once"), "never again");
     let auth = "authorization: Bearer t0ken\r\n";
     let gone = served.send("DELETE", "/admin/v1/keys/key_0", auth, "").await;
@@ -272,8 +287,8 @@ async fn accounts_keys_and_credit_from_start_to_end() {
     let shown = served.get("/admin/v1/accounts/acme").await;
     assert_eq!(
         shown.json(),
-        json!({"id": "acme", "name": "Acme", "balance_usd": "5.25", "held_usd": "0",
-               "topped_up_usd": "5.25", "created_ms": 7})
+        json!({"id": "acme", "bought_usd": "5.25", "used_usd": "0", "balance_usd": "5.25",
+               "held_usd": "0", "created_ms": 7})
     );
     for (path, what) in [("accounts/none", "account"), ("accounts/a%20b", "id")] {
         let answer = served.get(&format!("/admin/v1/{path}")).await;
@@ -328,8 +343,11 @@ async fn bad_values_are_refused_with_the_field() {
         ("/admin/v1/accounts", json!({"id": "a b"}), "`id`"),
         ("/admin/v1/accounts", json!({"id": "x".repeat(65)}), "`id`"),
         ("/admin/v1/accounts", json!({"name": "x"}), "id"),
-        ("/admin/v1/accounts", json!({"id": "b", "name": "a\nb"}), "`name`"),
-        ("/admin/v1/accounts", json!({"id": "b", "name": "x".repeat(129)}), "`name`"),
+        ("/admin/v1/keys", json!({"account_id": "acme", "label": "a\nb"}), "`label`"),
+        ("/admin/v1/keys", json!({"account_id": "acme", "label": "x".repeat(129)}), "`label`"),
+        ("/admin/v1/keys", json!({"account_id": "acme", "limit_usd": "-1"}), "`limit_usd`"),
+        ("/admin/v1/keys", json!({"account_id": "acme", "limit_usd": "x"}), "`limit_usd`"),
+        ("/admin/v1/keys", json!({"account_id": "acme", "expires_ms": -1}), "body"),
         ("/admin/v1/accounts", json!({"id": "b", "credit": 5}), "credit"),
         ("/admin/v1/accounts", json!([]), "body"),
         ("/admin/v1/keys", json!({"account_id": "?"}), "`account_id`"),

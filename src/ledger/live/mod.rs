@@ -16,7 +16,7 @@ use super::keys::{KeyEntry, KeyTable};
 use super::record::GenerationRecord;
 use super::store::OpenError;
 use super::store::dir::Dir;
-use super::store::index::StoreFailed;
+use super::store::index::{Store, StoreFailed};
 use super::store::progress::Progress;
 
 mod hold;
@@ -59,8 +59,6 @@ pub struct Options {
     pub index_upstream_ids: bool,
     /// The wall clock.
     pub clock: Clock,
-    /// Told how long each commit took; called on the writer's thread.
-    pub on_commit: Option<Arc<dyn Fn(Duration) + Send + Sync>>,
     /// Makes every write to the journal fail while it is set.
     #[cfg(test)]
     pub(crate) broken: Arc<AtomicBool>,
@@ -76,7 +74,6 @@ impl Options {
             checkpoint_entries: 100_000,
             index_upstream_ids: true,
             clock: Arc::new(clock),
-            on_commit: None,
             #[cfg(test)]
             broken: Arc::default(),
         }
@@ -108,6 +105,7 @@ struct Inner {
 struct Threads {
     writer: JoinHandle<Result<(), LedgerDown>>,
     indexer: JoinHandle<Result<(), LedgerDown>>,
+    store: Arc<dyn Store>,
     /// Locked until the threads are done.
     dir: Dir,
 }
@@ -156,13 +154,13 @@ impl Ledger {
             jobs,
             indexer_busy: Arc::clone(&busy),
             clock: options.clock,
-            on_commit: options.on_commit,
             checkpoint_every: options.checkpoint_every,
             checkpoint_entries: options.checkpoint_entries,
             upstream_ids: options.index_upstream_ids,
         };
         let indexer = {
             let (shared, records) = (Arc::clone(&shared), Arc::clone(&records));
+            let store = Arc::clone(&store);
             spawn("ledger-index", move || writer::index(&shared, &*store, &records, &busy, &work))?
         };
         let writer = {
@@ -172,7 +170,7 @@ impl Ledger {
                 writer.run()
             })?
         };
-        let threads = Mutex::new(Some(Threads { writer, indexer, dir }));
+        let threads = Mutex::new(Some(Threads { writer, indexer, store, dir }));
         Ok(Self { inner: Arc::new(Inner { shared, table, records, threads }) })
     }
 
@@ -215,7 +213,7 @@ impl Ledger {
     /// disk.
     ///
     /// # Errors
-    /// The disk cannot be read.
+    /// The disk cannot be read, or the ledger is closed.
     pub fn generation(
         &self,
         id: GenerationId,
@@ -287,10 +285,11 @@ impl std::error::Error for RecordRefused {}
 impl Inner {
     fn close(&self) -> Result<(), LedgerDown> {
         let mut threads = self.threads.lock();
-        let Some(Threads { writer, indexer, dir }) = threads.take() else { return Ok(()) };
+        let Some(Threads { writer, indexer, store, dir }) = threads.take() else { return Ok(()) };
         self.shared.close();
         let written = writer.join().unwrap_or(Err(LedgerDown));
         let indexed = indexer.join().unwrap_or(Err(LedgerDown));
+        store.close();
         drop(dir);
         written.and(indexed)
     }

@@ -42,7 +42,6 @@ pub(crate) struct Writer {
     pub(crate) jobs: SyncSender<Rows>,
     pub(crate) indexer_busy: Arc<AtomicBool>,
     pub(crate) clock: Clock,
-    pub(crate) on_commit: Option<Arc<dyn Fn(Duration) + Send + Sync>>,
     pub(crate) checkpoint_every: Duration,
     pub(crate) checkpoint_entries: usize,
     pub(crate) upstream_ids: bool,
@@ -114,11 +113,7 @@ impl Writer {
             if let Err(down) = self.commit(after) {
                 return Err(down);
             }
-            let took = begun.elapsed();
-            self.shared.counters.committed(count, took);
-            if let Some(on_commit) = &self.on_commit {
-                on_commit(took);
-            }
+            self.shared.counters.committed(count, begun.elapsed());
         }
         self.shared.publish(ticket - 1);
         let Self { scribe, table, .. } = self;

@@ -70,6 +70,10 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// The store cannot be opened.
     fn reopen(&self) -> Result<(), StoreFailed>;
+
+    /// Closes the store and gives its files free; from then on everything but
+    /// [`Self::reopen`] fails.
+    fn close(&self);
 }
 
 /// Page cache, in bytes. The index is written in batches and seldom read.
@@ -113,7 +117,7 @@ impl SledStore {
             // sled panics on some kinds of damage; what it was doing is of no interest then.
             Some(open) => catch_unwind(AssertUnwindSafe(|| deed(open)))
                 .unwrap_or_else(|_| Err(StoreFailed("sled panicked".to_owned()))),
-            None => Err(StoreFailed("the index is closed after a failure".to_owned())),
+            None => Err(StoreFailed("the index is closed".to_owned())),
         }
     }
 }
@@ -155,6 +159,10 @@ impl Store for SledStore {
         *open = None;
         *open = Some(open_guarded(&self.path)?);
         Ok(())
+    }
+
+    fn close(&self) {
+        *self.open.write() = None;
     }
 }
 
@@ -219,6 +227,8 @@ mod tests {
         store.apply(&put(&[("a2", "w")], &["b1"])).unwrap();
         assert_eq!(store.get(b"a2").unwrap().as_deref(), Some(&b"w"[..]));
         assert_eq!(store.get(b"b1").unwrap(), None);
+        store.close();
+        assert!(store.get(b"a2").is_err() && store.apply(&Rows::default()).is_err(), "closed");
         store.reopen().unwrap();
         let mut seen = Vec::new();
         store

@@ -16,7 +16,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub(crate) mod dir;
-pub mod index;
+pub(crate) mod index;
 pub(crate) mod journal;
 pub(crate) mod pending;
 pub(crate) mod progress;
@@ -72,9 +72,9 @@ impl OpenError {
 
 /// Where an entry stands in the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub(crate) struct Place {
     /// The first sequence of its segment, which is also the segment's name.
-    pub segment: u64,
+    pub(crate) segment: u64,
     /// The offset of its frame in the segment, in bytes.
-    pub offset: u64,
+    pub(crate) offset: u64,
 }

@@ -79,7 +79,7 @@ fn a_full_line_has_every_field() {
             "cache": "miss",
             "attempts": 2,
             "tried": [
-                {"endpoint": "alpha/llama", "outcome": "rate_limited"},
+                {"endpoint": "alpha/llama", "outcome": "status_rate_limited"},
                 {"endpoint": "beta/llama", "outcome": "ok"},
             ],
             "duration_ms": 1500.120,
@@ -128,7 +128,7 @@ fn text_says_the_same() {
     for part in [
         "ts_ms=1700000000123 gen_ai.response.id=gen-",
         " url.path=/v1/chat/completions http.response.status_code=200 ",
-        " tried=alpha/llama>rate_limited,beta/llama>ok ",
+        " tried=alpha/llama>status_rate_limited,beta/llama>ok ",
         " duration_ms=1500.120 ttft_ms=250.007 overhead_us=85 ",
         " cost_nano_usd=1234567 gen_ai.response.finish_reasons=stop ",
     ] {

@@ -1,0 +1,372 @@
+//! The pure core: the codec, and the state machine against a model that is too simple to be wrong.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::entry::{Cause, Entry, Event, Frame, GENESIS, NOTE_MAX, NewKeyEntry, PAYLOAD_MAX};
+use super::state::{History, NoHistory, Refused, State};
+use super::*;
+use crate::vocab::{
+    AccountId, EndpointId, GenerationId, KeyId, ModelId, NanoUsd, ProviderId, Usage,
+};
+
+fn account(n: u8) -> AccountId {
+    AccountId::parse(&format!("acct-{n}")).unwrap()
+}
+
+fn key(n: u8) -> KeyId {
+    KeyId::parse(&format!("key-{n}")).unwrap()
+}
+
+fn full_record(id: GenerationId) -> GenerationRecord {
+    GenerationRecord {
+        model: Some(ModelId::parse("meta/llama-3.3:free").unwrap()),
+        provider: Some(ProviderId::parse("fast").unwrap()),
+        endpoint: Some(EndpointId::parse("fast/llama-3.3").unwrap()),
+        upstream_id: Some("chatcmpl-ü".to_owned()),
+        streamed: true,
+        cancelled: true,
+        finish_reason: Some("stop".to_owned()),
+        native_finish_reason: Some(String::new()),
+        usage: Usage { prompt: 1, searches: u64::MAX, estimated: true, ..Usage::default() },
+        cost: NanoUsd(123_456_789),
+        cache_hit: true,
+        latency_ms: u32::MAX,
+        ttft_ms: Some(0),
+        generation_ms: 7,
+        attempts: 3,
+        status: 200,
+        recovered: true,
+        ..GenerationRecord::bare(id, 1_700_000_000_000, account(1), key(1))
+    }
+}
+
+fn events() -> Vec<Event> {
+    let id = GenerationId::new(1_700_000_000_000, 77);
+    let bare = Arc::new(GenerationRecord::bare(id, 0, account(1), key(1)));
+    let adjusted = |against| Event::Adjusted {
+        account: account(1),
+        against,
+        amount: NanoUsd(-5),
+        reason: "why".to_owned(),
+        receipt: "r".to_owned(),
+    };
+    let new_key = NewKeyEntry {
+        key: key(1),
+        account: account(1),
+        hash: [0xab; 32],
+        shown: "sk-tp-v1-abcd...".to_owned(),
+        label: "laptop".to_owned(),
+        limit: Some(NanoUsd::MAX),
+        expires_ms: Some(u64::MAX),
+    };
+    vec![
+        Event::AccountCreated { account: account(1) },
+        Event::ToppedUp {
+            account: account(1),
+            method: account(9),
+            amount: NanoUsd(i64::MAX),
+            receipt: "once".to_owned(),
+        },
+        adjusted(Book::Promotions),
+        adjusted(Book::Unattributed),
+        adjusted(Book::CashIn(account(2))),
+        adjusted(Book::Provider(ProviderId::parse("p").unwrap())),
+        Event::KeyCreated(Box::new(new_key)),
+        Event::KeyDisabled { key: key(1) },
+        Event::Held { generation: id, key: key(1), granted: NanoUsd(5), placed_ms: 9 },
+        Event::Settled { cause: Cause::Asked, record: Arc::new(full_record(id)) },
+        Event::Settled { cause: Cause::Recovered, record: Arc::clone(&bare) },
+        Event::Voided { cause: Cause::Dropped, record: Arc::clone(&bare) },
+        Event::Recorded { record: bare },
+    ]
+}
+
+#[test]
+fn entries_round_trip_and_every_flipped_bit_is_found() {
+    let mut prev = GENESIS;
+    for (seq, event) in (1..).zip(events()) {
+        let entry = Entry { seq, time_ms: seq << 40, event };
+        let mut bytes = Vec::new();
+        let hash = entry.write(&prev, 300, &mut bytes);
+        let frame = Frame::parse(&bytes).unwrap();
+        assert_eq!((frame.len, frame.back), (bytes.len(), 300));
+        assert_eq!(Entry::read(frame.payload), Ok((entry.clone(), prev)), "{}", entry.event.name());
+        assert_eq!(*blake3::hash(frame.payload).as_bytes(), hash);
+        for bit in 0..bytes.len() * 8 {
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert!(Frame::parse(&bytes).is_err(), "{} bit {bit}", entry.event.name());
+            bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+        for len in 0..bytes.len() {
+            assert!(Frame::parse(&bytes[..len]).is_err(), "cut at {len}");
+        }
+        prev = hash;
+    }
+}
+
+#[test]
+fn the_longest_entry_fits() {
+    let long = |len| "x".repeat(len);
+    let id = GenerationId::from_bits(u128::MAX);
+    let mut record = GenerationRecord {
+        account: AccountId::parse(&long(AccountId::LEN_MAX)).unwrap(),
+        key: KeyId::parse(&long(KeyId::LEN_MAX)).unwrap(),
+        model: Some(ModelId::parse(&long(ModelId::LEN_MAX)).unwrap()),
+        provider: Some(ProviderId::parse(&long(ProviderId::LEN_MAX)).unwrap()),
+        endpoint: Some(EndpointId::parse(&long(EndpointId::LEN_MAX)).unwrap()),
+        upstream_id: Some(long(100_000)),
+        finish_reason: Some(long(100_000)),
+        native_finish_reason: Some("é".repeat(100_000)),
+        usage: Usage {
+            prompt: u64::MAX,
+            cache_read: u64::MAX,
+            cache_write_5m: u64::MAX,
+            cache_write_1h: u64::MAX,
+            audio_prompt: u64::MAX,
+            completion: u64::MAX,
+            reasoning: u64::MAX,
+            audio_completion: u64::MAX,
+            images: u64::MAX,
+            searches: u64::MAX,
+            estimated: true,
+        },
+        ..full_record(id)
+    };
+    record.bound();
+    let event = Event::Settled { cause: Cause::Asked, record: Arc::new(record) };
+    let entry = Entry { seq: u64::MAX, time_ms: u64::MAX, event };
+    let mut bytes = Vec::new();
+    entry.write(&GENESIS, 0, &mut bytes);
+    assert!(bytes.len() <= PAYLOAD_MAX / 2, "{} bytes", bytes.len());
+    assert_eq!(Entry::read(Frame::parse(&bytes).unwrap().payload).unwrap().0, entry);
+    const { assert!(NOTE_MAX < 256, "notes are short") };
+}
+
+#[test]
+fn debug_shows_no_hash_and_no_pepper() {
+    let table = KeyTable::new([0x42; 32]);
+    assert!(!format!("{table:?}").contains("66"), "{table:?}");
+}
+
+proptest! {
+    #[test]
+    fn hostile_payloads_are_errors(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        // A right version and kind, so that it gets as far as it can.
+        let mut payload = vec![1];
+        payload.extend_from_slice(&[0; 32]);
+        payload.extend_from_slice(&[1, 1]);
+        payload.extend_from_slice(&bytes);
+        if let Ok((entry, prev)) = Entry::read(&payload) {
+            let mut frame = Vec::new();
+            entry.write(&prev, 0, &mut frame);
+            prop_assert_eq!(Frame::parse(&frame).unwrap().payload, &payload[..], "one spelling");
+        }
+        if let Ok(frame) = Frame::parse(&bytes) {
+            prop_assert!(frame.len <= bytes.len());
+        }
+    }
+}
+
+/// What a test does next. Accounts, keys and generations are few, so that they meet often.
+#[derive(Clone, Debug)]
+enum Do {
+    Account(u8),
+    Key(u8, u8),
+    TopUp(u8, i64, u8),
+    Adjust(u8, i64, u8),
+    Hold(u8, u8, i64),
+    Settle(u8, i64),
+    Void(u8),
+    Record(u8, u8),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Do>> {
+    let step = prop_oneof![
+        1 => (0..3_u8).prop_map(Do::Account),
+        1 => (0..4_u8, 0..3_u8).prop_map(|(k, a)| Do::Key(k, a)),
+        2 => (0..3_u8, -1..1_000_i64, 0..20_u8).prop_map(|(a, n, r)| Do::TopUp(a, n, r)),
+        1 => (0..3_u8, -50..50_i64, 0..20_u8).prop_map(|(a, n, r)| Do::Adjust(a, n, r)),
+        5 => (0..30_u8, 0..4_u8, -1..300_i64).prop_map(|(g, k, n)| Do::Hold(g, k, n)),
+        4 => (0..30_u8, -1..400_i64).prop_map(|(g, n)| Do::Settle(g, n)),
+        2 => (0..30_u8).prop_map(Do::Void),
+        1 => (0..30_u8, 0..4_u8).prop_map(|(g, k)| Do::Record(g, k)),
+    ];
+    proptest::collection::vec(step, 0..200)
+}
+
+/// The model: a few maps and additions.
+#[derive(Default)]
+struct Model {
+    accounts: BTreeMap<u8, (i64, i64)>,
+    keys: BTreeMap<u8, u8>,
+    receipts: BTreeSet<u8>,
+    open: BTreeMap<u8, (u8, i64)>,
+    ended: BTreeSet<u8>,
+}
+
+impl Model {
+    /// Whether the step is allowed; if so, does it.
+    fn does(&mut self, step: &Do) -> bool {
+        match *step {
+            Do::Account(a) => {
+                !self.accounts.contains_key(&a) && self.accounts.insert(a, (0, 0)).is_none()
+            }
+            Do::Key(k, a) => {
+                self.accounts.contains_key(&a)
+                    && !self.keys.contains_key(&k)
+                    && self.keys.insert(k, a).is_none()
+            }
+            Do::TopUp(a, n, r) => n > 0 && self.buys(a, n, r),
+            Do::Adjust(a, n, r) => n != 0 && self.buys(a, n, r),
+            Do::Hold(g, k, n) => {
+                let fits = n >= 0
+                    && self.keys.contains_key(&k)
+                    && !self.open.contains_key(&g)
+                    && !self.ended.contains(&g);
+                fits && self.open.insert(g, (k, n)).is_none()
+            }
+            Do::Settle(g, n) => n >= 0 && self.ends(g, n),
+            Do::Void(g) => self.ends(g, 0),
+            Do::Record(g, k) => {
+                self.keys.contains_key(&k) && !self.open.contains_key(&g) && self.ended.insert(g)
+            }
+        }
+    }
+
+    fn buys(&mut self, a: u8, n: i64, r: u8) -> bool {
+        let Some(account) = self.accounts.get_mut(&a) else { return false };
+        if !self.receipts.insert(r) {
+            return false;
+        }
+        account.0 += n;
+        true
+    }
+
+    fn ends(&mut self, g: u8, n: i64) -> bool {
+        let Some((k, _)) = self.open.remove(&g) else { return false };
+        self.accounts.get_mut(&self.keys[&k]).unwrap().1 += n;
+        self.ended.insert(g);
+        true
+    }
+}
+
+/// A generation of the test, in an order of time that is not the order of their numbers.
+fn generation(g: u8) -> GenerationId {
+    GenerationId::new(u64::from(g).wrapping_mul(37) % 31, u128::from(g) + 1)
+}
+
+fn event(step: &Do, model: &Model) -> Event {
+    let record = |g: u8, k: u8, cost: i64| {
+        let account = account(model.keys.get(&k).copied().unwrap_or(0));
+        let mut record = GenerationRecord::bare(generation(g), 0, account, key(k));
+        record.cost = NanoUsd(cost);
+        record.provider = (g % 2 == 0).then(|| ProviderId::parse("even").unwrap());
+        Arc::new(record)
+    };
+    let holder = |g: u8| model.open.get(&g).map_or(0, |(k, _)| *k);
+    match *step {
+        Do::Account(a) => Event::AccountCreated { account: account(a) },
+        Do::Key(k, a) => Event::KeyCreated(Box::new(NewKeyEntry {
+            key: key(k),
+            account: account(a),
+            hash: [k; 32],
+            shown: String::new(),
+            label: String::new(),
+            limit: None,
+            expires_ms: None,
+        })),
+        Do::TopUp(a, n, r) => Event::ToppedUp {
+            account: account(a),
+            method: account(7),
+            amount: NanoUsd(n),
+            receipt: r.to_string(),
+        },
+        Do::Adjust(a, n, r) => Event::Adjusted {
+            account: account(a),
+            against: Book::Promotions,
+            amount: NanoUsd(n),
+            reason: String::new(),
+            receipt: r.to_string(),
+        },
+        Do::Hold(g, k, n) => Event::Held {
+            generation: generation(g),
+            key: key(k),
+            granted: NanoUsd(n),
+            placed_ms: 0,
+        },
+        Do::Settle(g, n) => Event::Settled { cause: Cause::Asked, record: record(g, holder(g), n) },
+        Do::Void(g) => Event::Voided { cause: Cause::Asked, record: record(g, holder(g), 0) },
+        Do::Record(g, k) => Event::Recorded { record: record(g, k, 0) },
+    }
+}
+
+/// Remembers what the state's own window has forgotten.
+struct Remembered(BTreeSet<GenerationId>);
+
+impl History for Remembered {
+    fn ended(&self, id: GenerationId) -> Result<bool, String> {
+        Ok(self.0.contains(&id))
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    #[test]
+    fn the_state_does_what_the_model_does(steps in steps(), window in 0..8_usize) {
+        let mut model = Model::default();
+        let mut whole = State::new(usize::MAX);
+        let mut windowed = State::new(window);
+        for step in &steps {
+            let event = event(step, &model);
+            let remembered =
+                |model: &Model| Remembered(model.ended.iter().map(|g| generation(*g)).collect());
+            let before = remembered(&model);
+            let allowed = model.does(step);
+            // Twice: the second time must change nothing.
+            for (history, allowed) in [(before, allowed), (remembered(&model), false)] {
+                let entry = Entry { seq: whole.seq() + 1, time_ms: 0, event: event.clone() };
+                let done = whole.apply(&entry, &NoHistory);
+                prop_assert_eq!(done.is_ok(), allowed, "{:?}: {:?}", step, done);
+                prop_assert_eq!(windowed.apply(&entry, &history), done, "windowed: {:?}", step);
+            }
+            prop_assert_eq!(whole.sum_of_balances(), 0);
+            for (a, (bought, used)) in &model.accounts {
+                let got = whole.account(&account(*a)).unwrap();
+                let held: i64 = model
+                    .open
+                    .values()
+                    .filter(|(k, _)| model.keys[k] == *a)
+                    .map(|(_, n)| *n)
+                    .sum();
+                prop_assert_eq!((got.bought.0, got.used.0, got.held.0), (*bought, *used, held));
+                prop_assert_eq!(windowed.account(&account(*a)), Some(got));
+            }
+        }
+        prop_assert_eq!(whole.holds.len(), model.open.len());
+        prop_assert_eq!(whole.ended_count as usize, model.ended.len());
+    }
+}
+
+#[test]
+fn entries_that_do_not_fit_leave_the_state_alone() {
+    let mut state = State::default();
+    let at = |seq, time_ms, event: &Event| Entry { seq, time_ms, event: event.clone() };
+    let open = Event::AccountCreated { account: account(1) };
+    assert_eq!(state.apply(&at(2, 0, &open), &NoHistory), Err(Refused::Sequence));
+    state.apply(&at(1, 10, &open), &NoHistory).unwrap();
+    assert_eq!(state.apply(&at(2, 9, &open), &NoHistory), Err(Refused::Time));
+    assert_eq!(state.apply(&at(2, 10, &open), &NoHistory), Err(Refused::AccountExists));
+    let top_up = |amount| Event::ToppedUp {
+        account: account(1),
+        method: account(1),
+        amount,
+        receipt: "r".to_owned(),
+    };
+    let too_much = NanoUsd(TRANSFER_MAX.0 + 1);
+    assert_eq!(state.apply(&at(2, 10, &top_up(too_much)), &NoHistory), Err(Refused::Amount));
+    state.apply(&at(2, 10, &top_up(TRANSFER_MAX)), &NoHistory).unwrap();
+    assert_eq!(state.seq(), 2);
+}
