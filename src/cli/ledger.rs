@@ -184,8 +184,10 @@ impl LedgerCommand {
                 if report.findings.is_empty() { Ok(()) } else { Err(Failure("the ledger does not hold".to_owned())) }
             }
             Self::Export { data } => {
-                let out = std::io::BufWriter::new(std::io::stdout().lock());
-                Ok(ledger::export(&data.data, out)?)
+                let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+                ledger::export(&data.data, &mut out)?;
+                std::io::Write::flush(&mut out)?;
+                Ok(())
             }
         }
     }
