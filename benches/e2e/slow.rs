@@ -20,6 +20,8 @@ use super::provider::TOKEN_MS;
 const RAMP: Duration = Duration::from_millis(800);
 /// How long after their last start everything is taken to be steady.
 const SETTLE: Duration = Duration::from_millis(200);
+/// The shortest time that is worth measuring.
+const WINDOW_MIN: Duration = Duration::from_millis(500);
 const GRACE: Duration = Duration::from_secs(30);
 
 /// What the steady part of the streams cost.
@@ -90,8 +92,10 @@ pub(super) async fn run(ask: Arc<Ask>, tokens: u32, pids: &[u32]) -> Result<Stea
         Ok::<_, Fault>(())
     };
     timeout(GRACE, all).await.map_err(|_| "the streams do not end")??;
-    if seen.failures == 0 && (too_early > 0 || events == 0 || window < Duration::from_secs(1)) {
-        return Err(format!("{too_early} streams ended early: nothing steady to measure"));
+    if seen.failures == 0 && (too_early > 0 || events == 0 || window < WINDOW_MIN) {
+        return Err(format!(
+            "nothing steady to measure: {too_early} streams ended early, {events} chunks in {took:?}"
+        ));
     }
     let events = f64::from(u32::try_from(events).unwrap_or(u32::MAX).max(1));
     let added = rss_bytes.saturating_sub(rss_before) / STREAMS as u64;
