@@ -52,12 +52,15 @@ pub(super) fn run(args: &DemoArgs) -> Result<(), Failure> {
             (dir.clone(), Some(dir))
         }
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let simulated = simulate::Config::of(simulate::demo_providers());
     let running = simulate::Simulator::start_on(simulated, runtime.handle())?;
     let text = toml(listen, admin, &data, args.access_log, &running);
-    let config = config::parse(&text, &|_| None, &|_| Err(std::io::ErrorKind::NotFound.into()))
-        .map_err(|faults| super::check::refuse("the demo".as_ref(), &faults))?;
+    let config = config::parse(&text, &|_| Some("simulated".to_owned()), &|_| {
+        Err(std::io::ErrorKind::NotFound.into())
+    })
+    .map_err(|faults| super::check::refuse("the demo".as_ref(), &faults))?;
     let (ledger, _recovery) = super::serve::open(&config)?;
     let key = key(&ledger)?;
     edge::serve(Serve {
@@ -100,7 +103,7 @@ fn toml(
         let _infallible = write!(
             text,
             "[[providers]]\nid = \"{id}\"\nname = \"{id}\"\ndialect = \"{dialect}\"\n\
-             base_url = \"{url}\"\nauth = \"none\"\n",
+             base_url = \"{url}\"\napi_key = \"env:SIMULATED\"\n",
             id = config.id,
             dialect = config.dialect,
             url = provider.base_url(),
@@ -133,7 +136,11 @@ fn greet(listen: SocketAddr, admin: SocketAddr, key: &str) {
     let base = format!("http://{listen}/v1");
     let model = simulate::DEMO_MODEL;
     let bold = |text: &str| {
-        if std::io::stdout().is_terminal() { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
+        if std::io::stdout().is_terminal() {
+            format!("\x1b[1m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
     };
     say(bold("Turnpike demo: simulated providers, a real gateway and ledger."));
     say(format_args!("base_url: {base}"));

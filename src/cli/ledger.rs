@@ -131,8 +131,7 @@ impl Keys {
                 let account = AccountId::parse(&account)?;
                 let limit = limit.as_deref().map(NanoUsd::parse_dollars).transpose()?;
                 let wanted = NewKey { label, limit, expires_ms: None };
-                let (id, secret) =
-                    data.with(|ledger| Ok(ledger.create_key(&account, wanted)?))?;
+                let (id, secret) = data.with(|ledger| Ok(ledger.create_key(&account, wanted)?))?;
                 say(format_args!("key_id: {id}"));
                 say(format_args!("api_key: {}", secret.reveal()));
             }
@@ -181,12 +180,15 @@ impl LedgerCommand {
             Self::Verify { data } => {
                 let report = ledger::verify(&data.data)?;
                 say(&report);
-                if report.findings.is_empty() { Ok(()) } else { Err(Failure("the ledger does not hold".to_owned())) }
+                if report.findings.is_empty() {
+                    Ok(())
+                } else {
+                    Err(Failure("the ledger does not hold".to_owned()))
+                }
             }
             Self::Export { data } => {
                 let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-                ledger::export(&data.data, &mut out)?;
-                std::io::Write::flush(&mut out)?;
+                let _entries = ledger::export(&data.data, &mut out)?;
                 Ok(())
             }
         }

@@ -98,6 +98,7 @@ fn shape(chat: &Chat, facts: &Facts) -> Option<Shape> {
         stream: chat.ask.head.stream,
         prices: endpoint.prices,
         prompt_estimate: chat.ask.prompt_tokens,
+        hide_reasoning: chat.ask.parsed.as_ref().is_some_and(|p| p.hides_reasoning()),
     })
 }
 
@@ -198,8 +199,7 @@ pub(crate) fn body(chat: &mut Chat, body: &mut Option<Bytes>, end: bool) -> Resu
             (released, Ok(())) => {
                 late_first_token(attempt)?;
                 *body = released;
-                note_progress(chat, body.is_some());
-                Ok(())
+                note_progress(chat, body.is_some())
             }
             (None, Err(fault)) if !chat.committed => {
                 attempt.progress = Progress::Failed(Outcome::of_answer(&fault, false));
@@ -210,7 +210,7 @@ pub(crate) fn body(chat: &mut Chat, body: &mut Option<Bytes>, end: bool) -> Resu
                 // together with what the same batch still holds.
                 let first = released.is_some() && chat.first_byte.is_none();
                 if first {
-                    note_progress(chat, true);
+                    note_progress(chat, true)?;
                 }
                 let end = abort(chat, Outcome::of_answer(&fault, true));
                 *body = joined(released, Some(end));
@@ -287,25 +287,33 @@ pub(crate) fn abort(chat: &mut Chat, outcome: Outcome) -> Bytes {
     let usage = pipe.meter().usage(chat.ask.prompt_tokens);
     chat.money.cost = attempt.slot.endpoint.prices.cost(&usage);
     chat.cut = Some(Cut { usage, error: error.clone() });
-    note_cost(chat);
+    if let Err(error) = note_cost(chat) {
+        // The stream ends all the same; the charge itself is queued at the end of the request.
+        tracing::error!(%error, "The cost of a cut answer could not be noted.");
+    }
     pipe.abort(&error)
 }
 
 /// Before the first bytes and before the last ones go out, what they cost is noted where it
 /// survives a crash of the process.
-fn note_progress(chat: &mut Chat, released: bool) {
+fn note_progress(chat: &mut Chat, released: bool) -> Result<()> {
     let Some(Attempt { slot, progress: Progress::Answering(pipe), .. }) = &chat.attempt else {
-        return;
+        return Ok(());
     };
     let meter = pipe.meter();
     if !released || (chat.first_byte.is_some() && !meter.complete) {
-        return;
+        return Ok(());
     }
     let usage = meter.usage(chat.ask.prompt_tokens);
     chat.money.cost = slot.endpoint.prices.cost(&usage);
-    note_cost(chat);
+    if let Err(error) = note_cost(chat) {
+        if let Some(attempt) = &mut chat.attempt {
+            attempt.progress = Progress::Failed(Outcome::Internal);
+        }
+        return Err(error);
+    }
     let Some(Attempt { guard, progress: Progress::Answering(pipe), .. }) = &chat.attempt else {
-        return;
+        return Ok(());
     };
     let meter = pipe.meter();
     if chat.first_byte.is_none() {
@@ -318,14 +326,19 @@ fn note_progress(chat: &mut Chat, released: bool) {
     if meter.complete {
         chat.cache.good.store(true, Ordering::Release);
     }
+    Ok(())
 }
 
 /// Notes the cost so far beside the journal.
-fn note_cost(chat: &Chat) {
-    if let Some(hold) = &chat.money.hold
-        && hold.progress(chat.money.cost).is_err()
-    {
-        tracing::error!("The cost of an answer could not be noted; a crash now would void it.");
+///
+/// # Errors
+/// The note could not be written: the bytes that it stands for must not go out.
+fn note_cost(chat: &Chat) -> Result<()> {
+    match &chat.money.hold {
+        Some(hold) => hold.progress(chat.money.cost).map_err(|down| {
+            Error::explain(DECIDED, format!("the cost could not be noted: {down}")).into_in()
+        }),
+        None => Ok(()),
     }
 }
 

@@ -31,7 +31,8 @@ pub(crate) enum Route {
 /// What to tell the client; the connection must then be closed.
 pub(crate) fn framing(request: &RequestHeader, bytes_max: usize) -> Result<(), GatewayError> {
     let headers = &request.headers;
-    let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    let size: usize =
+        headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     if size + request.raw_path().len() > bytes_max {
         return Err(GatewayError::new(
             Kind::HeaderTooLarge,
@@ -100,7 +101,10 @@ fn unknown() -> GatewayError {
 /// The value of a query parameter, percent-decoded.
 fn query(request: &RequestHeader, name: &str) -> Option<String> {
     let pairs = request.uri.query()?.split('&');
-    pairs.filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name).map(|(_, v)| unescape(v))
+    pairs
+        .filter_map(|pair| pair.split_once('='))
+        .find(|(key, _)| *key == name)
+        .map(|(_, v)| unescape(v))
 }
 
 /// Percent-decoding; what is no escape stays as it is.
@@ -143,7 +147,9 @@ pub(crate) fn media(headers: &HeaderMap) -> Result<(), GatewayError> {
     if let Some(coding) = headers.get(header::CONTENT_ENCODING)
         && !coding.as_bytes().eq_ignore_ascii_case(b"identity")
     {
-        return bad("A compressed body is not supported: send it without Content-Encoding.".to_owned());
+        return bad(
+            "A compressed body is not supported: send it without Content-Encoding.".to_owned()
+        );
     }
     if let Some(expect) = headers.get(header::EXPECT)
         && !expect.as_bytes().eq_ignore_ascii_case(b"100-continue")

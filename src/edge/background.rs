@@ -44,7 +44,8 @@ impl BackgroundService for Background {
         let probes = tokio::spawn(probes(Arc::clone(&self.gateway)));
         let sweeps = tokio::spawn(sweeps(Arc::clone(&self.gateway)));
         let reload = tokio::spawn(reload(Arc::clone(&self.gateway), self.config_path.clone()));
-        let tasks = [("lookups", lookups), ("probes", probes), ("sweeps", sweeps), ("reload", reload)];
+        let tasks =
+            [("lookups", lookups), ("probes", probes), ("sweeps", sweeps), ("reload", reload)];
         for (name, task) in tasks.into_iter().chain(admin.map(|task| ("admin", task))) {
             if let Err(error) = task.await {
                 tracing::error!(task = name, %error, "A background task has failed.");
@@ -109,7 +110,9 @@ async fn reload_once(gateway: &Gateway, path: PathBuf) {
     match read {
         Ok(Ok(config)) => match gateway.swap(&config) {
             Ok(()) => tracing::info!("The configuration has been read again and is in force."),
-            Err(error) => tracing::error!(%error, "The new configuration is refused; the old one stays."),
+            Err(error) => {
+                tracing::error!(%error, "The new configuration is refused; the old one stays.")
+            }
         },
         Ok(Err(faults)) => {
             for fault in &faults.0 {

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use crate::attempt;
-use crate::cache;
 use crate::balance::{HealthRegistry, RetryBudget};
+use crate::cache;
 use crate::catalog::{Catalog, Provider, Typical};
 use crate::config;
 use crate::edge::body::BodyLimits;

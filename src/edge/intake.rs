@@ -83,7 +83,13 @@ fn cache_use(
     body: &[u8],
 ) -> CacheUse {
     let good = Arc::new(AtomicBool::new(false));
-    let off = CacheUse { intent: Intent::Off, key: None, hit: false, good: Arc::clone(&good) };
+    let off = CacheUse {
+        intent: Intent::Off,
+        key: None,
+        hit: false,
+        filling: false,
+        good: Arc::clone(&good),
+    };
     if gateway.cache.is_none() {
         return off;
     }
@@ -100,7 +106,7 @@ fn cache_use(
     let scope =
         cache::Scope { account: caller.account().id(), surface: "chat", stream: head.stream };
     match cache::key(scope, body) {
-        Ok(key) => CacheUse { intent, key: Some(key), hit: false, good },
+        Ok(key) => CacheUse { intent, key: Some(key), hit: false, filling: false, good },
         // Too deep or too complex to be worth a key: answered without the cache.
         Err(_unkeyed) => off,
     }
@@ -180,8 +186,8 @@ impl Estimate {
         for candidate in &plan.candidates {
             let endpoint = &candidate.slot.endpoint;
             let prices = &endpoint.prices;
-            let prompt = prices.prompt_at_most().times(chat.ask.prompt_tokens)
-                + prices.request.times(1);
+            let prompt =
+                prices.prompt_at_most().times(chat.ask.prompt_tokens) + prices.request.times(1);
             prompt_pico = prompt_pico.max(prompt);
             let reasoning = prices.reasoning.unwrap_or(prices.completion);
             let token = prices.completion.max(reasoning);
@@ -211,9 +217,10 @@ impl Estimate {
         }
         let left = i128::from(granted.0) * 1_000 - self.prompt_pico;
         let tokens = u64::try_from((left / self.token_pico).max(1)).unwrap_or(u64::MAX);
-        let short = self.capped || granted < self.want;
-        (short && asked.is_none_or(|asked| tokens < asked))
-            .then(|| u32::try_from(tokens).unwrap_or(u32::MAX))
+        // With a limit asked for this is at least that limit, unless credit is short; a dialect
+        // that would raise the limit (to make room for thinking) is kept to what was held.
+        let known = asked.is_some() || self.capped || granted < self.want;
+        known.then(|| u32::try_from(tokens).unwrap_or(u32::MAX))
     }
 }
 

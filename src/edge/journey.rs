@@ -120,6 +120,8 @@ pub(crate) struct CacheUse {
     pub(crate) key: Option<[u8; 32]>,
     /// The answer came from the cache.
     pub(crate) hit: bool,
+    /// The answer under way is being gathered for the cache.
+    pub(crate) filling: bool,
     /// The answer is complete and may be kept.
     pub(crate) good: Arc<AtomicBool>,
 }

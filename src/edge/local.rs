@@ -148,7 +148,8 @@ fn generation(
         Some(id) => gateway.ledger.generation(id),
         None => gateway.ledger.generation_by_upstream(id),
     };
-    let found = found.map_err(|e| failure::internal("the ledger cannot be read").with_detail(e.to_string()))?;
+    let found = found
+        .map_err(|e| failure::internal("the ledger cannot be read").with_detail(e.to_string()))?;
     // Another account's generation does not exist for this caller.
     match found.filter(|record| record.account == *caller.account().id()) {
         Some(record) => data(Shown::of(&record)),

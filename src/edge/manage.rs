@@ -97,10 +97,15 @@ impl Status for GatewayStatus {
                 model: endpoint.model.clone(),
                 provider: endpoint.provider.id.clone(),
                 breaker: shown(health.breaker_state(now)),
-                probe_healthy: endpoint.provider.probe.as_ref().map(|_| available != Availability::Down),
+                probe_healthy: endpoint
+                    .provider
+                    .probe
+                    .as_ref()
+                    .map(|_| available != Availability::Down),
                 in_flight: u64::from(gauge.in_flight),
                 ttft_ms: gauge.latency.map(|l| l.faded * 1_000.0),
-                retry_after_ms: until.map(|until| until.since(now).as_millis().try_into().unwrap_or(u64::MAX)),
+                retry_after_ms: until
+                    .map(|until| until.since(now).as_millis().try_into().unwrap_or(u64::MAX)),
             })
         };
         snapshot.catalog.endpoints().filter_map(row).collect()
@@ -179,14 +184,12 @@ impl Bank for LedgerBank {
 
     fn create_key(&self, new: NewKey) -> Result<IssuedKey, BankError> {
         self.account(&new.account)?;
-        let wanted = ledger::NewKey {
-            label: new.label,
-            limit: new.limit,
-            expires_ms: new.expires_ms,
-        };
+        let wanted =
+            ledger::NewKey { label: new.label, limit: new.limit, expires_ms: new.expires_ms };
         let (id, secret) = self.0.create_key(&new.account, wanted).map_err(failed)?;
         let row = self.0.keys().key(id.as_str()).map(|key| key_row(key));
-        let row = row.ok_or_else(|| BankError::Internal("a new key is not in the table".to_owned()))?;
+        let row =
+            row.ok_or_else(|| BankError::Internal("a new key is not in the table".to_owned()))?;
         Ok(IssuedKey { row, secret: Secret::new(secret.reveal().to_owned()) })
     }
 

@@ -17,8 +17,8 @@ use pingora::{Error, ErrorType, Result};
 use crate::edge::arrive::{self, Route};
 use crate::edge::gateway::{Gateway, Presence};
 use crate::edge::journey::{Facts, Journey, Stage};
-use crate::edge::{account, answer, cachestore, clock, failure, intake, local, random, reply};
 use crate::edge::upstream;
+use crate::edge::{account, answer, cachestore, clock, failure, intake, local, random, reply};
 use crate::error::GatewayError;
 use crate::observe::Surface;
 use crate::vocab::GenerationId;
@@ -131,7 +131,11 @@ impl ProxyHttp for Turnpike {
 
     // 4 where: only what the cache cannot answer is planned and paid for
 
-    async fn proxy_upstream_filter(&self, session: &mut Session, ctx: &mut Journey) -> Result<bool> {
+    async fn proxy_upstream_filter(
+        &self,
+        session: &mut Session,
+        ctx: &mut Journey,
+    ) -> Result<bool> {
         let Journey { stage: Stage::Chat(chat), facts, .. } = ctx else { return Ok(false) };
         match intake::plan_and_hold(&self.0, facts, chat) {
             Ok(()) => Ok(true),
@@ -340,4 +344,3 @@ impl Turnpike {
         reply::refuse(session, &mut ctx.facts, error).await.map(|()| true)
     }
 }
-

@@ -35,7 +35,8 @@ pub(crate) async fn error(
     if let Some(after) = error.retry_after {
         // Rounded up: coming back too early would only be refused again.
         let seconds = after.as_millis().div_ceil(1000).max(1);
-        header.insert_header("retry-after", HeaderValue::from(u64::try_from(seconds).unwrap_or(1)))?;
+        header
+            .insert_header("retry-after", HeaderValue::from(u64::try_from(seconds).unwrap_or(1)))?;
     }
     if error.kind == crate::error::Kind::MethodNotAllowed
         && let Some(allow) = &error.param
@@ -86,6 +87,10 @@ fn unread(session: &mut Session) -> u64 {
     if session.as_mut().is_body_done() {
         return 0;
     }
+    if session.get_header(http::header::EXPECT).is_some() {
+        // The client waits for a word that it will not get, and may send the body or not.
+        return u64::MAX;
+    }
     let length = session.get_header(http::header::CONTENT_LENGTH).and_then(|v| v.to_str().ok());
     length.and_then(|v| v.parse().ok()).unwrap_or(u64::MAX)
 }
@@ -120,7 +125,7 @@ pub(crate) async fn failed(session: &mut Session, e: &Error, ctx: &mut Journey) 
 
 /// Ends the stream of a client that has a part of the answer.
 async fn cut(session: &mut Session, chat: &mut Chat) -> FailToProxy {
-    let outcome = chat.reports.last().map_or(Outcome::CutMidStream, |r| r.outcome.clone());
+    let outcome = chat.reports.last().map_or(Outcome::CutMidStream, |r| r.outcome);
     let last = answer::abort(chat, outcome);
     if !last.is_empty()
         && let Err(error) = session.write_response_body(Some(last), true).await

@@ -83,7 +83,11 @@ pub fn serve(serve: Serve) -> Result<(), RunError> {
     let mut service = background_service("turnpike", background);
     service.threads = Some(1);
     server.add_service(service);
-    let leaving = Arc::new(Leaving { gateway, done: AtomicBool::new(false), on_end: std::sync::Mutex::new(Some(on_end)) });
+    let leaving = Arc::new(Leaving {
+        gateway,
+        done: AtomicBool::new(false),
+        on_end: std::sync::Mutex::new(Some(on_end)),
+    });
     watch_drain(&server, &leaving, config.server.shutdown_timeout)?;
     announce(config.server.listen.first().copied().or(first_tls(&config)), on_ready)?;
     server.run(RunArgs { shutdown_signal: Box::new(Signals(Arc::clone(&leaving))) });
@@ -153,11 +157,7 @@ fn server_conf(config: &Config) -> ServerConf {
     }
 }
 
-fn add_proxy(
-    server: &mut Server,
-    gateway: &Arc<Gateway>,
-    config: &Config,
-) -> Result<(), RunError> {
+fn add_proxy(server: &mut Server, gateway: &Arc<Gateway>, config: &Config) -> Result<(), RunError> {
     let proxy = Turnpike(Arc::clone(gateway));
     let mut service = http_proxy_service_with_name(&server.configuration, proxy, "turnpike proxy");
     if let Some(logic) = service.app_logic_mut() {
@@ -203,7 +203,10 @@ fn probe_addresses(config: &Config) -> Result<(), RunError> {
 }
 
 /// Calls `on_ready` when the first connection is accepted.
-fn announce(address: Option<SocketAddr>, on_ready: Box<dyn FnOnce() + Send>) -> Result<(), RunError> {
+fn announce(
+    address: Option<SocketAddr>,
+    on_ready: Box<dyn FnOnce() + Send>,
+) -> Result<(), RunError> {
     let Some(address) = address else { return Ok(()) };
     let wait = move || {
         for _try in 0..1_000 {
@@ -283,12 +286,19 @@ async fn next_signal() {
 }
 
 /// Ends the process when shutdown has begun and the last request has ended.
-fn watch_drain(server: &Server, leaving: &Arc<Leaving>, patience: Duration) -> Result<(), RunError> {
+fn watch_drain(
+    server: &Server,
+    leaving: &Arc<Leaving>,
+    patience: Duration,
+) -> Result<(), RunError> {
     let mut phases = server.watch_execution_phase();
     let leaving = Arc::clone(leaving);
     let watch = move || {
         while let Ok(phase) = phases.blocking_recv() {
-            if matches!(phase, ExecutionPhase::ShutdownStarted | ExecutionPhase::ShutdownGracePeriod) {
+            if matches!(
+                phase,
+                ExecutionPhase::ShutdownStarted | ExecutionPhase::ShutdownGracePeriod
+            ) {
                 break;
             }
         }

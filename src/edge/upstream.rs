@@ -10,10 +10,10 @@ use pingora::{Error, ErrorType, Result};
 use crate::attempt::Outcome;
 use crate::dialect::{self, Target};
 use crate::edge::clock;
+use crate::edge::failure;
 use crate::edge::gateway::Gateway;
 use crate::edge::journey::{Attempt, Chat, Progress};
 use crate::edge::watchdog::Watchdog;
-use crate::edge::failure;
 use crate::error::GatewayError;
 use crate::route::Admitted;
 
@@ -69,8 +69,10 @@ fn next_attempt(chat: &mut Chat) -> std::result::Result<Attempt, GatewayError> {
     };
     let ask = &mut chat.ask;
     let dialect = endpoint.provider.dialect;
-    let mut write = || dialect::upstream_request(dialect, &ask.body, &ask.head, &mut ask.parsed, &target);
-    let body = if ask.body.len() >= LARGE_BODY { tokio::task::block_in_place(write) } else { write() }?;
+    let mut write =
+        || dialect::upstream_request(dialect, &ask.body, &ask.head, &mut ask.parsed, &target);
+    let body =
+        if ask.body.len() >= LARGE_BODY { tokio::task::block_in_place(write) } else { write() }?;
     Ok(Attempt {
         slot,
         guard: Some(guard),

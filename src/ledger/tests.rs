@@ -263,7 +263,7 @@ fn event(step: &Do, model: &Model) -> Event {
         let account = account(model.keys.get(&k).copied().unwrap_or(0));
         let mut record = GenerationRecord::bare(generation(g), 0, account, key(k));
         record.cost = NanoUsd(cost);
-        record.provider = (g % 2 == 0).then(|| ProviderId::parse("even").unwrap());
+        record.provider = g.is_multiple_of(2).then(|| ProviderId::parse("even").unwrap());
         Arc::new(record)
     };
     let holder = |g: u8| model.open.get(&g).map_or(0, |(k, _)| *k);
@@ -346,7 +346,7 @@ proptest! {
             }
         }
         prop_assert_eq!(whole.holds.len(), model.open.len());
-        prop_assert_eq!(whole.ended_count as usize, model.ended.len());
+        prop_assert_eq!(whole.ended_count, model.ended.len() as u64);
     }
 }
 

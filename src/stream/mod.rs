@@ -53,6 +53,8 @@ pub struct Shape {
     pub prices: Prices,
     /// Prompt tokens as estimated, for a provider that reports none.
     pub prompt_estimate: u64,
+    /// The client wants no reasoning shown (`reasoning.exclude`). It is paid for all the same.
+    pub hide_reasoning: bool,
 }
 
 impl Shape {

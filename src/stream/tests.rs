@@ -22,6 +22,7 @@ fn shape(stream: bool) -> Shape {
         stream,
         prices: Prices { prompt: PicoUsd(1_000), completion: PicoUsd(2_000), ..Prices::default() },
         prompt_estimate: 40,
+        hide_reasoning: false,
     }
 }
 

@@ -60,9 +60,11 @@ impl Translate {
         };
         let answer = shape.answer();
         let sink = if shape.stream {
-            Sink::Stream(StreamWriter::new(&answer))
+            let writer = StreamWriter::new(&answer);
+            Sink::Stream(if shape.hide_reasoning { writer.without_reasoning() } else { writer })
         } else {
-            Sink::Whole(WholeWriter::new(&answer))
+            let writer = WholeWriter::new(&answer);
+            Sink::Whole(if shape.hide_reasoning { writer.without_reasoning() } else { writer })
         };
         Self {
             source,

@@ -20,7 +20,7 @@ use crate::ledger::entry::{Entry, Event};
 use crate::ledger::keys::{Account, KeyTable};
 use crate::ledger::record::GenerationRecord;
 use crate::ledger::state::{Receipt, Refused};
-use crate::ledger::store::index::{Rows, Store};
+use crate::ledger::store::index::{Rows, Store, StoreFailed};
 use crate::vocab::NanoUsd;
 
 use super::Clock;
@@ -110,12 +110,14 @@ impl Writer {
         let count = self.scribe.staged();
         if count > 0 {
             let begun = now();
-            if let Err(down) = self.commit(after) {
-                return Err(down);
-            }
-            self.shared.counters.committed(count, begun.elapsed());
+            self.commit(after)?;
+            // Who waits goes on first.
+            let took = begun.elapsed();
+            self.shared.publish(ticket - 1);
+            self.shared.counters.committed(count, took);
+        } else {
+            self.shared.publish(ticket - 1);
         }
-        self.shared.publish(ticket - 1);
         let Self { scribe, table, .. } = self;
         scribe.finish(|entry| {
             bring_to_life(entry, table);
@@ -292,11 +294,8 @@ pub(crate) fn index(
     Ok(())
 }
 
-fn sync_notes(shared: &Shared) -> Result<(), crate::ledger::store::index::StoreFailed> {
-    shared
-        .progress
-        .sync()
-        .map_err(|error| crate::ledger::store::index::StoreFailed(error.to_string()))
+fn sync_notes(shared: &Shared) -> Result<(), StoreFailed> {
+    shared.progress.sync().map_err(|error| StoreFailed(error.to_string()))
 }
 
 /// Waits longer with every try, from 20 ms.

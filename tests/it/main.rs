@@ -1,0 +1,22 @@
+//! End to end: the real binary, real sockets, simulated providers.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "tests fail by panicking, and read clocks"
+)]
+
+mod support;
+
+mod bodies;
+mod cache;
+mod crash;
+mod failover;
+mod framing;
+mod lifecycle;
+mod money;
+mod privacy;
+mod surface;
