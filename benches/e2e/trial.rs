@@ -43,6 +43,9 @@ const QUICK: Times = Times {
     slow_tokens: 50,
 };
 
+/// How often a trial is tried on a machine that is too busy for it.
+const TRIES_MAX: usize = 3;
+
 /// Measures everything that was asked for and prints it; says whether nothing failed.
 ///
 /// # Errors
@@ -79,7 +82,7 @@ pub(super) async fn all(args: &Args, cores: &Cores) -> Result<bool, Fault> {
             for &kind in kinds.iter().filter(|kind| kind.takes_part(case)) {
                 let (n, of) = (round + 1, args.rounds);
                 note(format_args!("round {n}/{of}  {:16} {}", case.name, kind.name()));
-                let measured = once(kind, case, expected, &site, &times)
+                let measured = steadily(kind, case, expected, &site, &times)
                     .await
                     .map_err(|e| format!("{} with {}: {e}", case.name, kind.name()))?;
                 report.add(case, kind, measured);
@@ -111,24 +114,41 @@ async fn learn(case: &Case, site: &Site<'_>) -> Result<Expected, Fault> {
     check::learn(&mut conn, &ask.request, case.form()).await
 }
 
-/// One case, once, with a proxy that was started for it.
-async fn once(
+/// A trial, anew if the machine was too busy for it.
+async fn steadily(
     kind: Kind,
     case: &Case,
     expected: &Expected,
     site: &Site<'_>,
     times: &Times,
 ) -> Result<Measured, Fault> {
+    for _ in 0..TRIES_MAX {
+        if let Some(measured) = once(kind, case, expected, site, times).await? {
+            return Ok(measured);
+        }
+        note("                the machine was too busy for steady streams; once more");
+    }
+    Err("the machine is too busy for steady streams".to_owned())
+}
+
+/// One case, once, with a proxy that was started for it; nothing if nothing was steady.
+async fn once(
+    kind: Kind,
+    case: &Case,
+    expected: &Expected,
+    site: &Site<'_>,
+    times: &Times,
+) -> Result<Option<Measured>, Fault> {
     let target = Target::start(kind, case, site).await?;
     let ask = Arc::new(target.ask(case, expected, site));
     let measured = match case.load {
         Load::Requests(requests) => {
             let mut crowd = Crowd::open(ask, requests.connections).await?;
-            throughput(&mut crowd, &target, requests, times).await?
+            Some(throughput(&mut crowd, &target, requests, times).await?)
         }
         Load::Streams { .. } => {
             warm(&target, site, times).await?;
-            streams(slow::run(ask, times.slow_tokens, &target.pids).await?)
+            slow::run(ask, times.slow_tokens, &target.pids).await?.map(streams)
         }
     };
     target.end().await?;
