@@ -58,6 +58,7 @@ pub(crate) async fn chat(
     };
     let cache = cache_use(gateway, session, &snapshot, &caller, &head, &body.bytes);
     let prompt_tokens = head.text.estimate_prompt_tokens();
+    let open_stream = head.stream.then(|| gateway.metrics.open_stream());
     let ask = Ask { body: body.bytes, head, parsed: None, prompt_tokens, _memory: body.memory };
     Ok(Ok(Box::new(Chat {
         snapshot,
@@ -71,6 +72,7 @@ pub(crate) async fn chat(
         committed: false,
         first_byte: None,
         cut: None,
+        _open_stream: open_stream,
     })))
 }
 
