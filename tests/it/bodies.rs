@@ -274,7 +274,8 @@ fn a_connection_is_kept_through_bodies_of_every_framing() {
     for round in 0..12 {
         let size = [300, 200 * KIB, 64 * KIB + 1, 70 * KIB][round % 4];
         let body = body(size, "good");
-        let raw = if round % 3 == 0 { plain(key, "", &body) } else { chunked(key, body.as_bytes()) };
+        let raw =
+            if round % 3 == 0 { plain(key, "", &body) } else { chunked(key, body.as_bytes()) };
         stream.get_mut().write_all(&raw).expect("the connection is open");
         let (answer, keep) = read_answer(&mut stream).expect("an answer");
         assert!(answer.is_good() && keep, "round {round}, {size} bytes: {answer:?}");
@@ -384,7 +385,8 @@ fn a_client_that_asks_may_go_on() {
 fn a_body_that_stops_is_given_up() {
     let stage = Stage::new(&[], &["request_body_timeout_ms = 400"]);
     let text = body(200 * KIB, "good");
-    for raw in [plain(&stage.gateway.key, "", &text), chunked(&stage.gateway.key, text.as_bytes())] {
+    for raw in [plain(&stage.gateway.key, "", &text), chunked(&stage.gateway.key, text.as_bytes())]
+    {
         let mut stream = stage.gateway.client().connect();
         stream.get_mut().write_all(&raw[..raw.len() / 2]).expect("the connection is open");
         let (answer, keep) = read_answer(&mut stream).expect("an answer");
@@ -434,7 +436,8 @@ fn a_steady_body_may_take_longer_than_a_pause() {
 fn a_client_that_leaves_in_its_body_reaches_no_provider() {
     let stage = Stage::new(&[], &[]);
     let text = body(300 * KIB, "good");
-    for raw in [plain(&stage.gateway.key, "", &text), chunked(&stage.gateway.key, text.as_bytes())] {
+    for raw in [plain(&stage.gateway.key, "", &text), chunked(&stage.gateway.key, text.as_bytes())]
+    {
         let mut stream = stage.gateway.client().connect();
         stream.get_mut().write_all(&raw[..raw.len() / 2]).expect("the connection is open");
         stream.get_ref().shutdown(std::net::Shutdown::Write).expect("a socket");

@@ -66,11 +66,7 @@ fn ambiguous_requests_are_refused_and_smuggle_nothing() {
             format!("transfer-encoding: chunked\r\ncontent-length: {n}\r\n"),
             chunked.clone(),
         ),
-        (
-            "CL.0",
-            "content-length: 0\r\ntransfer-encoding: chunked\r\n".to_owned(),
-            chunked.clone(),
-        ),
+        ("CL.0", "content-length: 0\r\ntransfer-encoding: chunked\r\n".to_owned(), chunked.clone()),
         ("CL twice", format!("content-length: {n}\r\ncontent-length: {n}\r\n"), body.clone()),
         ("CL twice, other", format!("content-length: {n}\r\ncontent-length: 0\r\n"), body.clone()),
         ("CL list", format!("content-length: {n}, {n}\r\n"), body.clone()),
@@ -271,7 +267,8 @@ fn bad_json_is_refused_with_its_place() {
     let (providers, gateway) = stage();
     let mut client = gateway.client();
     for (text, hints) in [
-        (r#"{"model":"test/model","messages":[}"#, &["34"][..]),
+        (r#"{"model":"test/model","messages":[}"#, &["messages[0]"][..]),
+        (r#"{"model":"test/model","messages":[{"role":"user","content":"x"}"#, &["63"]),
         (r#"{"model":"test/model" "messages":[]}"#, &["22"]),
         (r#"{"model":"a","model":"b","messages":[]}"#, &["model"]),
         (r#"{"messages":[],"messages":[]}"#, &["messages"]),
@@ -283,7 +280,10 @@ fn bad_json_is_refused_with_its_place() {
         (r#"{"model":"test/model"}"#, &["messages"]),
         (r#"{"model":"test/model","stream":"yes","messages":[]}"#, &["stream"]),
         (r#"{"model":"test/model","max_tokens":-1,"messages":[]}"#, &["max_tokens"]),
-        ("{\"model\":\"test/model\",\"messages\":[{\"role\":\"user\",\"content\":\"\u{1}\"}]}", &[]),
+        (
+            "{\"model\":\"test/model\",\"messages\":[{\"role\":\"user\",\"content\":\"\u{1}\"}]}",
+            &[],
+        ),
     ] {
         let message = refusal(&client.chat(text), 400, "invalid_request");
         for hint in hints {
@@ -322,8 +322,13 @@ fn every_answer_has_an_id_of_its_own() {
     assert_eq!(distinct.len(), answers.len());
     for answer in &answers[..2] {
         let id = answer.header("x-generation-id").expect("an id");
-        let record = client.get(&format!("/api/v1/generation?id={id}"));
-        assert_eq!(record.json()["data"]["id"], id, "{}", record.text());
+        // The record is written when the request has ended, shortly after its last byte.
+        let path = format!("/api/v1/generation?id={id}");
+        let found = (0..500).map(|_| client.get(&path)).find(|record| {
+            std::thread::sleep(Duration::from_millis(10));
+            record.status == 200
+        });
+        assert_eq!(found.expect("a record").json()["data"]["id"], id);
     }
 }
 
@@ -384,7 +389,10 @@ fn assert_clean(providers: &Running, id: &str, gateway: &Gateway, context: &str)
     for (name, value) in &seen.headers {
         let text = String::from_utf8_lossy(value.as_bytes());
         assert!(ALLOWED.contains(&name.as_str()), "{context}: {name}: {text}");
-        assert!(!text.contains("canary/") && !text.contains("canary."), "{context}: {name}: {text}");
+        assert!(
+            !text.contains("canary/") && !text.contains("canary."),
+            "{context}: {name}: {text}"
+        );
         assert!(!text.contains("=canary") && text != "canary", "{context}: {name}: {text}");
         assert!(!text.contains(&gateway.key), "{context}: {name} has the caller's key");
     }
@@ -437,7 +445,10 @@ fn nothing_of_the_clients_head_reaches_a_provider() {
         for (name, value) in MARKED {
             raw.push_str(&format!("{name}: {value}\r\n"));
         }
-        raw.push_str(&format!("\r\n{:x}\r\n{large}\r\n0\r\nx-trailer: canary\r\n\r\n", large.len()));
+        raw.push_str(&format!(
+            "\r\n{:x}\r\n{large}\r\n0\r\nx-trailer: canary\r\n\r\n",
+            large.len()
+        ));
         let answer = client.exchange(raw.as_bytes());
         assert!(answer.is_good(), "{answer:?}");
         assert_clean(&providers, "one", &gateway, &context("chunked"));

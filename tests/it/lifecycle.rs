@@ -116,7 +116,8 @@ fn running_streams_are_finished_before_the_end() {
 #[test]
 fn an_idle_gateway_ends_at_once() {
     for signal in ["TERM", "INT"] {
-        let mut gateway = Gateway::start(&one(), &Setup::default());
+        let providers = one();
+        let mut gateway = Gateway::start(&providers, &Setup::default());
         // A kept connection must not hold the end up.
         let mut kept = gateway.client();
         assert_eq!(kept.get("/v1/models").status, 200);
@@ -225,7 +226,8 @@ fn a_new_configuration_is_swapped_in_and_a_bad_one_is_not() {
 
     std::fs::remove_file(&path).expect("the configuration");
     gateway.signal("HUP");
-    let refusals = || (gateway.log("stderr").matches("the old one stays").count() >= 2).then_some(());
+    let refusals =
+        || (gateway.log("stderr").matches("the old one stays").count() >= 2).then_some(());
     until("the refusal of a missing file", refusals);
 
     // The model can go again, and a good file ends the trouble.
@@ -276,7 +278,8 @@ fn check_tells_every_fault_with_its_place() {
 
 #[test]
 fn a_running_configuration_checks_as_sound() {
-    let gateway = Gateway::start(&one(), &Setup::default());
+    let providers = one();
+    let gateway = Gateway::start(&providers, &Setup::default());
     let output = turnpike(gateway.dir.path(), &["check", "-c", "turnpike.toml"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -296,7 +299,8 @@ fn second(gateway: &Gateway, change: impl Fn(String) -> String) -> String {
 
 #[test]
 fn what_is_taken_is_said() {
-    let gateway = Gateway::start(&one(), &Setup::default());
+    let providers = one();
+    let gateway = Gateway::start(&providers, &Setup::default());
     let (address, admin) = (gateway.address.to_string(), gateway.admin.to_string());
     let other = || TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port");
     let elsewhere = |text: String| text.replace("data_dir = \"data\"", "data_dir = \"other\"");
@@ -318,7 +322,8 @@ fn what_is_taken_is_said() {
 
 #[test]
 fn the_admin_listener_tells_health_and_metrics() {
-    let gateway = Gateway::start(&one(), &Setup::default());
+    let providers = one();
+    let gateway = Gateway::start(&providers, &Setup::default());
     let mut admin = Client::new(gateway.admin, None);
     assert_eq!(admin.get("/healthz").json(), json!({"status": "ok"}));
     let ready = admin.get("/readyz");
@@ -349,7 +354,8 @@ fn the_admin_listener_tells_health_and_metrics() {
 
 #[test]
 fn an_account_can_be_opened_paid_and_used_over_http() {
-    let mut gateway = Gateway::start(&one(), &Setup::default());
+    let providers = one();
+    let mut gateway = Gateway::start(&providers, &Setup::default());
     let paths = ["/admin/v1/accounts", "/admin/v1/keys", "/admin/v1/endpoints"];
     for token in [None, Some("wrong".to_owned()), Some(gateway.key.clone())] {
         for path in paths {
