@@ -64,7 +64,7 @@ pub(crate) struct Snapshot {
     pub(crate) header_bytes_max: usize,
     /// How long a client may take to accept a write.
     pub(crate) client_write_timeout: Duration,
-    /// How long an idle client connection is kept, in seconds, at least 1.
+    /// How long an idle connection is kept, in whole seconds (Pingora knows no others).
     pub(crate) keepalive_secs: u64,
     /// Attempts at most per request.
     pub(crate) attempts: attempt::Settings,
@@ -112,7 +112,7 @@ impl Snapshot {
             upstreams,
             body: BodyLimits {
                 bytes_max: config.server.body_bytes_max,
-                timeout: config.server.request_body_timeout,
+                pause: config.server.request_body_timeout,
             },
             header_bytes_max: config.server.header_bytes_max,
             client_write_timeout: config.server.client_write_timeout,

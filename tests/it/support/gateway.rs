@@ -26,6 +26,8 @@ pub(crate) struct Setup {
     pub(crate) credit: &'static str,
     /// The largest answer, in tokens.
     pub(crate) max_output: u32,
+    /// The models' name at the providers, where it is not the id.
+    pub(crate) upstream_model: Option<&'static str>,
 }
 
 impl Default for Setup {
@@ -37,6 +39,7 @@ impl Default for Setup {
             prices: ("1", "2"),
             credit: "1000",
             max_output: 4096,
+            upstream_model: None,
         }
     }
 }
@@ -254,9 +257,10 @@ fn config(
         for host in hosts {
             let (prompt, completion) = setup.prices;
             let most = setup.max_output;
+            let upstream = setup.upstream_model.unwrap_or(model);
             write!(
                 text,
-                "[[models.endpoints]]\nprovider = \"{host}\"\nupstream_model = \"{model}\"\n\
+                "[[models.endpoints]]\nprovider = \"{host}\"\nupstream_model = \"{upstream}\"\n\
                  max_output = {most}\nprices = {{ prompt = \"{prompt}\", completion = \"{completion}\" }}\n"
             )
             .expect("text");
