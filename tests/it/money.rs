@@ -70,9 +70,13 @@ fn eventually<T>(what: &str, mut wanted: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Waits until no hold is open.
+/// Waits until no hold is open, and the accounts know.
 fn settled(gateway: &Gateway) {
-    eventually("every hold ends", || (holds(gateway) == 0.0).then_some(()));
+    let mut admin = Client::new(gateway.admin, Some("admin-token-of-the-test".to_owned()));
+    eventually("every hold ends", || {
+        let held = admin.get("/admin/v1/accounts/acme").json()["held_usd"].clone();
+        (holds(gateway) == 0.0 && held == "0").then_some(())
+    });
 }
 
 fn holds(gateway: &Gateway) -> f64 {
