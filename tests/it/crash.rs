@@ -22,7 +22,7 @@ struct Dice(u64);
 impl Dice {
     fn new() -> Self {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        Self(now.as_nanos() as u64 | 1)
+        Self(u64::from(now.subsec_nanos()) << 20 | 1)
     }
 
     fn roll(&mut self, below: u64) -> u64 {
@@ -50,7 +50,7 @@ fn client(address: SocketAddr, key: &str, number: u64, asked: &AtomicU64) -> Vec
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     let mut stream = BufReader::new(stream);
     for turn in 0.. {
-        let streamed = (number + turn) % 2 == 0;
+        let streamed = (number + turn).is_multiple_of(2);
         let pace = (number * 7 + turn * 3) % 11;
         let tokens = 4 + (number + turn * 5) % 20;
         let prompt = format!("Number {number}, turn {turn} [[sim token_ms={pace} ttft_ms={pace}]]");
@@ -114,7 +114,8 @@ fn understand(raw: &[u8], streamed: bool) -> Option<Seen> {
     let cost = || {
         let (_, after) = body.split_once("\"cost\":").expect("a cost");
         let end = after.find([',', '}']).expect("an end");
-        (after[..end].parse::<f64>().expect("a number") * 1e9).round() as u64
+        let dollars: f64 = after[..end].parse().expect("a number");
+        format!("{:.0}", dollars * 1e9).parse().expect("a whole number")
     };
     Some(Seen { id, whole: whole.then(cost), streamed })
 }
@@ -162,7 +163,7 @@ struct Books {
     void: HashMap<String, ()>,
     settled_by_rule: u64,
     voided_by_rule: u64,
-    held: u64,
+    held: usize,
 }
 
 /// Reads the export; no generation may end twice.
@@ -237,7 +238,7 @@ fn whatever_moment_it_is_killed_at_the_books_are_right() {
     let report = sound(&gateway, "at the end");
     assert_eq!(verified(&report, "open holds"), "0");
     let books = books(&export(&gateway));
-    assert_eq!(books.held as usize, books.charged.len() + books.void.len(), "every hold ended");
+    assert_eq!(books.held, books.charged.len() + books.void.len(), "every hold ended");
     let (mut whole, mut streamed, mut partial) = (0, 0, 0);
     for one in &seen {
         match (one.whole, books.charged.get(&one.id)) {
@@ -356,7 +357,7 @@ fn a_torn_tail_is_cut_off() {
             1 => vec![0xff; 5_000],
             // The beginning of a frame, as a write that was cut leaves it.
             2 => vec![0x40, 0, 0, 0, 1, 2, 3, 4, 0, 0, 1],
-            _ => (0..777).map(|_| dice.roll(256) as u8).collect(),
+            _ => (0..777).map(|_| dice.roll(256).to_le_bytes()[0]).collect(),
         };
         let mut file = std::fs::File::options().append(true).open(&path).unwrap();
         file.write_all(&garbage).unwrap();
