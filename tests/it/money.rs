@@ -118,8 +118,9 @@ fn usage(answer: &Answer) -> Value {
     if !streamed {
         return answer.json()["usage"].clone();
     }
-    let chunks = answer.events().into_iter().filter_map(|e| serde_json::from_str::<Value>(&e).ok());
-    chunks.filter(|c| c["usage"].is_object()).next_back().expect("a usage chunk")["usage"].clone()
+    let mut chunks =
+        answer.events().into_iter().filter_map(|e| serde_json::from_str::<Value>(&e).ok());
+    chunks.rfind(|c| c["usage"].is_object()).expect("a usage chunk")["usage"].clone()
 }
 
 /// Calls the management API.
