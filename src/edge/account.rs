@@ -33,10 +33,12 @@ pub(crate) fn close(gateway: &Gateway, session: &Session, e: Option<&Error>, ctx
     let mut broken = false;
     let stage = std::mem::replace(&mut ctx.stage, Stage::Answered);
     if let Stage::Chat(chat) = stage {
+        let mut chat = chat;
         if let Some(cut) = &chat.cut {
             broken = true;
             line.error = Some(cut.error.kind.code());
         }
+        failure::close_aborted(gateway, &mut chat);
         close_chat(gateway, facts, *chat, client_left, &mut line);
     }
     line.duration = clock::now().since(facts.arrived);

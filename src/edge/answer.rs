@@ -6,8 +6,8 @@
 //! informational status 102, which Pingora does not write to a client, and the real header is
 //! written when the first bytes of the answer are released ([`commit`]). Body filters are not
 //! async; the write of a header goes into the session's buffer and is ready at once, so it is
-//! polled a single time. This happens after the cache has seen the answer, which keeps the real
-//! header.
+//! polled a single time. The cache, which passes informational headers over, is given the real one
+//! then, too.
 
 use std::future::Future;
 use std::pin::pin;
@@ -26,6 +26,7 @@ use crate::edge::clock;
 use crate::edge::failure;
 use crate::edge::journey::{Attempt, Chat, Cut, Facts, Progress};
 use crate::edge::upstream::DECIDED;
+use crate::edge::watchdog::Watchdog;
 use crate::stream::{Pipe, Shape};
 
 /// The largest error body that is read, in bytes.
@@ -69,8 +70,7 @@ pub(crate) async fn header(
     if !chat.money.durable {
         wait_for_hold(chat).await?;
     }
-    *header = stored_header(chat.ask.head.stream)?;
-    Ok(())
+    hide(header)
 }
 
 /// No byte of an answer leaves before the hold is on disk. The write runs while the provider
@@ -107,7 +107,7 @@ fn shape(chat: &Chat, facts: &Facts) -> Option<Shape> {
 }
 
 /// The header as the cache keeps it; nothing of the provider's own is handed on.
-fn stored_header(stream: bool) -> Result<ResponseHeader> {
+pub(crate) fn stored_header(stream: bool) -> Result<ResponseHeader> {
     let mut header = ResponseHeader::build_no_case(200, Some(8))?;
     header.insert_header(header::CONTENT_TYPE, content_type(stream))?;
     Ok(header)
@@ -140,7 +140,7 @@ fn hide(header: &mut ResponseHeader) -> Result<()> {
     Ok(())
 }
 
-/// The header, after the cache has seen it and before it would go to the client.
+/// The header of a cached answer, on its way to the client. (A provider's is hidden already.)
 ///
 /// # Errors
 /// None in practice: the values are plain.
@@ -150,11 +150,8 @@ pub(crate) fn outgoing_header(
     session: &mut Session,
     header: &mut ResponseHeader,
 ) -> Result<()> {
-    if header.status.is_informational() {
+    if header.status.is_informational() || !chat.cache.hit {
         return Ok(());
-    }
-    if !chat.cache.hit {
-        return hide(header);
     }
     dress(chat, facts, header)?;
     if let Some((age, left, source, length)) = super::cachestore::hit_facts(session) {
@@ -201,7 +198,7 @@ pub(crate) fn body(chat: &mut Chat, body: &mut Option<Bytes>, end: bool) -> Resu
         }
         Progress::Answering(pipe) => match feed(pipe, body.take(), end) {
             (released, Ok(())) => {
-                late_first_token(attempt)?;
+                late(attempt)?;
                 *body = released;
                 note_progress(chat, body.is_some())
             }
@@ -266,20 +263,36 @@ fn joined(first: Option<Bytes>, rest: Option<Bytes>) -> Option<Bytes> {
     }
 }
 
-/// Comments and pings keep the connection alive but are no token.
-fn late_first_token(attempt: &mut Attempt) -> Result<()> {
+/// Holds an answer to its limits as its bytes come in. Comments and pings keep the connection
+/// alive but are no token, and an answer that is not streamed may come in drops.
+fn late(attempt: &mut Attempt) -> Result<()> {
     let Progress::Answering(pipe) = &attempt.progress else { return Ok(()) };
-    if pipe.meter().semantic {
-        attempt.watchdog = None;
-        return Ok(());
+    let timeouts = &attempt.upstream.provider.timeouts;
+    let waited = || clock::now().since(attempt.connected.unwrap_or(attempt.started));
+    let late = if !pipe.shape().stream {
+        (waited() > timeouts.whole_answer).then_some(Outcome::AnswerTimeout)
+    } else if attempt.begun {
+        if let Some(watchdog) = &attempt.watchdog {
+            watchdog.beat();
+        }
+        None
+    } else if pipe.meter().semantic {
+        attempt.begun = true;
+        // A connection that the timer has cut already has no more than this one token.
+        let fired = attempt.watchdog.take().is_some_and(|watchdog| watchdog.fired());
+        attempt.watchdog =
+            attempt.gap_fd.and_then(|fd| Watchdog::watch_gaps(fd, timeouts.inter_event));
+        fired.then_some(Outcome::FirstTokenTimeout)
+    } else {
+        (attempt.sse && waited() > timeouts.first_token).then_some(Outcome::FirstTokenTimeout)
+    };
+    match late {
+        Some(outcome) => {
+            attempt.progress = Progress::Failed(outcome);
+            Err(failed())
+        }
+        None => Ok(()),
     }
-    let limit = attempt.upstream.provider.timeouts.first_token;
-    let waited = clock::now().since(attempt.connected.unwrap_or(attempt.started));
-    if attempt.sse && waited > limit {
-        attempt.progress = Progress::Failed(Outcome::FirstTokenTimeout);
-        return Err(failed());
-    }
-    Ok(())
 }
 
 /// Ends a stream that the client has a part of; gives the bytes that do so.
@@ -364,7 +377,7 @@ pub(crate) fn commit(
     }
     let mut header = stored_header(chat.ask.head.stream)?;
     dress(chat, facts, &mut header)?;
-    if !chat.ask.head.stream && (end || whole(chat)) {
+    if !chat.ask.head.stream && (end || is_complete(chat)) {
         header.insert_header(header::CONTENT_LENGTH, HeaderValue::from(length))?;
     } else if session.req_header().version != http::Version::HTTP_2 {
         header.insert_header(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"))?;
@@ -380,8 +393,8 @@ pub(crate) fn commit(
     }
 }
 
-/// A whole answer is released at once, when it is complete.
-fn whole(chat: &Chat) -> bool {
+/// The answer has come to its proper end. (One that is not streamed is released only then.)
+pub(crate) fn is_complete(chat: &Chat) -> bool {
     matches!(&chat.attempt, Some(Attempt { progress: Progress::Answering(pipe), .. })
         if pipe.meter().complete)
 }

@@ -2,12 +2,19 @@
 //!
 //! Entries become visible when they are complete; a fill that is under way is never handed out
 //! (`support_streaming_partial_write` is false). So a request that waits for another's answer gets
-//! it whole or, if that fails, asks itself; and a stream that is being cached can still fall back
-//! to another provider. Pingora's cache lock makes identical requests wait for the first.
+//! it whole or, if that fails, asks itself. Pingora's cache lock makes identical requests wait for
+//! the first.
+//!
+//! Pingora would begin a fill with the provider's header, and cannot begin a second one in the
+//! same request. A fill therefore begins with the first bytes that are released to the client
+//! ([`begin`]): until then another provider may answer instead, and its answer is kept.
 
 use std::any::Any;
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
@@ -18,8 +25,8 @@ use pingora::cache::storage::{
 };
 use pingora::cache::trace::SpanHandle;
 use pingora::cache::{
-    CacheKey, CacheMeta, CacheOptionOverrides, HitHandler, MissHandler, NoCacheReason,
-    RespCacheable,
+    CacheKey, CacheMeta, CacheOptionOverrides, CachePhase, ForcedFreshness, HitHandler,
+    MissHandler, NoCacheReason,
 };
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
@@ -81,37 +88,36 @@ pub(crate) fn key(chat: Option<&mut Chat>) -> Result<CacheKey> {
     Ok(CacheKey::new(hash.to_vec(), ""))
 }
 
-/// An answer was found: it is used.
-pub(crate) const fn on_hit(chat: &mut Chat) {
+/// An answer was found: it is used, though it may expire this very moment. The store hands out
+/// nothing that has expired, and a second look at the clock must not disagree with the first.
+pub(crate) const fn on_hit(chat: &mut Chat) -> ForcedFreshness {
     chat.cache.hit = true;
+    ForcedFreshness::ForceFresh
 }
 
-/// Not to be kept.
-pub(crate) const fn never() -> RespCacheable {
-    RespCacheable::Uncacheable(NoCacheReason::Custom("not an answer"))
-}
-
-/// Good answers are kept for as long as the caller wants; whether this one is good is known when
-/// it has ended.
-pub(crate) fn admit(
-    chat: &mut Chat,
-    facts: &Facts,
-    header: &ResponseHeader,
-) -> Result<RespCacheable> {
-    let Intent::Use { ttl_secs, .. } = chat.cache.intent else { return Ok(never()) };
-    if header.status.as_u16() != 200 {
-        return Ok(never());
+/// The first bytes of an answer are on their way: from here on it is gathered for as long as the
+/// caller wants it. Whether it is good is known when it has ended.
+pub(crate) fn begin(session: &mut Session, chat: &mut Chat, facts: &Facts, header: ResponseHeader) {
+    let Intent::Use { ttl_secs, .. } = chat.cache.intent else { return };
+    if chat.cache.filling || !session.cache.enabled() || session.cache.phase() != CachePhase::Miss {
+        return;
     }
     let now = SystemTime::UNIX_EPOCH + Duration::from_millis(clock::unix_ms());
     let ttl = Duration::from_secs(u64::from(ttl_secs));
-    let mut meta = CacheMeta::new(now + ttl, now, 0, 0, header.clone());
+    let mut meta = CacheMeta::new(now + ttl, now, 0, 0, header);
     meta.extensions_mut().insert(Ticket {
         good: Arc::clone(&chat.cache.good),
         source: facts.id,
         ttl_secs,
     });
-    chat.cache.filling = true;
-    Ok(RespCacheable::Cacheable(meta))
+    session.cache.set_cache_meta(meta);
+    // Ready at once: our storage has nothing to wait for.
+    let begun =
+        pin!(session.cache.set_miss_handler()).poll(&mut Context::from_waker(Waker::noop()));
+    chat.cache.filling = matches!(begun, Poll::Ready(Ok(())));
+    if !chat.cache.filling {
+        session.cache.disable(NoCacheReason::StorageError);
+    }
 }
 
 /// What a fill must know of its request; travels in the metadata's extensions.
@@ -124,7 +130,6 @@ struct Ticket {
 
 /// Age and remaining lifetime in seconds, the generation that was paid for, and the body's length.
 pub(crate) fn hit_facts(session: &mut Session) -> Option<(u64, u64, GenerationId, usize)> {
-    use pingora::cache::CachePhase;
     if session.cache.phase() != CachePhase::Hit {
         return None;
     }

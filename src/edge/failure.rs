@@ -42,13 +42,27 @@ pub(crate) fn proxying(
     // Reading this error's retry type while it is undecided would panic.
     let stale = matches!(error.retry, RetryType::ReusedOnly) && reused;
     error.set_retry(false);
+    match &chat.attempt {
+        // The client has its error, or its whole answer: what happens to the rest says nothing.
+        Some(Attempt { progress: Progress::Aborted(outcome), .. }) => {
+            let outcome = *outcome;
+            close(gateway, chat, outcome);
+            return;
+        }
+        Some(Attempt { progress: Progress::Answering(pipe), .. })
+            if chat.committed && pipe.meter().complete =>
+        {
+            return;
+        }
+        _ => {}
+    }
     if *error.esource() == ErrorSource::Downstream {
         close(gateway, chat, Outcome::ClientGone);
         return;
     }
     let outcome = outcome(chat, error, stale);
     if close(gateway, chat, outcome) {
-        // A second fill of the same request is not possible: its answer goes out unkept.
+        // A second fill of the same request is not possible: its answer would go out unkept.
         if chat.cache.filling && session.cache.enabled() {
             session.cache.disable(pingora::cache::NoCacheReason::UpstreamError);
         }
@@ -60,7 +74,7 @@ pub(crate) fn proxying(
 fn outcome(chat: &Chat, error: &Error, stale: bool) -> Outcome {
     let Some(attempt) = &chat.attempt else { return Outcome::Internal };
     if attempt.watchdog.as_ref().is_some_and(super::watchdog::Watchdog::fired) {
-        return Outcome::FirstTokenTimeout;
+        return if attempt.begun { Outcome::InterEventTimeout } else { Outcome::FirstTokenTimeout };
     }
     match &attempt.progress {
         Progress::Failed(outcome) | Progress::Aborted(outcome) => *outcome,
@@ -78,7 +92,10 @@ fn outcome(chat: &Chat, error: &Error, stale: bool) -> Outcome {
             _ if stale => Outcome::StalePooledConnection,
             _ => Outcome::ConnectionReset,
         },
-        Progress::Answering(_) if chat.committed => Outcome::CutMidStream,
+        Progress::Answering(_) if chat.committed => match error.etype() {
+            ErrorType::ReadTimedout => Outcome::InterEventTimeout,
+            _ => Outcome::CutMidStream,
+        },
         Progress::Answering(_) => match error.etype() {
             ErrorType::ReadTimedout if chat.ask.head.stream => Outcome::FirstTokenTimeout,
             ErrorType::ReadTimedout => Outcome::AnswerTimeout,
@@ -129,6 +146,7 @@ pub(crate) fn close(gateway: &Gateway, chat: &mut Chat, outcome: Outcome) -> boo
             attempt.again = true;
             attempt.progress = Progress::Waiting;
             attempt.watchdog = None;
+            attempt.gap_fd = None;
             attempt.started = now;
             if let Some(guard) = &mut attempt.guard {
                 guard.restart(now);
@@ -136,6 +154,17 @@ pub(crate) fn close(gateway: &Gateway, chat: &mut Chat, outcome: Outcome) -> boo
             chat.attempt = Some(attempt);
             true
         }
+    }
+}
+
+/// An answer that went wrong in its middle may all the same have ended in good order, as far as
+/// Pingora could see: then its attempt is ended here, when the request is.
+pub(crate) fn close_aborted(gateway: &Gateway, chat: &mut Chat) {
+    if let Some(Attempt { progress: Progress::Aborted(outcome), guard: Some(_), .. }) =
+        &chat.attempt
+    {
+        let outcome = *outcome;
+        close(gateway, chat, outcome);
     }
 }
 

@@ -160,8 +160,13 @@ pub(crate) struct Attempt {
     pub(crate) again: bool,
     /// The upstream header came with the end of the stream.
     pub(crate) header_only: bool,
-    /// Cuts the connection if the first token is late.
+    /// Cuts the connection if the first token is late, and later if the answer falls silent, where
+    /// Pingora's own timeout is too long for that.
     pub(crate) watchdog: Option<Watchdog>,
+    /// The connection, if silence in the middle of the answer needs a timer of our own.
+    pub(crate) gap_fd: Option<std::os::fd::RawFd>,
+    /// The first token came.
+    pub(crate) begun: bool,
     /// How far the answer has come.
     pub(crate) progress: Progress,
     /// The answer comes as server-sent events.

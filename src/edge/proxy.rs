@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use pingora::cache::{CacheKey, CacheMeta, ForcedFreshness, HitHandler, RespCacheable};
+use pingora::cache::{CacheKey, CacheMeta, ForcedFreshness, HitHandler};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
@@ -123,10 +123,7 @@ impl ProxyHttp for Turnpike {
         _: bool,
         ctx: &mut Journey,
     ) -> Result<Option<ForcedFreshness>> {
-        if let Some(chat) = ctx.chat() {
-            cachestore::on_hit(chat);
-        }
-        Ok(None)
+        Ok(ctx.chat().map(cachestore::on_hit))
     }
 
     // 4 where: only what the cache cannot answer is planned and paid for
@@ -233,29 +230,20 @@ impl ProxyHttp for Turnpike {
         answer::header(chat, facts, header).await
     }
 
-    fn response_cache_filter(
-        &self,
-        _: &Session,
-        header: &ResponseHeader,
-        ctx: &mut Journey,
-    ) -> Result<RespCacheable> {
-        let Journey { stage: Stage::Chat(chat), facts, .. } = ctx else {
-            return Ok(cachestore::never());
-        };
-        cachestore::admit(chat, facts, header)
-    }
-
     fn upstream_response_body_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         end: bool,
         ctx: &mut Journey,
     ) -> Result<Option<Duration>> {
-        match ctx.chat() {
-            Some(chat) => answer::body(chat, body, end).map(|()| None),
-            None => Ok(None),
+        let Journey { stage: Stage::Chat(chat), facts, .. } = ctx else { return Ok(None) };
+        answer::body(chat, body, end)?;
+        if body.is_some() {
+            let header = answer::stored_header(chat.ask.head.stream)?;
+            cachestore::begin(session, chat, facts, header);
         }
+        Ok(None)
     }
 
     async fn response_filter(

@@ -153,11 +153,11 @@ pub(crate) async fn failed(session: &mut Session, e: &Error, ctx: &mut Journey) 
     }
 }
 
-/// Ends the stream of a client that has a part of the answer.
+/// Ends the stream of a client that has a part of the answer, or all of it.
 async fn cut(session: &mut Session, chat: &mut Chat) -> FailToProxy {
     let outcome = chat.reports.last().map_or(Outcome::CutMidStream, |r| r.outcome);
-    let last = answer::abort(chat, outcome);
-    if !last.is_empty()
+    let last = if answer::is_complete(chat) { Bytes::new() } else { answer::abort(chat, outcome) };
+    if chat.ask.head.stream
         && let Err(error) = session.write_response_body(Some(last), true).await
     {
         tracing::debug!(%error, "The client left before its stream could be ended.");

@@ -13,6 +13,7 @@ use crate::edge::clock;
 use crate::edge::failure;
 use crate::edge::gateway::Gateway;
 use crate::edge::journey::{Attempt, Chat, Progress};
+use crate::edge::random;
 use crate::edge::watchdog::Watchdog;
 use crate::error::GatewayError;
 use crate::route::Admitted;
@@ -39,12 +40,17 @@ pub(crate) async fn next_peer(
                 Err(error) => return Ok(Err(error)),
             },
         };
-        let upstream = Arc::clone(&attempt.upstream);
+        let (upstream, again) = (Arc::clone(&attempt.upstream), attempt.again);
         chat.attempt = Some(attempt);
         match upstream.address().await {
             Some(address) => {
                 let limit = read_timeout(chat, &upstream.provider.timeouts);
-                return Ok(Ok(upstream.peer(address, limit)));
+                let mut peer = upstream.peer(address, limit);
+                if again {
+                    // Where one pooled connection is stale its neighbours are, too.
+                    peer.group_key = random::u64();
+                }
+                return Ok(Ok(peer));
             }
             None if failure::close(gateway, chat, Outcome::Dns) => {}
             None => return Ok(Err(failure::final_error(chat))),
@@ -84,6 +90,8 @@ fn next_attempt(chat: &mut Chat) -> std::result::Result<Attempt, GatewayError> {
         again: false,
         header_only: false,
         watchdog: None,
+        gap_fd: None,
+        begun: false,
         progress: Progress::Waiting,
         sse: false,
     })
@@ -105,9 +113,13 @@ pub(crate) fn connected(chat: &mut Chat, reused: bool, fd: std::os::fd::RawFd, h
     attempt.reused = reused;
     attempt.connected = Some(clock::now());
     let timeouts = &attempt.upstream.provider.timeouts;
-    if stream && http1 && timeouts.first_token < timeouts.inter_event {
+    if !(stream && http1) {
+        return;
+    }
+    if timeouts.first_token < timeouts.inter_event {
         attempt.watchdog = Watchdog::arm(fd, timeouts.first_token);
     }
+    attempt.gap_fd = (timeouts.inter_event < timeouts.first_token).then_some(fd);
 }
 
 /// Replaces the head: nothing of the client's reaches the provider.

@@ -18,6 +18,10 @@ pub(crate) struct Setup {
     pub(crate) settings: Vec<(&'static str, String)>,
     /// Added to each provider's table.
     pub(crate) provider: String,
+    /// Added to the table of the provider with this id, as its timeouts.
+    pub(crate) timeouts: Vec<(String, String)>,
+    /// Providers beside the simulated ones: id, dialect and base URL.
+    pub(crate) strangers: Vec<(String, &'static str, String)>,
     /// Models: id and the providers that host it. Empty: `test/model` at every provider.
     pub(crate) models: Vec<(String, Vec<String>)>,
     /// Dollars per million prompt and completion tokens.
@@ -37,6 +41,8 @@ impl Default for Setup {
         Self {
             settings: Vec::new(),
             provider: String::new(),
+            timeouts: Vec::new(),
+            strangers: Vec::new(),
             models: Vec::new(),
             prices: ("1", "2"),
             more_prices: "",
@@ -237,18 +243,24 @@ fn config(
             writeln!(text, "{lines}").expect("text");
         }
     }
-    for provider in providers.providers() {
-        let (id, dialect) = (provider.id().to_owned(), provider.config().dialect);
-        let url = provider.base_url();
+    let simulated = providers.providers().into_iter().map(|provider| {
+        let dialect = provider.config().dialect.name();
+        (provider.id().to_owned(), dialect, provider.base_url())
+    });
+    let all: Vec<_> = simulated.chain(setup.strangers.iter().cloned()).collect();
+    for (id, dialect, url) in &all {
+        let own = setup.timeouts.iter().find(|(provider, _)| provider == id);
+        let timeouts =
+            own.map_or_else(String::new, |(_, lines)| format!("[providers.timeouts]\n{lines}"));
         let extra = &setup.provider;
         write!(
             text,
             "[[providers]]\nid = \"{id}\"\nname = \"{id}\"\ndialect = \"{dialect}\"\n\
-             base_url = \"{url}\"\napi_key = \"env:SIM_KEY\"\n{extra}\n"
+             base_url = \"{url}\"\napi_key = \"env:SIM_KEY\"\n{extra}\n{timeouts}\n"
         )
         .expect("text");
     }
-    let all: Vec<String> = providers.providers().iter().map(|p| p.id().to_owned()).collect();
+    let all: Vec<String> = all.into_iter().map(|(id, _, _)| id).collect();
     let everywhere = vec![(MODEL.to_owned(), all)];
     let models = if setup.models.is_empty() { &everywhere } else { &setup.models };
     for (model, hosts) in models {
