@@ -5,15 +5,23 @@ import pathlib
 import signal
 import subprocess
 import sys
-import tempfile
 
 import openai
 import pytest
 from conftest import OPENAI, Demo, ask, binary
 
 
-def directories():
-    return set(pathlib.Path(tempfile.gettempdir()).glob("turnpike-demo-*"))
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    """Where demos that are started from here on put their temporary directories."""
+    directory = tmp_path / "tmp"
+    directory.mkdir()
+    monkeypatch.setenv("TMPDIR", str(directory))
+    return directory
+
+
+def empty(directory):
+    return not list(directory.iterdir())
 
 
 def client_of(demo):
@@ -36,27 +44,25 @@ def test_the_printed_lines_work_when_pasted(demo):
 
 
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "term"])
-def test_it_leaves_nothing_behind(by):
-    before = directories()
+def test_it_leaves_nothing_behind(temporary, by):
     demo = Demo()
-    assert directories() - before, "the ledger is in a directory of its own"
+    assert not empty(temporary), "the ledger is in a directory of its own"
     with client_of(demo) as client:
         client.chat.completions.create(model=OPENAI, **ask("Hello"))
     assert demo.stop(by) == 0
-    assert directories() == before
+    assert empty(temporary)
 
 
-def test_a_signal_at_once():
+def test_a_signal_at_once(temporary):
     """A signal while the demo still starts ends it in good order too."""
-    before = directories()
     demo = subprocess.Popen(
         [binary(), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"], stdout=subprocess.DEVNULL
     )
-    while not directories() - before:
+    while empty(temporary):
         assert demo.poll() is None, "the demo runs"
     demo.send_signal(signal.SIGINT)
     assert demo.wait(30) == 0
-    assert directories() == before
+    assert empty(temporary)
 
 
 def test_a_running_stream_is_finished_before_the_end():
@@ -112,9 +118,8 @@ def test_two_at_once_find_ports(tmp_path):
     assert (first.stop(), second.stop()) == (0, 0)
 
 
-def test_nobody_reads_its_output():
+def test_nobody_reads_its_output(temporary):
     """As behind `| head -2`: the demo serves on, and ends in good order."""
-    before = directories()
     demo = subprocess.Popen(
         [binary(), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"], stdout=subprocess.PIPE
     )
@@ -123,12 +128,11 @@ def test_nobody_reads_its_output():
         demo.wait(3)
     demo.send_signal(signal.SIGTERM)
     assert demo.wait(30) == 0
-    assert directories() == before
+    assert empty(temporary)
 
 
-def test_refusals_say_why(tmp_path):
+def test_refusals_say_why(tmp_path, temporary):
     """What cannot work is refused with a reason, a status, and nothing left behind."""
-    before = directories()
     running = Demo("--data", str(tmp_path / "data"))
     for arguments, word in [
         (["--data", str(tmp_path / "data")], "data"),
@@ -142,4 +146,4 @@ def test_refusals_say_why(tmp_path):
         assert word in ran.stderr, (arguments, ran.stderr)
         assert "panicked" not in ran.stderr
     assert running.stop() == 0
-    assert directories() == before
+    assert empty(temporary)
