@@ -93,7 +93,11 @@ pub(crate) const fn never() -> RespCacheable {
 
 /// Good answers are kept for as long as the caller wants; whether this one is good is known when
 /// it has ended.
-pub(crate) fn admit(chat: &Chat, facts: &Facts, header: &ResponseHeader) -> Result<RespCacheable> {
+pub(crate) fn admit(
+    chat: &mut Chat,
+    facts: &Facts,
+    header: &ResponseHeader,
+) -> Result<RespCacheable> {
     let Intent::Use { ttl_secs, .. } = chat.cache.intent else { return Ok(never()) };
     if header.status.as_u16() != 200 {
         return Ok(never());
@@ -106,6 +110,7 @@ pub(crate) fn admit(chat: &Chat, facts: &Facts, header: &ResponseHeader) -> Resu
         source: facts.id,
         ttl_secs,
     });
+    chat.cache.filling = true;
     Ok(RespCacheable::Cacheable(meta))
 }
 

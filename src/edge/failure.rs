@@ -47,11 +47,9 @@ pub(crate) fn proxying(
         return;
     }
     let outcome = outcome(chat, error, stale);
-    let header_passed =
-        matches!(&chat.attempt, Some(Attempt { progress: Progress::Answering(_), .. }));
     if close(gateway, chat, outcome) {
-        if session.cache.enabled() && (header_passed || session.cache.miss_body_reader().is_some())
-        {
+        // A second fill of the same request is not possible: its answer goes out unkept.
+        if chat.cache.filling && session.cache.enabled() {
             session.cache.disable(pingora::cache::NoCacheReason::UpstreamError);
         }
         error.set_retry(true);

@@ -64,6 +64,8 @@ pub(crate) struct Snapshot {
     pub(crate) header_bytes_max: usize,
     /// How long a client may take to accept a write.
     pub(crate) client_write_timeout: Duration,
+    /// How long an idle client connection is kept, in seconds, at least 1.
+    pub(crate) keepalive_secs: u64,
     /// Attempts at most per request.
     pub(crate) attempts: attempt::Settings,
     /// How long each model's answers usually are.
@@ -114,6 +116,7 @@ impl Snapshot {
             },
             header_bytes_max: config.server.header_bytes_max,
             client_write_timeout: config.server.client_write_timeout,
+            keepalive_secs: config.server.keepalive_timeout.as_secs().max(1),
             attempts: config.routing.attempts(),
             cache: cache::Settings {
                 standing: cache::Standing::OnRequest,

@@ -58,6 +58,7 @@ pub(crate) async fn chat(
     };
     let cache = cache_use(gateway, session, &snapshot, &caller, &head, &body.bytes);
     let prompt_tokens = head.text.estimate_prompt_tokens();
+    let open_stream = head.stream.then(|| gateway.metrics.open_stream());
     let ask = Ask { body: body.bytes, head, parsed: None, prompt_tokens, _memory: body.memory };
     Ok(Ok(Box::new(Chat {
         snapshot,
@@ -71,6 +72,7 @@ pub(crate) async fn chat(
         committed: false,
         first_byte: None,
         cut: None,
+        _open_stream: open_stream,
     })))
 }
 
@@ -83,7 +85,13 @@ fn cache_use(
     body: &[u8],
 ) -> CacheUse {
     let good = Arc::new(AtomicBool::new(false));
-    let off = CacheUse { intent: Intent::Off, key: None, hit: false, good: Arc::clone(&good) };
+    let off = CacheUse {
+        intent: Intent::Off,
+        key: None,
+        hit: false,
+        filling: false,
+        good: Arc::clone(&good),
+    };
     if gateway.cache.is_none() {
         return off;
     }
@@ -100,7 +108,7 @@ fn cache_use(
     let scope =
         cache::Scope { account: caller.account().id(), surface: "chat", stream: head.stream };
     match cache::key(scope, body) {
-        Ok(key) => CacheUse { intent, key: Some(key), hit: false, good },
+        Ok(key) => CacheUse { intent, key: Some(key), hit: false, filling: false, good },
         // Too deep or too complex to be worth a key: answered without the cache.
         Err(_unkeyed) => off,
     }

@@ -64,6 +64,9 @@ impl ProxyHttp for Turnpike {
         down.set_pipelining_enabled(true);
         if self.0.draining.load(Ordering::Relaxed) {
             session.set_keepalive(None);
+        } else if session.get_keepalive().is_some() {
+            // The client has not asked to close.
+            session.set_keepalive(Some(now.keepalive_secs));
         }
         session.ignore_downstream_range = true;
         Ok(())

@@ -87,6 +87,10 @@ fn unread(session: &mut Session) -> u64 {
     if session.as_mut().is_body_done() {
         return 0;
     }
+    if session.get_header(http::header::EXPECT).is_some() {
+        // The client waits for a word that it will not get, and may send the body or not.
+        return u64::MAX;
+    }
     let length = session.get_header(http::header::CONTENT_LENGTH).and_then(|v| v.to_str().ok());
     length.and_then(|v| v.parse().ok()).unwrap_or(u64::MAX)
 }

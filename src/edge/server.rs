@@ -81,6 +81,7 @@ pub fn serve(serve: Serve) -> Result<(), RunError> {
         admin: std::sync::Mutex::new(admin),
         admin_token: config.admin.token.clone(),
         config_path,
+        boot: config.clone(),
     };
     let mut service = background_service("turnpike", background);
     service.threads = Some(1);
@@ -166,7 +167,7 @@ fn add_proxy(server: &mut Server, gateway: &Arc<Gateway>, config: &Config) -> Re
     let mut service = http_proxy_service_with_name(&server.configuration, proxy, "turnpike proxy");
     if let Some(logic) = service.app_logic_mut() {
         let mut options = HttpServerOptions::default();
-        options.h2_idle_timeout = Some(Duration::from_secs(300));
+        options.h2_idle_timeout = Some(config.server.keepalive_timeout);
         logic.server_options = Some(options);
         let mut h2 = default_h2_options();
         h2.initial_window_size(1 << 20);
