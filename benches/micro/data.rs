@@ -106,6 +106,7 @@ pub(crate) fn shape(stream: bool) -> Shape {
         stream,
         prices: prices(),
         prompt_estimate: 200,
+        completion_max: 4096,
         hide_reasoning: false,
     }
 }

@@ -112,7 +112,8 @@ fn nothing_is_kept_unasked() {
     let (providers, gateway) = start(&[("one", Dialect::OpenAi)], &[]);
     let mut client = gateway.client();
     let body = ask(MODEL, "Do not keep this", false, 8);
-    for headers in [&[][..], &[("x-openrouter-cache", "false")], &[("x-openrouter-cache-ttl", "60")]]
+    for headers in
+        [&[][..], &[("x-openrouter-cache", "false")], &[("x-openrouter-cache-ttl", "60")]]
     {
         let answer = client.chat_with(&body, headers);
         assert_eq!((answer.is_good(), status(&answer)), (true, "none"), "{headers:?}");
@@ -378,10 +379,8 @@ fn an_answer_of_the_second_provider_is_kept() {
         Fault::CutAfter(4),
     ];
     for dialect in [Dialect::OpenAi, Dialect::Anthropic] {
-        let (providers, gateway) = start(
-            &[("bad", dialect), ("good", dialect)],
-            &[("routing", "breaker_failures = 200")],
-        );
+        let (providers, gateway) =
+            start(&[("bad", dialect), ("good", dialect)], &[("routing", "breaker_failures = 200")]);
         let (bad, good) = (providers.provider("bad").unwrap(), providers.provider("good").unwrap());
         let mut client = gateway.client();
         for fault in faults {
@@ -391,8 +390,7 @@ fn an_answer_of_the_second_provider_is_kept() {
                     continue;
                 }
                 let what = format!("{dialect} {fault} stream={stream}");
-                let mut body: Value =
-                    serde_json::from_str(&ask(MODEL, &what, stream, 12)).unwrap();
+                let mut body: Value = serde_json::from_str(&ask(MODEL, &what, stream, 12)).unwrap();
                 body["provider"] = json!({"order": ["bad", "good"]});
                 let body = body.to_string();
                 let (asked_bad, asked_good) = (bad.stats().requests, good.stats().requests);

@@ -52,12 +52,7 @@ const LATE: (u16, &str) = (504, "timeout");
 const BUSY: (u16, &str) = (503, "provider_overloaded");
 const INVALID: (u16, &str) = (400, "invalid_request");
 
-fn row(
-    name: &'static str,
-    wrong: Wrong,
-    outcome: &'static str,
-    alone: (u16, &'static str),
-) -> Row {
+fn row(name: &'static str, wrong: Wrong, outcome: &'static str, alone: (u16, &'static str)) -> Row {
     Row { name, wrong, timeouts: "", outcome, alone, another: true }
 }
 
@@ -73,9 +68,8 @@ fn rows(strangers: &Strangers) -> Vec<Row> {
     };
     let quick = |row: Row| Row { timeouts: QUICK, ..row };
     let stay = |row: Row| Row { another: false, ..row };
-    let stranger = |name, url: String, outcome, alone| {
-        quick(row(name, Wrong::Stranger(url), outcome, alone))
-    };
+    let stranger =
+        |name, url: String, outcome, alone| quick(row(name, Wrong::Stranger(url), outcome, alone));
     vec![
         row("refused", Wrong::Closed, "connect_refused", FAILED),
         stranger("dns", "http://nowhere.invalid/v1".to_owned(), "dns", FAILED),
@@ -103,16 +97,8 @@ fn rows(strangers: &Strangers) -> Vec<Row> {
         status(403, "status_permission", FAILED),
         status(404, "status_not_found", FAILED),
         error(ErrorBody::Html, "status_server", FAILED),
-        error(
-            ErrorBody::ContextLength,
-            "status_context_length",
-            (400, "context_length_exceeded"),
-        ),
-        error(
-            ErrorBody::ContentPolicy,
-            "status_content_policy",
-            (403, "content_policy_violation"),
-        ),
+        error(ErrorBody::ContextLength, "status_context_length", (400, "context_length_exceeded")),
+        error(ErrorBody::ContentPolicy, "status_content_policy", (403, "content_policy_violation")),
         stay(error(ErrorBody::InvalidRequest, "status_invalid_request", INVALID)),
         stay(status(422, "status_invalid_request", INVALID)),
         sim("in-band", Fault::InBand, "in_band_error", FAILED),
@@ -358,7 +344,9 @@ fn tried(gateway: &Gateway, answer: &Answer) -> Vec<String> {
         if let Some(line) = log.lines().find(|line| line.contains(id) && line.ends_with('}')) {
             let line: Value = serde_json::from_str(line).expect("a JSON line");
             let outcome = |t: &Value| t["outcome"].as_str().unwrap().to_owned();
-            return line["tried"].as_array().map_or_else(Vec::new, |t| t.iter().map(outcome).collect());
+            return line["tried"]
+                .as_array()
+                .map_or_else(Vec::new, |t| t.iter().map(outcome).collect());
         }
         assert!(Instant::now() < deadline, "no line for {id}");
         std::thread::sleep(Duration::from_millis(5));
@@ -463,8 +451,7 @@ fn an_endpoint_that_breaks_off_every_stream_is_left_alone() {
         let providers = providers(&[("bad", Dialect::OpenAi), ("good", Dialect::OpenAi)]);
         spoil(&providers, "bad", &Behaviour::failing(fault));
         let lasting = "breaker_open_min_ms = 600000\nbreaker_open_max_ms = 600000";
-        let setup =
-            Setup { settings: vec![("routing", lasting.to_owned())], ..Setup::default() };
+        let setup = Setup { settings: vec![("routing", lasting.to_owned())], ..Setup::default() };
         let gateway = Gateway::start(&providers, &setup);
         let mut client = gateway.client();
         let body = with(&ask(MODEL, PROMPT, true, TOKENS), "provider", json!({"order": ["bad"]}));
@@ -556,10 +543,15 @@ fn retry_after_is_honoured_and_handed_on() {
         assert!(asked.elapsed() < Duration::from_secs(20), "it is never asked again");
     }
     // The pause began a little before our clock did.
-    assert!(asked.elapsed() > Duration::from_millis(1_900), "asked again after {:?}", asked.elapsed());
+    assert!(
+        asked.elapsed() > Duration::from_millis(1_900),
+        "asked again after {:?}",
+        asked.elapsed()
+    );
     // The shortest wait of all is what the client is told.
     let good = FaultRule { retry_after: Some(7), ..later };
-    for (name, rule) in [("busy", FaultRule { retry_after: Some(9), ..good.clone() }), ("good", good)]
+    for (name, rule) in
+        [("busy", FaultRule { retry_after: Some(9), ..good.clone() }), ("good", good)]
     {
         spoil(&providers, name, &Behaviour { faults: vec![rule], ..Behaviour::default() });
     }
@@ -593,7 +585,8 @@ fn stale_connections_are_retried_unseen() {
 #[test]
 fn probes_take_an_endpoint_out_and_bring_it_back() {
     let providers = providers(&[("one", Dialect::OpenAi), ("two", Dialect::OpenAi)]);
-    let probe = "[providers.probe]\ninterval_ms = 100\ntimeout_ms = 100\nfailures = 2\nsuccesses = 2";
+    let probe =
+        "[providers.probe]\ninterval_ms = 100\ntimeout_ms = 100\nfailures = 2\nsuccesses = 2";
     let setup = Setup { provider: probe.to_owned(), ..Setup::default() };
     let gateway = Gateway::start(&providers, &setup);
     let mut client = gateway.client();
@@ -624,11 +617,8 @@ fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
 
 #[test]
 fn preferences_and_model_chains_are_followed() {
-    let providers = providers(&[
-        ("a", Dialect::OpenAi),
-        ("b", Dialect::OpenAi),
-        ("c", Dialect::Anthropic),
-    ]);
+    let providers =
+        providers(&[("a", Dialect::OpenAi), ("b", Dialect::OpenAi), ("c", Dialect::Anthropic)]);
     let all = || vec!["a".to_owned(), "b".to_owned(), "c".to_owned()];
     let setup = Setup {
         models: vec![(MODEL.to_owned(), all()), ("test/other".to_owned(), vec!["c".to_owned()])],
@@ -681,10 +671,14 @@ fn preferences_and_model_chains_are_followed() {
     spoil(&providers, "c", &Behaviour { faults: vec![], ..Behaviour::default() });
     let served = client_model(&gateway, &with(&chain, "provider", json!({"order": ["a", "b"]})));
     assert_eq!(served, MODEL, "c hosts the first model, too");
-    spoil(&providers, "c", &Behaviour {
-        faults: vec![FaultRule { first: Some(1), ..FaultRule::always(Fault::Status(500)) }],
-        ..Behaviour::default()
-    });
+    spoil(
+        &providers,
+        "c",
+        &Behaviour {
+            faults: vec![FaultRule { first: Some(1), ..FaultRule::always(Fault::Status(500)) }],
+            ..Behaviour::default()
+        },
+    );
     assert_eq!(client_model(&gateway, &chain), "test/other");
     let unknown = with(&plain, "models", json!(["test/nowhere"]));
     assert_eq!(count(&unknown, 1).into_keys().next().unwrap(), "404 model_not_found");
@@ -765,10 +759,7 @@ fn load(name: &str, fault: Option<Fault>) {
         Some(fault) => spoil(&providers, "bad", &Behaviour::failing(fault)),
         None => runtime().block_on(providers.provider("bad").unwrap().close()),
     }
-    let setup = Setup {
-        timeouts: vec![("bad".to_owned(), QUICK.to_owned())],
-        ..Setup::default()
-    };
+    let setup = Setup { timeouts: vec![("bad".to_owned(), QUICK.to_owned())], ..Setup::default() };
     let gateway = Gateway::start(&providers, &setup);
     let total = requests();
     let made = hammer(&gateway, total, 48, |i| ask(MODEL, PROMPT, i % 2 == 0, TOKENS));

@@ -125,7 +125,7 @@ fn error_answers_are_classified() {
     };
     let invalid = "invalid_request_error";
     let limit = r#"{"error":{"type":"rate_limit_error","message":"x","details":{"error_code":"enforced_spend_limit_reached"}}}"#;
-    let cases: [(u16, String, FaultClass); 17] = [
+    let cases: [(u16, String, FaultClass); 20] = [
         (400, error(invalid, "prompt is too long: 9 > 8"), FaultClass::ContextLength),
         (
             400,
