@@ -80,6 +80,11 @@ pub(crate) async fn read(
     };
     // A chunked body reserved the most it could be; give back what it was not.
     drop(permit.split(reserve.saturating_sub(bytes.len().max(1))));
+    if bytes.is_empty() && length.is_none() {
+        // httparse takes a chunk's missing size for the last chunk; another parser would not, and
+        // what follows must not be taken for a request of its own.
+        session.set_keepalive(None);
+    }
     let down = session.as_downstream();
     let unusable = down.retry_buffer_truncated() || down.get_retry_buffer().is_none();
     if unusable && !bytes.is_empty() && !down.is_http2() {
