@@ -64,7 +64,7 @@ fn start(
     data: &Path,
     temporary: Option<PathBuf>,
 ) -> Result<(), Failure> {
-    observe::log::init("warn", observe::log::LogFormat::Text)?;
+    observe::log::init(&edge::log_filter("warn"), observe::log::LogFormat::Text)?;
     // Kept until the gateway takes them, so that two demos started at once do not meet.
     let (listener, admin_listener) = (free(args.listen)?, free(args.admin)?);
     let (listen, admin) = (listener.local_addr()?, admin_listener.local_addr()?);

@@ -12,7 +12,8 @@ use crate::observe;
 /// Serves the configuration until a signal ends the process.
 pub(super) fn run(path: &Path) -> Result<(), Failure> {
     let config = config::load(path).map_err(|faults| check::refuse(path, &faults))?;
-    observe::log::init(config.log.level.name(), log_format(config.log.format))?;
+    let filter = edge::log_filter(config.log.level.name());
+    observe::log::init(&filter, log_format(config.log.format))?;
     let quit = Quit::catch()?;
     let (ledger, recovery) = open(&config)?;
     tell(&recovery);

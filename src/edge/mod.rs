@@ -32,4 +32,4 @@ mod upstream;
 mod watchdog;
 
 pub use quit::Quit;
-pub use server::{RunError, Serve, serve};
+pub use server::{RunError, Serve, log_filter, serve};

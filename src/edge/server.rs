@@ -51,6 +51,17 @@ pub struct Serve {
     pub on_end: Box<dyn FnOnce() + Send>,
 }
 
+/// The log's filter for a level. Unless everything is asked for, Pingora tells only what an operator
+/// can act on: its progress messages, and what it misses for caches on disk, are left out.
+pub fn log_filter(level: &str) -> String {
+    match level {
+        "info" | "warn" => {
+            format!("{level},pingora_core=warn,pingora_proxy=warn,pingora_cache=error")
+        }
+        other => other.to_owned(),
+    }
+}
+
 /// Why the server could not start.
 #[derive(Debug)]
 pub struct RunError(String);
