@@ -116,7 +116,7 @@ impl Snapshot {
             },
             header_bytes_max: config.server.header_bytes_max,
             client_write_timeout: config.server.client_write_timeout,
-            keepalive_secs: config.server.keepalive_timeout.as_secs().max(1),
+            keepalive_secs: whole_seconds(config.server.keepalive_timeout),
             attempts: config.routing.attempts(),
             cache: cache::Settings {
                 standing: cache::Standing::OnRequest,
@@ -138,6 +138,11 @@ impl Snapshot {
             typical.learn(tokens);
         }
     }
+}
+
+/// Rounded up, since 0 would mean for ever.
+fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
 
 /// Counts a request as in flight until it is dropped.
