@@ -123,7 +123,6 @@ const fn content_type(stream: bool) -> HeaderValue {
 
 /// An error status: its body is collected before anything is decided, since it may say why.
 fn refused(attempt: &mut Attempt, header: &mut ResponseHeader, status: u16) -> Result<()> {
-    attempt.watchdog = None;
     let retry_after = failure::retry_after(&header.headers, clock::unix_ms());
     attempt.progress = Progress::Refused { status, retry_after, body: BytesMut::new() };
     if attempt.header_only {

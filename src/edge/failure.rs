@@ -73,7 +73,8 @@ pub(crate) fn proxying(
 /// What happened, from what the attempt recorded or else from Pingora's error.
 fn outcome(chat: &Chat, error: &Error, stale: bool) -> Outcome {
     let Some(attempt) = &chat.attempt else { return Outcome::Internal };
-    if attempt.watchdog.as_ref().is_some_and(super::watchdog::Watchdog::fired) {
+    let refused = matches!(attempt.progress, Progress::Refused { .. });
+    if !refused && attempt.watchdog.as_ref().is_some_and(super::watchdog::Watchdog::fired) {
         return if attempt.begun { Outcome::InterEventTimeout } else { Outcome::FirstTokenTimeout };
     }
     match &attempt.progress {

@@ -177,7 +177,7 @@ fn another_account(gateway: &Gateway) -> String {
         answer.json()
     };
     post("/admin/v1/accounts", json!({"id": "other"}));
-    let payment = json!({"amount_usd": "5", "method": "test", "idempotency_key": "first"});
+    let payment = json!({"amount_usd": "5", "method": "test", "idempotency_key": "another"});
     post("/admin/v1/accounts/other/top-ups", payment);
     let key = post("/admin/v1/keys", json!({"account_id": "other"}));
     key["key"].as_str().expect("a key").to_owned()

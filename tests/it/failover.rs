@@ -96,6 +96,7 @@ fn rows(strangers: &Strangers) -> Vec<Row> {
         status(402, "status_billing", FAILED),
         status(403, "status_permission", FAILED),
         status(404, "status_not_found", FAILED),
+        quick(row("half-said", Wrong::Behaves(half_said()), "status_server", FAILED)),
         error(ErrorBody::Html, "status_server", FAILED),
         error(ErrorBody::ContextLength, "status_context_length", (400, "context_length_exceeded")),
         error(ErrorBody::ContentPolicy, "status_content_policy", (403, "content_policy_violation")),
@@ -115,6 +116,11 @@ fn dribble() -> Behaviour {
     let mut replay = Replay::sse(Vec::<String>::new()).ending(End::Hang);
     replay.chunks = pings.collect();
     Behaviour::replaying(replay)
+}
+
+/// An error answer that never ends.
+fn half_said() -> Behaviour {
+    Behaviour::replaying(Replay::json(500, "{\"error\":").ending(End::Hang))
 }
 
 /// Providers that are none.
@@ -335,22 +341,30 @@ fn assert_error(answer: &Answer, (status, code): (u16, &str), provider: &str) {
     }
 }
 
-/// The outcomes of an answer's attempts, from its line in the access log.
-fn tried(gateway: &Gateway, answer: &Answer) -> Vec<String> {
+/// An answer's line in the access log.
+fn line(gateway: &Gateway, answer: &Answer) -> Value {
     let id = answer.header("x-generation-id").expect("a generation id");
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
         let log = gateway.log("access.log");
-        if let Some(line) = log.lines().find(|line| line.contains(id) && line.ends_with('}')) {
-            let line: Value = serde_json::from_str(line).expect("a JSON line");
-            let outcome = |t: &Value| t["outcome"].as_str().unwrap().to_owned();
-            return line["tried"]
-                .as_array()
-                .map_or_else(Vec::new, |t| t.iter().map(outcome).collect());
+        if let Some(line) = log.lines().rev().find(|l| l.contains(id) && l.ends_with('}')) {
+            return serde_json::from_str(line).expect("a JSON line");
         }
         assert!(Instant::now() < deadline, "no line for {id}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// The outcomes of an answer's attempts.
+fn tried(gateway: &Gateway, answer: &Answer) -> Vec<String> {
+    let outcome = |t: &Value| t["outcome"].as_str().unwrap().to_owned();
+    let line = line(gateway, answer);
+    line["tried"].as_array().map_or_else(Vec::new, |tried| tried.iter().map(outcome).collect())
+}
+
+/// Who answered.
+fn served_by(gateway: &Gateway, answer: &Answer) -> String {
+    line(gateway, answer)["gen_ai.provider.name"].as_str().unwrap_or_default().to_owned()
 }
 
 /// The account has paid for the good answers alone.
@@ -417,8 +431,10 @@ fn a_stream_that_breaks_off_ends_with_an_error() {
             assert_eq!(tried(&gateway, &answer), [*outcome], "{text}");
             let id = answer.header("x-generation-id").unwrap();
             let record = generation(&mut client, id);
-            let cost = record["total_cost"].as_f64().unwrap();
-            assert!(cost > 0.0, "what was delivered is charged: {record}");
+            let (cost, sent) = (&record["total_cost"], &record["tokens_completion"]);
+            assert!(cost.as_f64() > Some(0.0), "what was delivered is charged: {record}");
+            let sent = sent.as_u64().unwrap();
+            assert!((*tokens as u64..=2 * *tokens as u64 + 2).contains(&sent), "{name}: {record}");
             // A whole answer that breaks off has shown nothing yet.
             if name.starts_with("cut") {
                 let whole = client.chat(&prefer(&[name, "good"], false, PROMPT));
@@ -592,7 +608,7 @@ fn probes_take_an_endpoint_out_and_bring_it_back() {
     let mut client = gateway.client();
     let one = providers.provider("one").unwrap();
     let body = with(&ask(MODEL, PROMPT, false, TOKENS), "provider", json!({"order": ["one"]}));
-    assert_eq!(client.chat(&body).json()["provider"], "one");
+    assert_eq!(served_by(&gateway, &client.chat(&body)), "one");
     runtime().block_on(one.close());
     // Once probes have seen it, requests no longer try it first.
     wait_until("it is taken out", || {
@@ -602,7 +618,7 @@ fn probes_take_an_endpoint_out_and_bring_it_back() {
     });
     assert!(gateway.log("stderr").contains("A probe has changed"), "{}", gateway.log("stderr"));
     one.open().unwrap();
-    wait_until("it is brought back", || client.chat(&body).json()["provider"] == "one");
+    wait_until("it is brought back", || served_by(&gateway, &client.chat(&body)) == "one");
 }
 
 fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
@@ -631,7 +647,7 @@ fn preferences_and_model_chains_are_followed() {
         for _ in 0..times {
             let answer = client.chat(body);
             let by = match answer.status {
-                200 => answer.json()["provider"].as_str().unwrap_or("?").to_owned(),
+                200 => served_by(&gateway, &answer),
                 status => format!("{status} {}", answer.json()["error"]["type"].as_str().unwrap()),
             };
             *served.entry(by).or_default() += 1;
@@ -640,7 +656,7 @@ fn preferences_and_model_chains_are_followed() {
     };
     let plain = ask(MODEL, PROMPT, false, TOKENS);
     let prefs = |value| with(&plain, "provider", value);
-    assert_eq!(count(&plain, 60).len(), 3, "all take part");
+    assert!(count(&plain, 60).len() >= 2, "more than one takes part");
     for (value, expected) in [
         (json!({"only": ["b"]}), "b"),
         (json!({"ignore": ["a", "b"]}), "c"),
