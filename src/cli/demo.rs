@@ -4,15 +4,16 @@
 //! in front of providers that run in this process and answer with invented words.
 
 use std::fmt::Write as _;
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{Failure, say};
+use super::Failure;
 use crate::config;
-use crate::edge::{self, Serve};
+use crate::edge::{self, Quit, Serve};
 use crate::ledger::{Ledger, NewKey};
 use crate::observe;
 use crate::simulate::{self, Running};
@@ -39,46 +40,75 @@ pub(super) struct DemoArgs {
 const ACCOUNT: &str = "demo";
 /// What it starts with.
 const CREDIT: &str = "5";
+/// What the simulated providers are sent as a credential.
+const PROVIDER_KEY: &str = "no-secret-for-simulated-providers";
 
 /// Runs the demo until Ctrl-C.
 pub(super) fn run(args: &DemoArgs) -> Result<(), Failure> {
-    observe::log::init("warn", observe::log::LogFormat::Text)?;
-    let listen = free(args.listen)?;
-    let admin = free(args.admin)?;
-    let (data, temporary) = match &args.data {
-        Some(dir) => (dir.clone(), None),
+    let quit = Quit::catch()?;
+    match &args.data {
+        Some(dir) => start(args, quit, dir, None),
         None => {
-            let dir = std::env::temp_dir().join(format!("turnpike-demo-{}", std::process::id()));
-            (dir.clone(), Some(dir))
+            let dir = temporary_directory()?;
+            let started = start(args, quit, &dir, Some(dir.clone()));
+            // Returns only if the gateway could not start.
+            tidy_up(Some(dir));
+            started
         }
-    };
+    }
+}
+
+fn start(
+    args: &DemoArgs,
+    quit: Quit,
+    data: &Path,
+    temporary: Option<PathBuf>,
+) -> Result<(), Failure> {
+    observe::log::init(&edge::log_filter("warn"), observe::log::LogFormat::Text)?;
+    // Kept until the gateway takes them, so that two demos started at once do not meet.
+    let (listener, admin_listener) = (free(args.listen)?, free(args.admin)?);
+    let (listen, admin) = (listener.local_addr()?, admin_listener.local_addr()?);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let simulated = simulate::Config::of(simulate::demo_providers());
     let running = simulate::Simulator::start_on(simulated, runtime.handle())?;
-    let text = toml(listen, admin, &data, args.access_log, &running);
-    let config = config::parse(&text, &|_| Some("simulated".to_owned()), &|_| {
-        Err(std::io::ErrorKind::NotFound.into())
+    let text = toml(listen, admin, data, args.access_log, &running);
+    let config = config::parse(&text, &|_| Some(PROVIDER_KEY.to_owned()), &|_| {
+        Err(io::ErrorKind::NotFound.into())
     })
     .map_err(|faults| super::check::refuse("the demo".as_ref(), &faults))?;
     let (ledger, _recovery) = super::serve::open(&config)?;
-    let key = key(&ledger)?;
+    let (key, balance) = key(&ledger)?;
+    drop((listener, admin_listener));
     edge::serve(Serve {
-        on_ready: Box::new(move || greet(listen, admin, &key)),
+        on_ready: Box::new(move || greet(&greeting(listen, admin, &key, balance))),
         on_end: Box::new(move || tidy_up(temporary)),
         config,
         config_path: None,
         ledger,
+        quit,
     })?;
     Ok(())
 }
 
+/// A directory that nobody else can have made or can look into.
+fn temporary_directory() -> Result<PathBuf, Failure> {
+    let random = getrandom::u64()?;
+    let dir = std::env::temp_dir().join(format!("turnpike-demo-{random:016x}"));
+    std::fs::DirBuilder::new()
+        .mode(0o700)
+        .create(&dir)
+        .map_err(|e| Failure(format!("{} cannot be made: {e}", dir.display())))?;
+    Ok(dir)
+}
+
 /// The wanted address, or the same host with the next free port.
-fn free(wanted: SocketAddr) -> Result<SocketAddr, Failure> {
+fn free(wanted: SocketAddr) -> Result<TcpListener, Failure> {
     for port in wanted.port()..=wanted.port().saturating_add(100) {
-        let address = SocketAddr::new(wanted.ip(), port);
-        if let Ok(listener) = TcpListener::bind(address) {
-            return Ok(listener.local_addr()?);
+        match TcpListener::bind(SocketAddr::new(wanted.ip(), port)) {
+            Ok(listener) => return Ok(listener),
+            Err(e) if e.kind() == io::ErrorKind::AddrInUse => {}
+            Err(e) => return Err(Failure(format!("{wanted} cannot be listened on: {e}"))),
         }
     }
     Err(Failure(format!("{wanted} and the hundred ports above it are in use: choose another port")))
@@ -88,7 +118,7 @@ fn free(wanted: SocketAddr) -> Result<SocketAddr, Failure> {
 fn toml(
     listen: SocketAddr,
     admin: SocketAddr,
-    data: &std::path::Path,
+    data: &Path,
     access_log: bool,
     running: &Running,
 ) -> String {
@@ -117,8 +147,9 @@ fn toml(
 /// for each dialect. The prices are invented.
 const MODELS: &str = include_str!("demo_models.toml");
 
-/// A fresh key on the demo's account; the account and its credit are made at the first start.
-fn key(ledger: &Ledger) -> Result<String, Failure> {
+/// A fresh key on the demo's account, and the account's balance; the account and its credit are
+/// made at the first start.
+fn key(ledger: &Ledger) -> Result<(String, NanoUsd), Failure> {
     let account = AccountId::parse(ACCOUNT)?;
     if ledger.account(&account).is_none() {
         ledger.create_account(&account)?;
@@ -127,41 +158,42 @@ fn key(ledger: &Ledger) -> Result<String, Failure> {
     }
     let wanted = NewKey { label: "demo".to_owned(), limit: None, expires_ms: None };
     let (_id, secret) = ledger.create_key(&account, wanted)?;
-    Ok(secret.reveal().to_owned())
+    let balance = ledger.account(&account).map(|account| account.balance).unwrap_or_default();
+    Ok((secret.reveal().to_owned(), balance))
 }
 
-/// Says how to use the gateway. Each fact stands on a line of its own, so that a script can read
-/// it: `base_url: …`, `api_key: …`.
-fn greet(listen: SocketAddr, admin: SocketAddr, key: &str) {
+/// How to use the gateway. Each fact stands on a line of its own, so that a script can read it:
+/// `base_url: …`, `api_key: …`.
+fn greeting(listen: SocketAddr, admin: SocketAddr, key: &str, balance: NanoUsd) -> String {
     let base = format!("http://{listen}/v1");
     let model = simulate::DEMO_MODEL;
-    let bold = |text: &str| {
-        if std::io::stdout().is_terminal() {
-            format!("\x1b[1m{text}\x1b[0m")
-        } else {
-            text.to_owned()
-        }
-    };
-    say(bold("Turnpike demo: simulated providers, a real gateway and ledger."));
-    say(format_args!("base_url: {base}"));
-    say(format_args!("api_key: {key}"));
-    say(format_args!("balance: ${CREDIT}.00 (account {ACCOUNT})"));
-    say(format_args!("metrics: http://{admin}/metrics"));
-    say("");
-    say(bold("curl:"));
-    say(format_args!(
-        "curl -N {base}/chat/completions -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \
-         -d '{{\"model\":\"{model}\",\"stream\":true,\"messages\":[{{\"role\":\"user\",\"content\":\"Hello\"}}]}}'"
-    ));
-    say("");
-    say(bold("python (pip install openai):"));
-    say(format_args!(
-        "python3 -c 'from openai import OpenAI; print(OpenAI(base_url=\"{base}\", api_key=\"{key}\")\
-         .chat.completions.create(model=\"{model}\", messages=[{{\"role\": \"user\", \"content\": \"Hello\"}}])\
-         .choices[0].message.content)'"
-    ));
-    say("");
-    say("Ctrl-C ends it.");
+    let terminal = io::stdout().is_terminal();
+    let (bold, plain) = if terminal { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+    format!(
+        "{bold}Turnpike demo: simulated providers, a real gateway and ledger.{plain}\n\
+         base_url: {base}\n\
+         api_key: {key}\n\
+         balance: ${balance} (account {ACCOUNT})\n\
+         metrics: http://{admin}/metrics\n\
+         \n\
+         {bold}curl:{plain}\n\
+         curl -N {base}/chat/completions -H 'Authorization: Bearer {key}' \
+         -H 'Content-Type: application/json' -d '{{\"model\":\"{model}\",\"stream\":true,\
+         \"messages\":[{{\"role\":\"user\",\"content\":\"Hello\"}}]}}'\n\
+         \n\
+         {bold}python (pip install openai):{plain}\n\
+         python3 -c 'from openai import OpenAI; print(OpenAI(base_url=\"{base}\", api_key=\"{key}\")\
+         .chat.completions.create(model=\"{model}\", \
+         messages=[{{\"role\": \"user\", \"content\": \"Hello\"}}]).choices[0].message.content)'\n\
+         \n\
+         Ctrl-C ends it.\n"
+    )
+}
+
+/// Prints the greeting. The gateway serves on if nobody reads it, as behind `| head -3`.
+fn greet(text: &str) {
+    let mut out = io::stdout().lock();
+    let _unread = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 fn tidy_up(temporary: Option<PathBuf>) {

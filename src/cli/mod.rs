@@ -16,7 +16,7 @@ use crate::simulate;
 
 /// One OpenAI-compatible endpoint in front of every model provider.
 #[derive(Parser)]
-#[command(name = "turnpike", version, about)]
+#[command(name = "turnpike", version, about, args_conflicts_with_subcommands = true)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,

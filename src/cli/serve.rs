@@ -5,14 +5,16 @@ use std::path::Path;
 use super::{Failure, check, unix_ms};
 use crate::config::settings::LogFormat;
 use crate::config::{self, Config};
-use crate::edge::{self, Serve};
+use crate::edge::{self, Quit, Serve};
 use crate::ledger::{Ledger, Options, Recovery};
 use crate::observe;
 
 /// Serves the configuration until a signal ends the process.
 pub(super) fn run(path: &Path) -> Result<(), Failure> {
     let config = config::load(path).map_err(|faults| check::refuse(path, &faults))?;
-    observe::log::init(config.log.level.name(), log_format(config.log.format))?;
+    let filter = edge::log_filter(config.log.level.name());
+    observe::log::init(&filter, log_format(config.log.format))?;
+    let quit = Quit::catch()?;
     let (ledger, recovery) = open(&config)?;
     tell(&recovery);
     let listen = config.server.listen.clone();
@@ -20,6 +22,7 @@ pub(super) fn run(path: &Path) -> Result<(), Failure> {
         config,
         config_path: Some(path.to_owned()),
         ledger,
+        quit,
         on_ready: Box::new(move || tracing::info!(?listen, "The gateway is ready.")),
         on_end: Box::new(|| tracing::info!("The gateway has ended.")),
     })?;

@@ -104,6 +104,12 @@ fn close_chat(
     if let Some(model) = &chat.ask.head.model {
         line.set_model_requested(model);
     }
+    if chat.cache.hit {
+        // Cached under this very name.
+        let requested = chat.ask.head.model.as_deref();
+        let model = requested.and_then(|name| chat.snapshot.catalog.model(name));
+        line.model_served = model.map(|model| model.id.clone());
+    }
     for report in &chat.reports {
         let outcome = failure::mark(&report.outcome);
         line.push_attempt(AttemptMark { endpoint: report.endpoint.clone(), outcome });

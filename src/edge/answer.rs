@@ -90,14 +90,18 @@ async fn wait_for_hold(chat: &mut Chat) -> Result<()> {
 
 fn shape(chat: &Chat, facts: &Facts) -> Option<Shape> {
     let endpoint = &chat.attempt.as_ref()?.slot.endpoint;
+    let head = &chat.ask.head;
+    let limits = [head.max_tokens, chat.money.limit.map(u64::from)].into_iter().flatten();
+    let most = limits.fold(u64::from(endpoint.max_output), u64::min);
     Some(Shape {
         generation: facts.id,
         created: facts.arrived_ms / 1000,
         model: endpoint.model.clone(),
         provider: endpoint.provider.name.as_str().into(),
-        stream: chat.ask.head.stream,
+        stream: head.stream,
         prices: endpoint.prices,
         prompt_estimate: chat.ask.prompt_tokens,
+        completion_max: most.saturating_mul(u64::from(head.n.max(1))),
         hide_reasoning: chat.ask.parsed.as_ref().is_some_and(|p| p.hides_reasoning()),
     })
 }

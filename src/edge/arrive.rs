@@ -5,6 +5,7 @@
 
 use http::{HeaderMap, Method, Version, header};
 use pingora::http::RequestHeader;
+use pingora::proxy::Session;
 
 use crate::error::{GatewayError, Kind};
 
@@ -29,7 +30,34 @@ pub(crate) enum Route {
 ///
 /// # Errors
 /// What to tell the client; the connection must then be closed.
-pub(crate) fn framing(request: &RequestHeader, bytes_max: usize) -> Result<(), GatewayError> {
+pub(crate) fn head(session: &Session, bytes_max: usize) -> Result<(), GatewayError> {
+    let request = session.req_header();
+    framing(request, bytes_max)?;
+    let http1 = session.as_downstream().as_http1();
+    match http1.filter(|_| request.headers.contains_key(header::TRANSFER_ENCODING)) {
+        Some(http1) => one_length(&http1.get_headers_raw_bytes()),
+        None => Ok(()),
+    }
+}
+
+/// Pingora drops `Content-Length` where there is a `Transfer-Encoding` too, so that only the
+/// head's bytes tell whether both were sent.
+fn one_length(head: &[u8]) -> Result<(), GatewayError> {
+    let name =
+        |line: &[u8]| line.split(|b| *b == b':').next().map(<[u8]>::trim_ascii).map(is_length);
+    if head.split(|b| *b == b'\n').any(|line| name(line) == Some(true)) {
+        return Err(GatewayError::new(Kind::InvalidRequest, BOTH_LENGTHS));
+    }
+    Ok(())
+}
+
+fn is_length(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"content-length")
+}
+
+const BOTH_LENGTHS: &str = "Content-Length and Transfer-Encoding must not be given together.";
+
+fn framing(request: &RequestHeader, bytes_max: usize) -> Result<(), GatewayError> {
     let headers = &request.headers;
     let size: usize =
         headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
@@ -53,7 +81,7 @@ pub(crate) fn framing(request: &RequestHeader, bytes_max: usize) -> Result<(), G
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
     let Some(coding) = codings.next() else { return Ok(()) };
     if lengths > 0 {
-        return bad("Content-Length and Transfer-Encoding must not be given together.");
+        return bad(BOTH_LENGTHS);
     }
     if codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
         return bad("The only Transfer-Encoding that is supported is \"chunked\".");
@@ -193,6 +221,21 @@ mod tests {
         assert!(framing(&old, 1 << 16).is_err(), "HTTP/1.0 has no chunked coding");
         let fine = request("POST", "/", &[("transfer-encoding", "Chunked")]);
         assert_eq!(framing(&fine, 1 << 16), Ok(()));
+    }
+
+    #[test]
+    fn a_length_that_pingora_has_dropped_is_found() {
+        let chunked = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nhost: x\r\n\r\n";
+        assert_eq!(one_length(chunked), Ok(()));
+        let fine = b"POST /content-length: HTTP/1.1\r\nx: content-length: 1\r\n\r\n";
+        assert_eq!(one_length(fine), Ok(()));
+        for both in [
+            &b"POST / HTTP/1.1\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n"[..],
+            b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\nContent-Length:3\r\n\r\n",
+            b"POST / HTTP/1.1\ntransfer-encoding: chunked\nCONTENT-LENGTH: 3\n\n",
+        ] {
+            assert_eq!(one_length(both).expect_err("refused").kind, Kind::InvalidRequest);
+        }
     }
 
     #[test]

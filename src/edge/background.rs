@@ -32,6 +32,8 @@ pub(super) struct Background {
     pub(super) admin_token: Option<crate::catalog::Secret>,
     /// The file to read again on SIGHUP; `None` for the demo.
     pub(super) config_path: Option<PathBuf>,
+    /// The configuration at the start: some of it holds until the process ends.
+    pub(super) boot: config::Config,
 }
 
 #[async_trait]
@@ -43,7 +45,8 @@ impl BackgroundService for Background {
         let lookups = tokio::spawn(lookups(Arc::clone(&self.gateway)));
         let probes = tokio::spawn(probes(Arc::clone(&self.gateway)));
         let sweeps = tokio::spawn(sweeps(Arc::clone(&self.gateway)));
-        let reload = tokio::spawn(reload(Arc::clone(&self.gateway), self.config_path.clone()));
+        let (path, boot) = (self.config_path.clone(), self.boot.clone());
+        let reload = tokio::spawn(reload(Arc::clone(&self.gateway), path, boot));
         let tasks =
             [("lookups", lookups), ("probes", probes), ("sweeps", sweeps), ("reload", reload)];
         for (name, task) in tasks.into_iter().chain(admin.map(|task| ("admin", task))) {
@@ -89,7 +92,7 @@ async fn sweeps(gateway: Arc<Gateway>) {
 }
 
 /// Reads the configuration again on SIGHUP: swapped whole, or kept with the faults logged.
-async fn reload(gateway: Arc<Gateway>, path: Option<PathBuf>) {
+async fn reload(gateway: Arc<Gateway>, path: Option<PathBuf>, boot: config::Config) {
     let mut hangups = match signal(SignalKind::hangup()) {
         Ok(hangups) => hangups,
         Err(error) => {
@@ -98,18 +101,27 @@ async fn reload(gateway: Arc<Gateway>, path: Option<PathBuf>) {
         }
     };
     while hangups.recv().await.is_some() {
+        if let Some(access) = &gateway.access {
+            // Log rotation renames the file and sends the same signal.
+            access.reopen();
+        }
         match &path {
-            Some(path) => reload_once(&gateway, path.clone()).await,
+            Some(path) => reload_once(&gateway, path.clone(), &boot).await,
             None => tracing::info!("The demo has no configuration file to read again."),
         }
     }
 }
 
-async fn reload_once(gateway: &Gateway, path: PathBuf) {
+async fn reload_once(gateway: &Gateway, path: PathBuf, boot: &config::Config) {
     let read = tokio::task::spawn_blocking(move || config::load(&path)).await;
     match read {
         Ok(Ok(config)) => match gateway.swap(&config) {
-            Ok(()) => tracing::info!("The configuration has been read again and is in force."),
+            Ok(()) => {
+                tracing::info!("The configuration has been read again and is in force.");
+                for section in needs_restart(boot, &config) {
+                    tracing::warn!(section, "A change in this section takes a restart.");
+                }
+            }
             Err(error) => {
                 tracing::error!(%error, "The new configuration is refused; the old one stays.")
             }
@@ -121,6 +133,25 @@ async fn reload_once(gateway: &Gateway, path: PathBuf) {
         }
         Err(error) => tracing::error!(%error, "The configuration could not be read again."),
     }
+}
+
+/// Sections with changes that only a restart puts in force.
+fn needs_restart(boot: &config::Config, now: &config::Config) -> Vec<&'static str> {
+    let (was, is) = (&boot.server, &now.server);
+    let server = was.listen != is.listen
+        || was.tls != is.tls
+        || was.threads != is.threads
+        || was.body_memory_bytes_max != is.body_memory_bytes_max
+        || was.shutdown_timeout != is.shutdown_timeout;
+    let changed = [
+        ("server", server),
+        ("admin", boot.admin != now.admin),
+        ("ledger", boot.ledger != now.ledger),
+        ("cache", boot.cache != now.cache),
+        ("log", boot.log != now.log),
+        ("routing (the retry budget)", boot.routing.retries() != now.routing.retries()),
+    ];
+    changed.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name).collect()
 }
 
 impl Gateway {

@@ -4,10 +4,11 @@
 //! sends its own rewritten body. Pingora 0.9.1 calls `request_body_filter` for a consumed body
 //! only if its retry buffer (64 KiB) is neither empty nor overrun; what the buffer holds does not
 //! matter, since the filter replaces it. So buffering is switched on for the tail of the body
-//! only. HTTP/2 is primed with one frame and then polled past the buffer; a chunked HTTP/1 body
-//! over 64 KiB is replayed through a rebuilt session ([`super::replay`]).
+//! only. HTTP/2 is primed with one frame and then polled past the buffer; where an HTTP/1 body
+//! leaves the buffer unusable all the same (a chunked one over 64 KiB), the session is rebuilt
+//! ([`super::replay`]).
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -16,7 +17,8 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::edge::replay;
+use crate::balance::Nanos;
+use crate::edge::{clock, replay};
 use crate::error::{GatewayError, Kind};
 
 /// The size of Pingora's retry buffer in bytes (`BODY_BUF_LIMIT` in pingora-core 0.9.1).
@@ -27,9 +29,13 @@ pub(super) const RETRY_BUFFER: usize = 64 * 1024;
 pub(crate) struct BodyLimits {
     /// The largest body, in bytes.
     pub(crate) bytes_max: usize,
-    /// From the first to the last byte.
-    pub(crate) timeout: Duration,
+    /// The longest pause before a piece of the body; a body that is slower than
+    /// [`BYTES_PER_SECOND_MIN`] as well is given up even without one.
+    pub(crate) pause: Duration,
 }
+
+/// The slowest that a body may come on average, in bytes per second, after one pause.
+const BYTES_PER_SECOND_MIN: usize = 16 * 1024;
 
 /// A body and its share of the memory that all bodies together may take.
 pub(crate) struct Body {
@@ -56,29 +62,54 @@ pub(crate) async fn read(
         return Ok(Err(too_large(limits.bytes_max)));
     }
     let reserve = length.unwrap_or(limits.bytes_max).max(1);
-    let Some(mut permit) = acquire(memory, reserve, limits.timeout).await else {
+    let Some(mut permit) = acquire(memory, reserve, limits.pause).await else {
         return Ok(Err(GatewayError::new(
             Kind::Unavailable,
             "The gateway is holding as many request bodies as it may; try again shortly.",
         )
         .with_retry_after(Duration::from_secs(1))));
     };
-    let reading = read_all(session, length, limits.bytes_max);
-    let bytes = match tokio::time::timeout(limits.timeout, reading).await {
-        Ok(Ok(Some(bytes))) => bytes,
-        Ok(Ok(None)) => return Ok(Err(too_large(limits.bytes_max))),
-        Ok(Err(error)) if *error.etype() == ErrorType::ReadTimedout => {
-            return Ok(Err(too_slow(limits.timeout)));
+    let bytes = match read_all(session, length, limits).await {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return Ok(Err(too_large(limits.bytes_max))),
+        Err(error) => {
+            // Where the next request would begin is not known.
+            session.set_keepalive(None);
+            return refusal(&error, limits.pause).map(Err).ok_or_else(|| error.into_down());
         }
-        Ok(Err(error)) => return Err(error.into_down()),
-        Err(_elapsed) => return Ok(Err(too_slow(limits.timeout))),
     };
     // A chunked body reserved the most it could be; give back what it was not.
     drop(permit.split(reserve.saturating_sub(bytes.len().max(1))));
-    if session.as_downstream().retry_buffer_truncated() {
-        replay::rebuild(session, &bytes).await?;
+    if bytes.is_empty() && length.is_none() {
+        // httparse takes a chunk's missing size for the last chunk; another parser would not, and
+        // what follows must not be taken for a request of its own.
+        session.set_keepalive(None);
+    }
+    let down = session.as_downstream();
+    let unusable = down.retry_buffer_truncated() || down.get_retry_buffer().is_none();
+    if unusable && !bytes.is_empty() && !down.is_http2() {
+        replay::rebuild(session).await?;
     }
     Ok(Ok(Body { bytes, memory: permit }))
+}
+
+/// What the client is told of a body that could not be read; `None` if there is nobody to tell.
+fn refusal(error: &Error, pause: Duration) -> Option<GatewayError> {
+    match error.etype() {
+        ErrorType::ReadTimedout => Some(GatewayError::new(
+            Kind::RequestTimeout,
+            format!(
+                "The request body came too slowly: with a pause of more than {} ms, or fewer than \
+                 {BYTES_PER_SECOND_MIN} bytes per second.",
+                pause.as_millis()
+            ),
+        )),
+        ErrorType::Custom("InvalidChunk" | "InvalidTrailerEnd") => Some(GatewayError::new(
+            Kind::InvalidRequest,
+            "The request body's chunks are malformed (Transfer-Encoding: chunked, RFC 9112 \u{a7}7.1).",
+        )),
+        _ => None,
+    }
 }
 
 async fn acquire(
@@ -108,21 +139,38 @@ fn too_large(bytes_max: usize) -> GatewayError {
     )
 }
 
-fn too_slow(limit: Duration) -> GatewayError {
-    GatewayError::new(
-        Kind::RequestTimeout,
-        format!("The request body did not arrive within {} ms.", limit.as_millis()),
-    )
+/// The time that a body may take.
+struct Pace {
+    begun: Nanos,
+    pause: Duration,
 }
 
-/// Reads to the end; `None` if there is more than `bytes_max`.
+impl Pace {
+    /// Waits for the next piece of a body of which so many bytes have come.
+    async fn next<T>(&self, received: usize, read: impl Future<Output = Result<T>>) -> Result<T> {
+        let earned = Duration::from_millis((received / (BYTES_PER_SECOND_MIN / 1000)) as u64);
+        let left = (self.pause + earned).saturating_sub(clock::now().since(self.begun));
+        match tokio::time::timeout(left.min(self.pause), read).await {
+            Ok(piece) => piece,
+            Err(_elapsed) => Error::e_explain(ErrorType::ReadTimedout, "the body is too slow"),
+        }
+    }
+}
+
+/// Reads to the end; `None` if there is more than the limit.
 async fn read_all(
     session: &mut Session,
     length: Option<usize>,
-    bytes_max: usize,
+    limits: BodyLimits,
 ) -> Result<Option<Bytes>> {
+    let BodyLimits { bytes_max, pause } = limits;
+    let pace = Pace { begun: clock::now(), pause };
     if session.get_header(http::header::EXPECT).is_some() {
-        session.downstream_session.write_continue_response().await?;
+        let down = &mut session.downstream_session;
+        // Pingora takes any answer before the body's end for a reason to close, this one too.
+        down.set_close_on_response_before_downstream_finish(false);
+        down.write_continue_response().await?;
+        down.set_close_on_response_before_downstream_finish(true);
     }
     match &mut *session.downstream_session {
         ServerSession::H2(h2) => {
@@ -130,13 +178,15 @@ async fn read_all(
             let mut out = BytesMut::with_capacity(length.unwrap_or(8 * 1024));
             let mut primed = false;
             loop {
-                let next = if primed {
+                let read = async {
+                    if !primed {
+                        return h2.read_body_bytes().await;
+                    }
                     poll_fn(|cx| h2.poll_read_body_bytes(cx)).await.transpose().map_err(|e| {
                         Error::because(ErrorType::ReadError, "reading an HTTP/2 body", e)
-                    })?
-                } else {
-                    h2.read_body_bytes().await?
+                    })
                 };
+                let next = pace.next(out.len(), read).await?;
                 let Some(part) = next else { return Ok(Some(out.freeze())) };
                 primed |= !part.is_empty();
                 if out.len() + part.len() > bytes_max {
@@ -145,7 +195,7 @@ async fn read_all(
                 out.extend_from_slice(&part);
             }
         }
-        h1 => read_h1(h1, length, bytes_max).await,
+        h1 => read_h1(h1, length, bytes_max, &pace).await,
     }
 }
 
@@ -153,6 +203,7 @@ async fn read_h1(
     h1: &mut ServerSession,
     length: Option<usize>,
     bytes_max: usize,
+    pace: &Pace,
 ) -> Result<Option<Bytes>> {
     if length.is_none() {
         h1.enable_retry_buffering();
@@ -162,7 +213,8 @@ async fn read_h1(
         if length.is_some_and(|n| n.saturating_sub(out.len()) <= RETRY_BUFFER) {
             h1.enable_retry_buffering();
         }
-        let Some(part) = h1.read_request_body().await? else { return Ok(Some(out.freeze())) };
+        let next = pace.next(out.len(), h1.read_request_body()).await?;
+        let Some(part) = next else { return Ok(Some(out.freeze())) };
         if out.is_empty() && length == Some(part.len()) {
             // The whole body in one read: no copy.
             drain(h1).await?;

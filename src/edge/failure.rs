@@ -173,13 +173,15 @@ pub(crate) fn close_aborted(gateway: &Gateway, chat: &mut Chat) {
 fn said(attempt: &Attempt) -> (Option<String>, Option<ProviderSaid>) {
     let Progress::Refused { status, body, .. } = &attempt.progress else { return (None, None) };
     let provider = &attempt.upstream.provider;
-    let fault = dialect::provider_fault(provider.dialect, *status, body);
-    let raw = String::from_utf8_lossy(&body[..body.len().min(ProviderSaid::RAW_MAX)]);
+    // Before anything is cut: half of a key would not be found.
+    let mut raw = scrub(&String::from_utf8_lossy(body), &provider.auth);
+    let fault = dialect::provider_fault(provider.dialect, *status, raw.as_bytes());
+    raw.truncate(raw.floor_char_boundary(ProviderSaid::RAW_MAX));
     let said = ProviderSaid {
         provider: provider.name.clone(),
         status: *status,
         code: fault.code.map(|code| scrub(&code, &provider.auth)),
-        raw: scrub(&raw, &provider.auth),
+        raw,
     };
     (Some(scrub(&fault.message, &provider.auth)), Some(said))
 }

@@ -64,6 +64,8 @@ pub(crate) struct Snapshot {
     pub(crate) header_bytes_max: usize,
     /// How long a client may take to accept a write.
     pub(crate) client_write_timeout: Duration,
+    /// How long an idle connection is kept, in whole seconds (Pingora knows no others).
+    pub(crate) keepalive_secs: u64,
     /// Attempts at most per request.
     pub(crate) attempts: attempt::Settings,
     /// How long each model's answers usually are.
@@ -110,10 +112,11 @@ impl Snapshot {
             upstreams,
             body: BodyLimits {
                 bytes_max: config.server.body_bytes_max,
-                timeout: config.server.request_body_timeout,
+                pause: config.server.request_body_timeout,
             },
             header_bytes_max: config.server.header_bytes_max,
             client_write_timeout: config.server.client_write_timeout,
+            keepalive_secs: whole_seconds(config.server.keepalive_timeout),
             attempts: config.routing.attempts(),
             cache: cache::Settings {
                 standing: cache::Standing::OnRequest,
@@ -135,6 +138,11 @@ impl Snapshot {
             typical.learn(tokens);
         }
     }
+}
+
+/// Rounded up, since 0 would mean for ever.
+fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
 
 /// Counts a request as in flight until it is dropped.

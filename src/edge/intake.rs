@@ -58,6 +58,7 @@ pub(crate) async fn chat(
     };
     let cache = cache_use(gateway, session, &snapshot, &caller, &head, &body.bytes);
     let prompt_tokens = head.text.estimate_prompt_tokens();
+    let open_stream = head.stream.then(|| gateway.metrics.open_stream());
     let ask = Ask { body: body.bytes, head, parsed: None, prompt_tokens, _memory: body.memory };
     Ok(Ok(Box::new(Chat {
         snapshot,
@@ -71,6 +72,7 @@ pub(crate) async fn chat(
         committed: false,
         first_byte: None,
         cut: None,
+        _open_stream: open_stream,
     })))
 }
 
@@ -178,6 +180,10 @@ struct Estimate {
 /// The shortest answer worth giving when credit is short, in tokens.
 const SHORTEST_ANSWER: u64 = 16;
 
+/// When credit is short, a request without a limit sets at most one part in so many of it aside for
+/// an answer of unusual length, so that dozens of requests fit at the same time.
+const SHARE: i64 = 16;
+
 impl Estimate {
     fn of(plan: &Plan, chat: &Chat) -> Self {
         let head = &chat.ask.head;
@@ -205,7 +211,7 @@ impl Estimate {
         let available = chat.caller.account().available();
         let short = open && available < cost(most).times(10);
         if short {
-            want = want.max(cost(most).min(NanoUsd(available.0 / 4)));
+            want = want.max(cost(most).min(NanoUsd(available.0 / SHARE)));
         }
         Self { want, floor: cost(shortest), prompt_pico, token_pico, tokens, capped: short }
     }

@@ -20,7 +20,7 @@ use crate::edge::peer::Upstream;
 use crate::edge::watchdog::Watchdog;
 use crate::error::GatewayError;
 use crate::ledger::{Hold, KeyEntry};
-use crate::observe::Surface;
+use crate::observe::{self, Surface};
 use crate::route::{Plan, Slot};
 use crate::stream::Pipe;
 use crate::vocab::{GenerationId, NanoUsd, Usage};
@@ -89,6 +89,8 @@ pub(crate) struct Chat {
     pub(crate) first_byte: Option<Nanos>,
     /// The answer was ended early, with an error.
     pub(crate) cut: Option<Cut>,
+    /// Counts a streamed request as open.
+    pub(crate) _open_stream: Option<observe::InFlight>,
 }
 
 /// An answer that was ended early.

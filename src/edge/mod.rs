@@ -22,6 +22,7 @@ mod local;
 mod manage;
 mod peer;
 mod proxy;
+mod quit;
 mod random;
 mod replay;
 mod reply;
@@ -30,4 +31,5 @@ mod tls;
 mod upstream;
 mod watchdog;
 
-pub use server::{RunError, Serve, serve};
+pub use quit::Quit;
+pub use server::{RunError, Serve, log_filter, serve};

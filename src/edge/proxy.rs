@@ -57,14 +57,14 @@ impl ProxyHttp for Turnpike {
         ctx.presence = Some(Presence::enter(&self.0));
         let now = self.0.now.load();
         let down = &mut session.downstream_session;
-        down.set_read_timeout(Some(now.body.timeout));
+        down.set_read_timeout(Some(now.body.pause));
         down.set_write_timeout(Some(now.client_write_timeout));
         down.set_total_drain_timeout(Some(DRAIN_TIMEOUT));
         down.set_ignore_info_resp(true);
         down.set_pipelining_enabled(true);
-        if self.0.draining.load(Ordering::Relaxed) {
-            session.set_keepalive(None);
-        }
+        // Pingora keeps an idle connection for ever after its first request.
+        let keep = down.get_keepalive().map(|_| now.keepalive_secs);
+        down.set_keepalive(keep.filter(|_| !self.0.draining.load(Ordering::Relaxed)));
         session.ignore_downstream_range = true;
         Ok(())
     }
@@ -73,7 +73,7 @@ impl ProxyHttp for Turnpike {
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Journey) -> Result<bool> {
         let limit = self.0.now.load().header_bytes_max;
-        if let Err(error) = arrive::framing(session.req_header(), limit) {
+        if let Err(error) = arrive::head(session, limit) {
             session.set_keepalive(None);
             return self.refuse(session, ctx, error).await;
         }

@@ -1,5 +1,7 @@
 //! Answers that the gateway itself gives: JSON, and errors in the client's dialect.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::HeaderValue;
 use pingora::http::ResponseHeader;
@@ -10,7 +12,7 @@ use crate::attempt::Outcome;
 use crate::dialect::chat;
 use crate::edge::journey::{Chat, Facts, Journey, Stage};
 use crate::edge::{answer, failure};
-use crate::error::GatewayError;
+use crate::error::{GatewayError, Kind};
 use crate::vocab::GenerationId;
 
 /// Writes a whole JSON answer.
@@ -38,7 +40,7 @@ pub(crate) async fn error(
         header
             .insert_header("retry-after", HeaderValue::from(u64::try_from(seconds).unwrap_or(1)))?;
     }
-    if error.kind == crate::error::Kind::MethodNotAllowed
+    if error.kind == Kind::MethodNotAllowed
         && let Some(allow) = &error.param
     {
         header.insert_header("allow", allow.as_str())?;
@@ -67,24 +69,52 @@ async fn send(
 }
 
 /// Writes an error to a request whose body has perhaps not been read.
+///
+/// Pingora closes an HTTP/1 connection if the answer comes before the body's end, and a connection
+/// that is closed while the client still sends is reset: the client may then never see its answer.
+/// So a short rest is read first, which keeps the connection, and of a long one as much as comes
+/// in a while is read afterwards.
 pub(crate) async fn refuse(
     session: &mut Session,
     facts: &mut Facts,
     error: GatewayError,
 ) -> Result<()> {
-    if unread(session) > DRAIN_MAX {
-        // Reading the rest of a large body only to throw it away is not worth the connection.
+    let rest = unread(session);
+    let kept = rest <= DRAIN_MAX && session.get_keepalive().is_some();
+    if rest > 0 && (!kept || session.drain_request_body().await.is_err()) {
         session.set_keepalive(None);
     }
-    self::error(session, facts, error).await
+    // The connection is at fault, or the client is too slow anyway.
+    let over = matches!(error.kind, Kind::InvalidRequest | Kind::RequestTimeout);
+    self::error(session, facts, error).await?;
+    if unread(session) > 0 && !over {
+        linger(session).await;
+    }
+    Ok(())
 }
+
+/// Reads and forgets what the client still sends.
+async fn linger(session: &mut Session) {
+    let discard = async { while let Ok(Some(_)) = session.read_request_body().await {} };
+    if tokio::time::timeout(LINGER, discard).await.is_err() {
+        tracing::debug!("A client goes on sending a body that was refused.");
+    }
+}
+
+/// How long the rest of a refused body is read.
+const LINGER: Duration = Duration::from_secs(5);
 
 /// A body of at most this many bytes is read to its end, so that the connection can be kept.
 const DRAIN_MAX: u64 = 256 * 1024;
 
-/// Bytes of the body that the client may still send.
+/// Bytes of an HTTP/1 body that the client may still send.
 fn unread(session: &mut Session) -> u64 {
-    if session.as_mut().is_body_done() {
+    let waits = session.get_header(http::header::EXPECT).is_some();
+    if session.as_downstream().is_http2() || session.as_mut().is_body_done() {
+        return 0;
+    }
+    if waits && session.body_bytes_read() == 0 {
+        // It waits for permission to send, and will not get it.
         return 0;
     }
     if session.get_header(http::header::EXPECT).is_some() {

@@ -20,7 +20,6 @@ use pingora::proxy::http_proxy_service_with_name;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{ExecutionPhase, RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
 use pingora::services::background::background_service;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 
 use crate::balance::RetryBudget;
@@ -30,6 +29,7 @@ use crate::edge::background::Background;
 use crate::edge::cachestore::ResponseCache;
 use crate::edge::gateway::{Gateway, Snapshot};
 use crate::edge::proxy::Turnpike;
+use crate::edge::quit::Quit;
 use crate::edge::{clock, manage, tls};
 use crate::ledger::Ledger;
 use crate::observe::access_log::BUFFER_BYTES_DEFAULT;
@@ -43,10 +43,23 @@ pub struct Serve {
     pub config_path: Option<PathBuf>,
     /// The open ledger.
     pub ledger: Ledger,
+    /// The signals that end the process, caught since before the ledger was opened.
+    pub quit: Quit,
     /// Called once, as soon as connections are accepted.
     pub on_ready: Box<dyn FnOnce() + Send>,
     /// Called at the end, after the ledger has been closed.
     pub on_end: Box<dyn FnOnce() + Send>,
+}
+
+/// The log's filter for a level. Unless everything is asked for, Pingora tells only what an operator
+/// can act on: its progress messages, and what it misses for caches on disk, are left out.
+pub fn log_filter(level: &str) -> String {
+    match level {
+        "info" | "warn" => {
+            format!("{level},pingora_core=warn,pingora_proxy=warn,pingora_cache=error")
+        }
+        other => other.to_owned(),
+    }
 }
 
 /// Why the server could not start.
@@ -66,7 +79,7 @@ impl std::error::Error for RunError {}
 /// # Errors
 /// A listener cannot be bound, a TLS file is no good, or a provider cannot be set up.
 pub fn serve(serve: Serve) -> Result<(), RunError> {
-    let Serve { config, config_path, ledger, on_ready, on_end } = serve;
+    let Serve { config, config_path, ledger, quit, on_ready, on_end } = serve;
     let admin = admin_listener(&config)?;
     probe_addresses(&config)?;
     let gateway = Arc::new(gateway(&config, ledger)?);
@@ -79,6 +92,7 @@ pub fn serve(serve: Serve) -> Result<(), RunError> {
         admin: std::sync::Mutex::new(admin),
         admin_token: config.admin.token.clone(),
         config_path,
+        boot: config.clone(),
     };
     let mut service = background_service("turnpike", background);
     service.threads = Some(1);
@@ -90,7 +104,9 @@ pub fn serve(serve: Serve) -> Result<(), RunError> {
     });
     watch_drain(&server, &leaving, config.server.shutdown_timeout)?;
     announce(config.server.listen.first().copied().or(first_tls(&config)), on_ready)?;
-    server.run(RunArgs { shutdown_signal: Box::new(Signals(Arc::clone(&leaving))) });
+    server.run(RunArgs {
+        shutdown_signal: Box::new(Signals { quit: Arc::new(quit), leaving: Arc::clone(&leaving) }),
+    });
     leaving.leave(0)
 }
 
@@ -162,7 +178,7 @@ fn add_proxy(server: &mut Server, gateway: &Arc<Gateway>, config: &Config) -> Re
     let mut service = http_proxy_service_with_name(&server.configuration, proxy, "turnpike proxy");
     if let Some(logic) = service.app_logic_mut() {
         let mut options = HttpServerOptions::default();
-        options.h2_idle_timeout = Some(Duration::from_secs(300));
+        options.h2_idle_timeout = Some(config.server.keepalive_timeout);
         logic.server_options = Some(options);
         let mut h2 = default_h2_options();
         h2.initial_window_size(1 << 20);
@@ -254,34 +270,24 @@ impl Leaving {
 }
 
 /// SIGTERM and Ctrl-C end the process in good order, a second one at once.
-struct Signals(Arc<Leaving>);
+struct Signals {
+    quit: Arc<Quit>,
+    leaving: Arc<Leaving>,
+}
 
 #[async_trait]
 impl ShutdownSignalWatch for Signals {
     async fn recv(&self) -> ShutdownSignal {
-        next_signal().await;
+        self.quit.next().await;
         tracing::info!("Shutting down: requests in flight are finished first.");
-        self.0.gateway.draining.store(true, Ordering::Release);
-        let leaving = Arc::clone(&self.0);
+        self.leaving.gateway.draining.store(true, Ordering::Release);
+        let (quit, leaving) = (Arc::clone(&self.quit), Arc::clone(&self.leaving));
         tokio::spawn(async move {
-            next_signal().await;
+            quit.next().await;
             tracing::warn!("A second signal: leaving at once.");
             leaving.leave(1)
         });
         ShutdownSignal::GracefulTerminate
-    }
-}
-
-async fn next_signal() {
-    let both = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
-    match both {
-        (Ok(mut terminate), Ok(mut interrupt)) => {
-            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-        }
-        (Err(error), _) | (_, Err(error)) => {
-            tracing::error!(%error, "Signals cannot be listened to.");
-            std::future::pending::<()>().await;
-        }
     }
 }
 

@@ -1,13 +1,19 @@
 //! Sets up the process's own log: what happens outside of a request's normal course.
 //!
 //! It goes to standard error, so that the access log can have standard output to itself.
+//!
+//! Levels below `info` are for our own code. At `debug` and `trace` the libraries below us (Pingora
+//! 0.9.1 among them) print bodies and headers as they pass, prompts and keys included, so that
+//! theirs are never written, whatever the level says.
 
 use std::fmt;
 use std::io::{self, IsTerminal};
 
-use tracing::Subscriber;
+use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// How log lines are spelled.
@@ -75,6 +81,15 @@ fn filter(level: &str) -> Result<EnvFilter, BadLog> {
     EnvFilter::try_new(level).map_err(|error| BadLog::Level(error.to_string()))
 }
 
+/// Whether a line may be written at all: what others log below `info` may hold anything.
+fn is_safe(line: &Metadata<'_>) -> bool {
+    let of_ours = || {
+        let root = line.target().split("::").next().unwrap_or_default();
+        root == "turnpike" || root == "turnpike_plugin_api"
+    };
+    *line.level() <= Level::INFO || of_ours()
+}
+
 fn subscriber<W>(
     level: &str,
     format: LogFormat,
@@ -89,8 +104,10 @@ where
         .with_ansi(colour)
         .with_writer(writer);
     Ok(match format {
-        LogFormat::Json => Box::new(builder.json().flatten_event(true).finish()),
-        LogFormat::Text => Box::new(builder.finish()),
+        LogFormat::Json => {
+            Box::new(builder.json().flatten_event(true).finish().with(filter_fn(is_safe)))
+        }
+        LogFormat::Text => Box::new(builder.finish().with(filter_fn(is_safe))),
     })
 }
 
@@ -134,6 +151,28 @@ mod tests {
         assert_eq!(logged("warn", LogFormat::Text), "");
         assert_eq!(logged("info", LogFormat::Text).lines().count(), 1);
         assert_eq!(logged("warn,turnpike=debug", LogFormat::Text).lines().count(), 2);
+    }
+
+    #[test]
+    fn libraries_are_not_heard_below_info() {
+        for (level, format) in [
+            ("debug", LogFormat::Text),
+            ("trace", LogFormat::Json),
+            ("trace,pingora_proxy=trace", LogFormat::Json),
+        ] {
+            let shown = Shown::default();
+            let writer = shown.clone();
+            let subscriber = subscriber(level, format, false, move || writer.clone());
+            tracing::subscriber::with_default(subscriber.expect("a level"), || {
+                tracing::debug!(target: "pingora_proxy::proxy_h1", "A body.");
+                tracing::trace!(target: "turnpikes", "A key.");
+                tracing::info!(target: "pingora_proxy", "Heard.");
+                tracing::debug!(target: "turnpike::edge", "Ours.");
+            });
+            let text = String::from_utf8(shown.0.lock().clone()).expect("UTF-8");
+            assert_eq!(text.lines().count(), 2, "{level}: {text}");
+            assert!(text.contains("Heard.") && text.contains("Ours."), "{level}: {text}");
+        }
     }
 
     #[test]

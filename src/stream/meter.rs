@@ -25,23 +25,51 @@ pub struct Meter {
     /// Whether the answer came to its proper end.
     pub complete: bool,
     text: TextStats,
+    /// What was put out since the last report.
+    since: TextStats,
+    /// The most completion tokens that were asked for.
+    completion_max: Option<u64>,
 }
 
 impl Meter {
-    /// What is charged: the provider's own counts, or else ours, marked as estimated. Of counts
-    /// that came before the answer was complete, the completion is at least what was put out.
+    /// A meter for an answer of which at most so many completion tokens were asked for.
+    pub(super) fn up_to(completion_max: u64) -> Self {
+        Self { completion_max: Some(completion_max), ..Self::default() }
+    }
+
+    /// What is charged: the provider's own counts, or else ours, marked as estimated. Ours never
+    /// exceed what was asked for, and so what was set aside.
+    ///
+    /// A report that text came after (Anthropic sends one with the start of a message) is taken
+    /// for what it says of the prompt; the answer that it missed is estimated.
     pub fn usage(&self, prompt_estimate: u64) -> Usage {
-        let put_out = || self.text.estimate_prompt_tokens();
+        let most = self.completion_max.unwrap_or(u64::MAX);
+        let all = self.text.estimate_prompt_tokens();
         match self.usage {
-            Some(usage) if !usage.estimated => usage,
-            Some(usage) => Usage { completion: usage.completion.max(put_out()), ..usage },
+            Some(told) if self.is_reported() => told,
+            Some(told) => {
+                let with_rest = told.completion.saturating_add(self.since.estimate_prompt_tokens());
+                let completion = all.min(with_rest).min(most).max(told.completion);
+                Usage { completion, estimated: true, ..told }
+            }
             None => Usage {
                 prompt: prompt_estimate,
-                completion: put_out(),
+                completion: all.min(most),
                 estimated: true,
                 ..Usage::default()
             },
         }
+    }
+
+    /// Takes the provider's counts.
+    pub(super) fn report(&mut self, usage: Usage) {
+        self.usage = Some(usage);
+        self.since = TextStats::default();
+    }
+
+    /// Whether the provider has reported on all that it put out.
+    pub(super) const fn is_reported(&self) -> bool {
+        self.usage.is_some() && self.since.ascii_bytes == 0 && self.since.wide_bytes == 0
     }
 
     /// Takes note of an event.
@@ -67,15 +95,17 @@ impl Meter {
                     self.native_finish = Some(native.clone());
                 }
             }
-            Event::Usage(usage) => self.usage = Some(*usage),
+            Event::Usage(usage) => self.report(*usage),
             Event::ReasoningSignature { .. } | Event::ReasoningEncrypted { .. } | Event::End => {}
         }
     }
 
     /// Counts text that was put out.
     pub(super) fn put_out(&mut self, stats: TextStats) {
-        self.text.ascii_bytes += stats.ascii_bytes;
-        self.text.wide_bytes += stats.wide_bytes;
+        for sum in [&mut self.text, &mut self.since] {
+            sum.ascii_bytes += stats.ascii_bytes;
+            sum.wide_bytes += stats.wide_bytes;
+        }
         self.output_bytes += stats.ascii_bytes + stats.wide_bytes;
     }
 

@@ -53,6 +53,9 @@ pub struct Shape {
     pub prices: Prices,
     /// Prompt tokens as estimated, for a provider that reports none.
     pub prompt_estimate: u64,
+    /// The most completion tokens that were asked for, of all choices together: an estimate of a
+    /// provider that reports none, or breaks off, stays below.
+    pub completion_max: u64,
     /// The client wants no reasoning shown (`reasoning.exclude`). It is paid for all the same.
     pub hide_reasoning: bool,
 }
@@ -97,7 +100,8 @@ impl Pipe {
             (Dialect::OpenAi, false, false) => Path::Whole(Whole::default()),
             _ => Path::Translate(Box::new(Translate::new(dialect, &shape, upstream_sse))),
         };
-        Self { shape, meter: Meter::default(), path, started: false }
+        let meter = Meter::up_to(shape.completion_max);
+        Self { shape, meter, path, started: false }
     }
 
     /// Takes bytes of the provider and gives what the client gets now.

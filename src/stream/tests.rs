@@ -22,6 +22,7 @@ fn shape(stream: bool) -> Shape {
         stream,
         prices: Prices { prompt: PicoUsd(1_000), completion: PicoUsd(2_000), ..Prices::default() },
         prompt_estimate: 40,
+        completion_max: 1_000,
         hide_reasoning: false,
     }
 }
@@ -420,4 +421,38 @@ proptest! {
         let (got, pipe) = run(Pipe::new(Dialect::OpenAi, shape(stream), sse), &[text.as_bytes()]);
         prop_assert_eq!(got.is_ok(), pipe.meter().complete);
     }
+}
+
+#[test]
+fn what_no_report_counts_is_estimated_and_bounded() {
+    const START: &str = r#"data: {"type":"message_start","message":{"id":"m","type":"message","role":"assistant","model":"m-1","content":[],"stop_reason":null,"usage":{"input_tokens":30,"output_tokens":1}}}"#;
+    const OPEN: &str = r#"data: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#;
+    const TEXT: &str = r#"data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"eight le"}}"#;
+    let began = |completion_max: u64| {
+        let mut pipe = Pipe::new(Dialect::Anthropic, Shape { completion_max, ..shape(true) }, true);
+        let wire = frames(&[START, OPEN, TEXT, TEXT, TEXT], "\n");
+        assert!(pipe.push(Bytes::from(wire)).expect("good").is_some());
+        pipe
+    };
+    // The report at the start says nothing of the 24 letters since.
+    let usage = Usage { prompt: 30, completion: 6, estimated: true, ..Usage::default() };
+    assert_eq!(began(1_000).meter().usage(40), usage);
+    assert_eq!(began(4).meter().usage(40), Usage { completion: 4, ..usage });
+    // A report at the end does.
+    let mut pipe = began(4);
+    let end = [
+        r#"data: {"type":"content_block_stop","index":0}"#,
+        r#"data: {"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":9}}"#,
+        r#"data: {"type":"message_stop"}"#,
+    ];
+    assert!(pipe.push(Bytes::from(frames(&end, "\n"))).is_ok());
+    let told = Usage { prompt: 30, completion: 9, ..Usage::default() };
+    assert_eq!(pipe.meter().usage(40), told, "a provider's own counts are not bounded");
+    // Reports that run along miss only what came after the last.
+    let counted =
+        HI.replace("\"usage\":null", r#""usage":{"prompt_tokens":30,"completion_tokens":90}"#);
+    let mut pipe = Pipe::new(Dialect::OpenAi, shape(true), true);
+    assert!(pipe.push(Bytes::from(frames(&[ROLE, &counted, HI], "\n"))).is_ok());
+    let usage = pipe.meter().usage(40);
+    assert!(usage.completion >= 90 && usage.estimated, "{usage:?}");
 }

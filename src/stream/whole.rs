@@ -77,7 +77,9 @@ impl Whole {
         if !meter.semantic {
             return Err(AnswerFault::Empty);
         }
-        meter.usage = wire::chunk_usage(&chunk);
+        if let Some(usage) = wire::chunk_usage(&chunk) {
+            meter.report(usage);
+        }
         meter.complete = true;
         let out = charged(&body, shape, meter)
             .map_err(|_| AnswerFault::Garbled("the answer nests too deep"))?;

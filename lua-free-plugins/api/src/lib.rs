@@ -1,7 +1,7 @@
 //! The vocabulary that the Turnpike gateway and its plugins share.
 //!
 //! Everything here is plain data without I/O: [ids](id), [money and token units](units) and the
-//! typed [usage](usage) vector. A plugin depends on this crate and on nothing else of Turnpike.
+//! typed [usage] vector. A plugin depends on this crate and on nothing else of Turnpike.
 
 pub mod id;
 pub mod units;

@@ -30,7 +30,7 @@ struct Details<'a> {
     error_code: Option<Cow<'a, str>>,
 }
 
-/// Classifies an error answer by its type, its text and its status, in this order of trust.
+/// Classifies an error answer by its text, its type and its status, in this order of trust.
 ///
 /// A body that is no JSON (a proxy's or load balancer's) is not handed on: it is told by its status
 /// alone.
@@ -66,9 +66,11 @@ fn by_text(text: &str) -> Option<FaultClass> {
     TEXTS.iter().find(|(part, _)| text.contains(part)).map(|(_, class)| *class)
 }
 
-/// What a type says. `invalid_request_error` says less than a status such as 408 or 429.
+/// What a type says. `invalid_request_error` is left to the status: Anthropic documents it for 400
+/// and for any 4xx that has no type of its own (2026-11).
 fn by_kind(kind: &str) -> Option<FaultClass> {
     Some(match kind {
+        "request_too_large" => FaultClass::InvalidRequest,
         "authentication_error" => FaultClass::Authentication,
         "billing_error" => FaultClass::Billing,
         "permission_error" => FaultClass::Permission,

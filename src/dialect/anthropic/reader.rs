@@ -160,11 +160,7 @@ impl Reader {
         self.message = Some(id.into_owned());
         if let Some(counters) = message.usage {
             self.counters = counters;
-            // Its count of output tokens is a beginning, and stands only if nothing follows.
-            out.push(Event::Usage(crate::vocab::Usage {
-                estimated: true,
-                ..self.counters.usage()
-            }));
+            out.push(Event::Usage(self.counters.usage()));
         }
         Ok(())
     }

@@ -125,7 +125,7 @@ fn error_answers_are_classified() {
     };
     let invalid = "invalid_request_error";
     let limit = r#"{"error":{"type":"rate_limit_error","message":"x","details":{"error_code":"enforced_spend_limit_reached"}}}"#;
-    let cases: [(u16, String, FaultClass); 17] = [
+    let cases: [(u16, String, FaultClass); 20] = [
         (400, error(invalid, "prompt is too long: 9 > 8"), FaultClass::ContextLength),
         (
             400,
@@ -143,6 +143,9 @@ fn error_answers_are_classified() {
         (402, error("billing_error", "x"), FaultClass::Billing),
         (403, error("permission_error", "x"), FaultClass::Permission),
         (404, error("not_found_error", "x"), FaultClass::NotFound),
+        (408, error(invalid, "x"), FaultClass::Timeout),
+        (409, error(invalid, "x"), FaultClass::Conflict),
+        (422, error(invalid, "x"), FaultClass::InvalidRequest),
         (409, error("conflict_error", "x"), FaultClass::Conflict),
         (413, error("request_too_large", "x"), FaultClass::InvalidRequest),
         (429, error("rate_limit_error", "x"), FaultClass::RateLimited),

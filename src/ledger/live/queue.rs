@@ -27,6 +27,11 @@ use super::stats::Counters;
 /// How long ends alone may wait for company before they are committed.
 const LINGER: Duration = Duration::from_millis(2);
 
+/// The shortest time between the beginnings of two commits. A commit costs the processor far more
+/// than an operation does, and a hold's commit runs while the provider thinks: under load a
+/// thousand commits a second are enough. On a quiet ledger nothing waits for this.
+pub(crate) const PACE: Duration = Duration::from_millis(1);
+
 /// The most operations in one commit.
 pub(crate) const GROUP_MAX: usize = 512;
 
@@ -114,6 +119,8 @@ enum Sleep {
     Awake,
     /// It waits for ends to gather.
     Lingering,
+    /// It waits for its pace; only a full group ends that early.
+    Pacing,
     /// It waits for anything.
     Idle,
 }
@@ -228,6 +235,7 @@ impl Shared {
         let wake = match queue.sleep {
             Sleep::Awake => false,
             Sleep::Lingering => urgent || queue.ops.len() >= GROUP_MAX,
+            Sleep::Pacing => queue.ops.len() >= GROUP_MAX,
             Sleep::Idle => true,
         };
         if wake {
@@ -240,7 +248,14 @@ impl Shared {
     /// Waits for work, at most for `patience`. Returns up to [`GROUP_MAX`] operations and the
     /// ticket of the first of them; or nothing when time is up; or `None` when the queue is closed
     /// and empty.
-    pub(crate) fn take(&self, patience: Duration, out: &mut Vec<Op>) -> Option<u64> {
+    ///
+    /// `pause` is the time until the next commit may begin: meanwhile operations gather.
+    pub(crate) fn take(
+        &self,
+        patience: Duration,
+        pause: impl FnOnce() -> Duration,
+        out: &mut Vec<Op>,
+    ) -> Option<u64> {
         let mut queue = self.queue.lock();
         if queue.ops.is_empty() && !queue.closing {
             queue.sleep = Sleep::Idle;
@@ -250,6 +265,11 @@ impl Shared {
         if !queue.ops.is_empty() && !hurry {
             queue.sleep = Sleep::Lingering;
             self.work.wait_for(&mut queue, LINGER);
+        }
+        let pause = pause();
+        if !pause.is_zero() && !queue.closing && (1..GROUP_MAX).contains(&queue.ops.len()) {
+            queue.sleep = Sleep::Pacing;
+            self.work.wait_for(&mut queue, pause);
         }
         queue.sleep = Sleep::Awake;
         if queue.ops.is_empty() && queue.closing {

@@ -24,7 +24,9 @@ use crate::ledger::store::index::{Rows, Store, StoreFailed};
 use crate::vocab::NanoUsd;
 
 use super::Clock;
-use super::queue::{BUG, End, INDEX_DOWN, JOURNAL_DOWN, LedgerDown, Op, Reply, ReplyError, Shared};
+use super::queue::{
+    BUG, End, INDEX_DOWN, JOURNAL_DOWN, LedgerDown, Op, PACE, Reply, ReplyError, Shared,
+};
 use super::recent::Records;
 use super::scribe::Scribe;
 
@@ -61,6 +63,7 @@ impl Writer {
         let mut ops = Vec::new();
         let mut after = After::default();
         let mut last_checkpoint = now();
+        let mut last_commit: Option<Instant> = None;
         loop {
             let patience = if self.scribe.pending.len() == 0 {
                 Duration::from_secs(60)
@@ -69,8 +72,11 @@ impl Writer {
                     .saturating_sub(last_checkpoint.elapsed())
                     .max(Duration::from_millis(1))
             };
-            let Some(first) = self.shared.take(patience, &mut ops) else { break };
+            let pause =
+                || last_commit.map_or(Duration::ZERO, |at| PACE.saturating_sub(at.elapsed()));
+            let Some(first) = self.shared.take(patience, pause, &mut ops) else { break };
             if !ops.is_empty() {
+                last_commit = Some(now());
                 self.group(first, &mut ops, &mut after)?;
             }
             let due = last_checkpoint.elapsed() >= self.checkpoint_every

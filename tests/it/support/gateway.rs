@@ -26,10 +26,14 @@ pub(crate) struct Setup {
     pub(crate) models: Vec<(String, Vec<String>)>,
     /// Dollars per million prompt and completion tokens.
     pub(crate) prices: (&'static str, &'static str),
+    /// More prices, for instance `cache_read = "0.1"`.
+    pub(crate) more_prices: &'static str,
     /// The account's credit in dollars.
     pub(crate) credit: &'static str,
     /// The largest answer, in tokens.
     pub(crate) max_output: u32,
+    /// The models' name at the providers, where it is not the id.
+    pub(crate) upstream_model: Option<&'static str>,
 }
 
 impl Default for Setup {
@@ -41,8 +45,10 @@ impl Default for Setup {
             strangers: Vec::new(),
             models: Vec::new(),
             prices: ("1", "2"),
+            more_prices: "",
             credit: "1000",
             max_output: 4096,
+            upstream_model: None,
         }
     }
 }
@@ -266,10 +272,13 @@ fn config(
         for host in hosts {
             let (prompt, completion) = setup.prices;
             let most = setup.max_output;
+            let comma = if setup.more_prices.is_empty() { "" } else { ", " };
+            let more = setup.more_prices;
+            let upstream = setup.upstream_model.unwrap_or(model);
             write!(
                 text,
-                "[[models.endpoints]]\nprovider = \"{host}\"\nupstream_model = \"{model}\"\n\
-                 max_output = {most}\nprices = {{ prompt = \"{prompt}\", completion = \"{completion}\" }}\n"
+                "[[models.endpoints]]\nprovider = \"{host}\"\nupstream_model = \"{upstream}\"\n\
+                 max_output = {most}\nprices = {{ prompt = \"{prompt}\", completion = \"{completion}\"{comma}{more} }}\n"
             )
             .expect("text");
         }
