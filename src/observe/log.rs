@@ -158,15 +158,15 @@ mod tests {
         for (level, format) in [
             ("debug", LogFormat::Text),
             ("trace", LogFormat::Json),
-            ("trace,pingora_proxy=trace", LogFormat::Json),
+            ("trace,a_library=trace", LogFormat::Json),
         ] {
             let shown = Shown::default();
             let writer = shown.clone();
             let subscriber = subscriber(level, format, false, move || writer.clone());
             tracing::subscriber::with_default(subscriber.expect("a level"), || {
-                tracing::debug!(target: "pingora_proxy::proxy_h1", "A body.");
+                tracing::debug!(target: "a_library::proxy_h1", "A body.");
                 tracing::trace!(target: "turnpikes", "A key.");
-                tracing::info!(target: "pingora_proxy", "Heard.");
+                tracing::info!(target: "a_library", "Heard.");
                 tracing::debug!(target: "turnpike::edge", "Ours.");
             });
             let text = String::from_utf8(shown.0.lock().clone()).expect("UTF-8");

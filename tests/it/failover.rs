@@ -622,7 +622,7 @@ fn probes_take_an_endpoint_out_and_bring_it_back() {
         assert!(answer.is_good(), "{}", answer.text());
         tried(&gateway, &answer) == ["ok"]
     });
-    assert!(gateway.log("stderr").contains("A probe has changed"), "{}", gateway.log("stderr"));
+    wait_until("a probe says so", || gateway.log("stderr").contains("A probe has changed"));
     one.open().unwrap();
     wait_until("it is brought back", || served_by(&gateway, &client.chat(&body)) == "one");
 }
