@@ -3,9 +3,9 @@
 //! What Pingora 0.9.1 gives us: the life of a connection, pooled upstream connections over
 //! HTTP/1 and HTTP/2, the retry loop, cache phases and TLS. What it does not give, and the way
 //! round, stands at the top of the file concerned: a body that is read before a provider is
-//! chosen ([`body`], [`replay`]), an answer's header that is held back until the answer has
-//! proved good ([`answer`]), a limit on the time to the first token ([`watchdog`]), and leaving
-//! as soon as the last stream has ended ([`server`]).
+//! chosen (`body`, `replay`), an answer's header that is held back until the answer has
+//! proved good (`answer`), a limit on the time to the first token (`watchdog`), and leaving
+//! as soon as the last stream has ended (`server`).
 
 mod account;
 mod answer;
