@@ -1,7 +1,7 @@
 //! Start, reload, drain and end of the process, and the admin listener.
 
 use std::io::{BufReader, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use turnpike::dialect::Dialect;
 use turnpike::simulate::{Behaviour, Running};
 
 use crate::support::client::read_answer;
-use crate::support::gateway::MODEL;
+use crate::support::gateway::{MODEL, free};
 use crate::support::{Answer, Client, Gateway, Setup, ask, providers, runtime};
 
 fn one() -> Running {
@@ -302,9 +302,8 @@ fn what_is_taken_is_said() {
     let providers = one();
     let gateway = Gateway::start(&providers, &Setup::default());
     let (address, admin) = (gateway.address.to_string(), gateway.admin.to_string());
-    let other = || TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port");
     let elsewhere = |text: String| text.replace("data_dir = \"data\"", "data_dir = \"other\"");
-    let (free_one, free_two) = (other().to_string(), other().to_string());
+    let (free_one, free_two) = (free().to_string(), free().to_string());
 
     let said = second(&gateway, |t| elsewhere(t).replace(&admin, &free_one));
     assert!(said.contains(&address) && said.contains("in use"), "{said}");

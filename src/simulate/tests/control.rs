@@ -140,8 +140,10 @@ async fn more_than_the_limit_in_flight_is_refused() {
 
 #[tokio::test]
 async fn providers_may_share_a_listener() {
-    // A port that was free a moment ago.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // A port that was free a moment ago, at a loopback address that no other process uses.
+    let [_, a, b, c] = std::process::id().to_be_bytes();
+    let own = std::net::IpAddr::from([127, a | 128, b, c]);
+    let free = std::net::TcpListener::bind((own, 0)).unwrap().local_addr().unwrap();
     let providers = [("a", ""), ("b", "/b"), ("c", "/b/c")].map(|(id, prefix)| {
         let mut provider = ProviderConfig::new(id, Dialect::OpenAi);
         provider.listen = free;

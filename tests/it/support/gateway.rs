@@ -1,9 +1,12 @@
 //! A gateway process over simulated providers.
 
 use std::fmt::Write as _;
+use std::fs::File;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use turnpike::ledger::{Ledger, NewKey, Options};
@@ -198,11 +201,29 @@ impl Drop for Gateway {
     }
 }
 
-/// A loopback address that nobody listens on.
+/// A loopback address that nobody listens on, and that is this process's own until it ends.
+///
+/// A port that the kernel picks is free only for a moment: until the gateway listens on it, another
+/// test's connection or listener may be given the same one. So ports come from below the range that
+/// the kernel picks from, and each is claimed by a lock on a file of its own.
 pub(crate) fn free() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address")
+    static CLAIMS: Mutex<Vec<File>> = Mutex::new(Vec::new());
+    let folder = std::env::temp_dir().join("turnpike-test-ports");
+    std::fs::create_dir_all(&folder).expect("a folder for claims");
+    let first = std::process::id() as usize * 7;
+    for port in (0..PORTS.len()).map(|i| PORTS.start + (first + i) % PORTS.len()) {
+        let claim = File::create(folder.join(port.to_string())).expect("a file for a claim");
+        let address = SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).expect("a port")));
+        if claim.try_lock().is_ok() && TcpListener::bind(address).is_ok() {
+            CLAIMS.lock().expect("no test panics here").push(claim);
+            return address;
+        }
+    }
+    panic!("no port from {} to {} is free", PORTS.start, PORTS.end);
 }
+
+/// Where tests listen: below Linux's ephemeral ports (from 32768), above the well-known ones.
+const PORTS: Range<usize> = 20_000..32_000;
 
 /// Makes the account with its credit and a key; gives the key.
 fn open_account(data: &Path, credit: &str) -> String {
