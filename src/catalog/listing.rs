@@ -170,6 +170,7 @@ mod tests {
             id: ProviderId::parse(provider).unwrap(),
             name: provider.to_uppercase(),
             dialect: Dialect::OpenAi,
+            host: &crate::dialect::openai::Host::GENERIC,
             origin: Origin { tls: false, host: "h".into(), port: 80, authority: "h".into() },
             base_path: "/v1".into(),
             auth: Auth::None,
@@ -185,6 +186,7 @@ mod tests {
             context_length: 1_000,
             max_output: 100,
             weight: 1.0,
+            template: None,
         })
     }
 

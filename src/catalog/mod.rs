@@ -11,6 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::dialect::Dialect;
+use crate::dialect::completions::Template;
+use crate::dialect::openai::Host;
 use crate::vocab::{EndpointId, ModelId, ProviderId};
 
 pub use price::Prices;
@@ -25,6 +27,8 @@ pub struct Provider {
     pub name: String,
     /// The wire format of its endpoints.
     pub dialect: Dialect,
+    /// How it departs from the dialect.
+    pub host: &'static Host,
     /// Where it is reached.
     pub origin: Origin,
     /// Path prefix of every request, without a trailing slash, for instance `/v1`.
@@ -150,6 +154,8 @@ pub struct Endpoint {
     pub max_output: u32,
     /// Relative share among equals; 1.0 is usual, at least 0.001.
     pub weight: f64,
+    /// How a prompt is rendered, where the host serves raw completions.
+    pub template: Option<Arc<Template>>,
 }
 
 /// A model and who hosts it.

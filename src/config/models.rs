@@ -188,6 +188,7 @@ fn endpoint(
         context_length,
         max_output,
         weight,
+        template: None,
     };
     Some((endpoint, parameters))
 }
@@ -253,8 +254,8 @@ fn parameters(listed: Option<&[String]>, dialect: Option<Dialect>, at: &mut At<'
     const PARAMETERS_MAX: usize = 100;
     let Some(listed) = listed else {
         let usual: &[&str] = match dialect {
-            Some(Dialect::OpenAi) | None => &OPENAI_PARAMETERS,
-            Some(Dialect::Anthropic) => &ANTHROPIC_PARAMETERS,
+            Some(Dialect::Anthropic | Dialect::VertexAnthropic) => &ANTHROPIC_PARAMETERS,
+            _ => &OPENAI_PARAMETERS,
         };
         return usual.iter().map(|&p| p.to_owned()).collect();
     };

@@ -10,6 +10,7 @@ use super::resolve::{DAY_MS, HOUR_MS};
 use super::url;
 use crate::catalog::{Auth, Origin, Probe, Provider, Timeouts};
 use crate::dialect::Dialect;
+use crate::dialect::openai::Host;
 use crate::vocab::ProviderId;
 
 /// The most providers of one configuration.
@@ -93,8 +94,8 @@ fn provider(
 ) -> Option<Provider> {
     let name = display_name(at, raw.name.as_deref(), &raw.id);
     let dialect = Dialect::parse(&raw.dialect).unwrap_or_else(|| {
-        let names = Dialect::ALL.map(Dialect::name).join(" or ");
-        at.fault("dialect", format!("must be {names}"));
+        let names = Dialect::ALL.map(Dialect::name).join(", ");
+        at.fault("dialect", format!("must be one of {names}"));
         Dialect::OpenAi
     });
     let (origin, base_path) = url::parse(&raw.base_url).unwrap_or_else(|wrong| {
@@ -106,7 +107,8 @@ fn provider(
     let auth = auth(raw, dialect, outside, at);
     let timeouts = timeouts_of(&raw.timeouts, default, &mut at.within("timeouts"));
     let probe = raw.probe.as_ref().map(|raw| probe(raw, &base_path, &mut at.within("probe")));
-    Some(Provider { id: id?, name, dialect, origin, base_path, auth, timeouts, probe })
+    let host = Host::of_domain(&origin.host);
+    Some(Provider { id: id?, name, dialect, host, origin, base_path, auth, timeouts, probe })
 }
 
 /// A display name, or what stands in for it.
@@ -123,8 +125,18 @@ pub(super) fn display_name(at: &mut At<'_>, name: Option<&str>, id: &str) -> Str
 
 fn auth(raw: &file::Provider, dialect: Dialect, outside: Outside<'_>, at: &mut At<'_>) -> Auth {
     let how = raw.auth.as_deref().unwrap_or(match dialect {
-        Dialect::OpenAi => "bearer",
+        Dialect::OpenAi
+        | Dialect::Responses
+        | Dialect::Vertex
+        | Dialect::VertexAnthropic
+        | Dialect::Bedrock
+        | Dialect::Cohere
+        | Dialect::Mistral
+        | Dialect::Completions => "bearer",
+        Dialect::Azure => "header:api-key",
         Dialect::Anthropic => "header:x-api-key",
+        Dialect::Gemini => "header:x-goog-api-key",
+        Dialect::Ollama => "none",
     });
     let header = how.strip_prefix("header:").map(str::to_ascii_lowercase);
     match (how, &header) {

@@ -4,8 +4,9 @@
 mod request;
 
 pub use request::{
-    Assistant, CacheMark, Effort, FileSource, Message, Part, PartBody, RawJson, Reasoning,
+    Assistant, CacheMark, Effort, FileSource, Loss, Message, Part, PartBody, RawJson, Reasoning,
     ReasoningBlock, ReasoningBody, Request, ResponseFormat, Sampling, Tool, ToolCall, ToolChoice,
+    Verbosity,
 };
 
 use crate::vocab::Usage;
@@ -45,10 +46,19 @@ pub enum Event {
         /// Opaque.
         signature: String,
     },
+    /// A piece of the provider's own summary of reasoning that it does not show.
+    ReasoningSummary {
+        /// Which choice.
+        choice: u32,
+        /// The piece; never empty.
+        text: String,
+    },
     /// A block of reasoning that the provider shows only encrypted; it must be replayed unchanged.
     ReasoningEncrypted {
         /// Which choice.
         choice: u32,
+        /// The provider's id for the block, or the id of the tool call that it belongs to.
+        id: Option<String>,
         /// Opaque.
         data: String,
     },
@@ -79,6 +89,20 @@ pub enum Event {
         /// The piece; never empty.
         json: String,
     },
+    /// A source that a part of the text rests on. It comes after that part.
+    Citation {
+        /// Which choice.
+        choice: u32,
+        /// The source.
+        citation: Citation,
+    },
+    /// A picture that the model made.
+    Image {
+        /// Which choice.
+        choice: u32,
+        /// A `data:` URL, or where the provider keeps it.
+        url: String,
+    },
     /// A choice is complete.
     Finish {
         /// Which choice.
@@ -87,6 +111,8 @@ pub enum Event {
         reason: FinishReason,
         /// Why, in the provider's own words.
         native: String,
+        /// The stop sequence that was hit, if the provider says.
+        stop: Option<String>,
     },
     /// What was consumed so far; the later wins.
     Usage(Usage),
@@ -102,14 +128,32 @@ impl Event {
             Self::Text { .. }
             | Self::Reasoning { .. }
             | Self::ReasoningSignature { .. }
+            | Self::ReasoningSummary { .. }
             | Self::ReasoningEncrypted { .. }
             | Self::Refusal { .. }
             | Self::ToolStart { .. }
             | Self::ToolArguments { .. }
+            | Self::Citation { .. }
+            | Self::Image { .. }
             | Self::Finish { .. } => true,
             Self::Start { .. } | Self::Usage(_) | Self::End => false,
         }
     }
+}
+
+/// A source on the web, as OpenAI's `url_citation` has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Citation {
+    /// Where it is.
+    pub url: String,
+    /// Its title; may be empty.
+    pub title: String,
+    /// The passage that is cited, if the provider gives it.
+    pub content: Option<String>,
+    /// The part of the choice's text that rests on it: from this character …
+    pub start: u64,
+    /// … to before this one. `0..0` where the provider does not say.
+    pub end: u64,
 }
 
 /// Why a choice ended, in OpenAI's words.

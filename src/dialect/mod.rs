@@ -1,19 +1,32 @@
 //! Wire formats, without I/O: bytes in, bytes and events out.
 //!
-//! A client speaks a *surface* ([`chat`]), a provider a *dialect* ([`Dialect`]). Between the two
-//! stands the hub [`ir`]: a surface is read into it, a dialect is written from it, and the answer
-//! travels back as [`ir::Event`]s. Where both sides speak the same format the hub is not entered:
-//! the request is spliced ([`openai`]) and the answer's bytes pass.
+//! A client speaks a [`Surface`], a provider a [`Dialect`]. Between the two stands the hub [`ir`]:
+//! a surface is read into it, a dialect is written from it, and the answer travels back as
+//! [`ir::Event`]s that the surface's [`sink`] writes. Where both sides speak the same format the
+//! hub is not entered: the request is spliced and the answer's bytes pass.
 
 pub mod anthropic;
+pub mod bedrock;
 pub mod chat;
+pub mod cohere;
+pub mod completions;
+pub mod frames;
+pub mod gemini;
 pub mod ir;
 pub(crate) mod json;
+pub(crate) mod media;
+pub mod messages;
+pub mod mistral;
+pub mod ollama;
 pub mod openai;
+pub mod responses;
 pub mod scan;
+pub mod sink;
 pub mod sse;
-
-use std::fmt;
+mod table;
+pub(crate) mod tree;
+#[cfg(test)]
+mod vectors;
 
 use bytes::Bytes;
 
@@ -21,46 +34,8 @@ use self::ir::Event;
 use self::sse::Frame;
 use crate::error::GatewayError;
 
-/// A provider's wire format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Dialect {
-    /// OpenAI Chat Completions: `POST {base}/chat/completions`.
-    OpenAi,
-    /// Anthropic Messages: `POST {base}/messages`.
-    Anthropic,
-}
-
-impl Dialect {
-    /// Every dialect.
-    pub const ALL: [Self; 2] = [Self::OpenAi, Self::Anthropic];
-
-    /// The name as written in the config.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::OpenAi => "openai",
-            Self::Anthropic => "anthropic",
-        }
-    }
-
-    /// The dialect of this name.
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|d| d.name() == name)
-    }
-
-    /// What follows the provider's base URL (which ends in the API version, `/v1`).
-    pub const fn path(self) -> &'static str {
-        match self {
-            Self::OpenAi => "/chat/completions",
-            Self::Anthropic => "/messages",
-        }
-    }
-}
-
-impl fmt::Display for Dialect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
+pub use self::sink::{AnswerShape, StreamSink, WholeSink};
+pub use self::table::{Dialect, Surface};
 
 /// Why a provider's answer is not a good answer. None of these ends a stream as success.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,8 +57,8 @@ pub enum AnswerFault {
     TooLarge,
 }
 
-impl fmt::Display for AnswerFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl std::fmt::Display for AnswerFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::InBand { code, .. } => {
                 write!(f, "error inside the answer ({})", code.as_deref().unwrap_or("no code"))
@@ -106,6 +81,20 @@ pub struct Target<'a> {
     /// The limit on completion tokens that the caller's credit allows, if it is lower than what
     /// was asked for.
     pub credit_limit: Option<u32>,
+    /// How the host departs from its dialect.
+    pub host: &'static openai::Host,
+    /// How a prompt is rendered for a host of raw completions.
+    pub template: Option<&'a completions::Template>,
+    /// The time, in seconds since 1970, for templates that print the date.
+    pub now: u64,
+}
+
+impl<'a> Target<'a> {
+    /// A target at a host that follows its dialect.
+    pub const fn new(upstream_model: &'a str, max_output: u32) -> Self {
+        let host = &openai::Host::GENERIC;
+        Self { upstream_model, max_output, credit_limit: None, host, template: None, now: 0 }
+    }
 }
 
 /// Turns a provider's streamed events into ours. What must be remembered between events lives in
@@ -161,36 +150,77 @@ pub enum FaultClass {
     Server,
 }
 
-/// Writes a chat request in a provider's dialect.
-///
-/// `parsed` keeps the request's tree between attempts; where the provider speaks the client's own
-/// format no tree is made.
+impl FaultClass {
+    /// What a status says where the body says nothing.
+    pub const fn of_status(status: u16) -> Self {
+        match status {
+            401 => Self::Authentication,
+            402 => Self::Billing,
+            403 => Self::Permission,
+            404 => Self::NotFound,
+            408 | 504 => Self::Timeout,
+            409 | 425 => Self::Conflict,
+            429 => Self::RateLimited,
+            503 | 529 => Self::Overloaded,
+            400..=499 => Self::InvalidRequest,
+            _ => Self::Server,
+        }
+    }
+}
+
+/// A request as it came, and what is known of it.
+pub struct Ask<'a> {
+    /// The client's format.
+    pub surface: Surface,
+    /// The body.
+    pub body: &'a [u8],
+    /// What the scan found in it.
+    pub head: &'a scan::Head,
+    /// Its tree, kept between attempts; where the provider speaks the client's own format none is
+    /// made.
+    pub parsed: &'a mut Option<Box<ir::Request>>,
+}
+
+impl Ask<'_> {
+    /// The tree of the request.
+    ///
+    /// # Errors
+    /// The request is wrong.
+    pub fn tree(&mut self) -> Result<&ir::Request, GatewayError> {
+        match self.parsed {
+            Some(request) => Ok(request),
+            None => Ok(self.parsed.insert(Box::new(self.surface.read_request(self.body)?))),
+        }
+    }
+}
+
+/// Writes a request in a provider's dialect.
 ///
 /// # Errors
 /// The request is wrong, or holds something that the dialect cannot express.
 pub fn upstream_request(
     dialect: Dialect,
-    body: &[u8],
-    head: &scan::Head,
-    parsed: &mut Option<Box<ir::Request>>,
+    ask: &mut Ask<'_>,
     target: &Target<'_>,
 ) -> Result<Bytes, GatewayError> {
-    match dialect {
-        Dialect::OpenAi => openai::request(body, head, target),
-        Dialect::Anthropic => {
-            let request = match parsed {
-                Some(request) => request,
-                None => parsed.insert(Box::new(chat::read_request(body)?)),
-            };
-            anthropic::request(request, target)
-        }
+    if passes(ask.surface, dialect, ask.head, target.host) {
+        return openai::request(ask.body, ask.head, target);
     }
+    dialect.write_request(ask.tree()?, target)
+}
+
+/// Whether client and provider speak the same format, so that the request's bytes go on with a few
+/// members changed, and the answer's bytes come back.
+pub fn passes(
+    surface: Surface,
+    dialect: Dialect,
+    _head: &scan::Head,
+    _host: &openai::Host,
+) -> bool {
+    matches!((surface, dialect), (Surface::Chat, Dialect::OpenAi))
 }
 
 /// What a provider's error answer means.
 pub fn provider_fault(dialect: Dialect, status: u16, body: &[u8]) -> ProviderFault {
-    match dialect {
-        Dialect::OpenAi => openai::provider_fault(status, body),
-        Dialect::Anthropic => anthropic::provider_fault(status, body),
-    }
+    dialect.provider_fault(status, body)
 }

@@ -22,6 +22,7 @@ use pingora::{Error, ErrorType, Result};
 
 use crate::attempt::Outcome;
 use crate::dialect::AnswerFault;
+use crate::dialect::frames::Framing;
 use crate::edge::clock;
 use crate::edge::failure;
 use crate::edge::journey::{Attempt, Chat, Cut, Facts, Progress};
@@ -57,16 +58,15 @@ pub(crate) async fn header(
         attempt.progress = Progress::Failed(Outcome::EmptyAnswer);
         return Err(failed());
     }
-    let sse = header
-        .headers
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|v| v.as_bytes().to_ascii_lowercase().starts_with(b"text/event-stream"));
+    let content_type = header.headers.get(header::CONTENT_TYPE);
+    let framing = Framing::of(content_type.map_or(b"", |value| value.as_bytes()));
     let Some(shape) = shape else {
         return Error::e_explain(ErrorType::InternalError, "an answer without a shape");
     };
     let dialect = attempt.upstream.provider.dialect;
-    attempt.sse = sse;
-    attempt.progress = Progress::Answering(Box::new(Pipe::new(dialect, shape, sse)));
+    attempt.streams = framing != Framing::Whole;
+    let pipe = Pipe::new(dialect, shape, framing, attempt.passed);
+    attempt.progress = Progress::Answering(Box::new(pipe));
     if !chat.money.durable {
         wait_for_hold(chat).await?;
     }
@@ -93,7 +93,11 @@ fn shape(chat: &Chat, facts: &Facts) -> Option<Shape> {
     let head = &chat.ask.head;
     let limits = [head.max_tokens, chat.money.limit.map(u64::from)].into_iter().flatten();
     let most = limits.fold(u64::from(endpoint.max_output), u64::min);
+    let parsed = chat.ask.parsed.as_deref();
     Some(Shape {
+        surface: chat.surface,
+        host: endpoint.provider.host,
+        echo: parsed.and_then(|request| chat.surface.echo(request)),
         generation: facts.id,
         created: facts.arrived_ms / 1000,
         model: endpoint.model.clone(),
@@ -102,7 +106,7 @@ fn shape(chat: &Chat, facts: &Facts) -> Option<Shape> {
         prices: endpoint.prices,
         prompt_estimate: chat.ask.prompt_tokens,
         completion_max: most.saturating_mul(u64::from(head.n.max(1))),
-        hide_reasoning: chat.ask.parsed.as_ref().is_some_and(|p| p.hides_reasoning()),
+        hide_reasoning: parsed.is_some_and(|p| p.hides_reasoning()),
     })
 }
 
@@ -283,7 +287,7 @@ fn late(attempt: &mut Attempt) -> Result<()> {
             attempt.gap_fd.and_then(|fd| Watchdog::watch_gaps(fd, timeouts.inter_event));
         fired.then_some(Outcome::FirstTokenTimeout)
     } else {
-        (attempt.sse && waited() > timeouts.first_token).then_some(Outcome::FirstTokenTimeout)
+        (attempt.streams && waited() > timeouts.first_token).then_some(Outcome::FirstTokenTimeout)
     };
     match late {
         Some(outcome) => {

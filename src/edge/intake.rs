@@ -10,7 +10,7 @@ use pingora::proxy::Session;
 use crate::auth;
 use crate::balance::Wait;
 use crate::cache::{self, Intent};
-use crate::dialect::scan;
+use crate::dialect::{Surface, scan};
 use crate::edge::body;
 use crate::edge::clock;
 use crate::edge::gateway::Gateway;
@@ -63,6 +63,7 @@ pub(crate) async fn chat(
     Ok(Ok(Box::new(Chat {
         snapshot,
         caller,
+        surface: Surface::Chat,
         ask,
         cache,
         plan: Plan::default(),

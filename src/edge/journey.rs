@@ -13,8 +13,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::attempt::{AttemptReport, Outcome};
 use crate::balance::{InFlight, Nanos};
 use crate::cache::Intent;
-use crate::dialect::ir;
 use crate::dialect::scan::Head;
+use crate::dialect::{self, ir};
 use crate::edge::gateway::{Presence, Snapshot};
 use crate::edge::peer::Upstream;
 use crate::edge::watchdog::Watchdog;
@@ -71,6 +71,8 @@ pub(crate) struct Chat {
     pub(crate) snapshot: Arc<Snapshot>,
     /// Who asks and pays.
     pub(crate) caller: Arc<KeyEntry>,
+    /// The client's format.
+    pub(crate) surface: dialect::Surface,
     /// What is asked.
     pub(crate) ask: Ask,
     /// Whether and how the answer may come from or go to the cache.
@@ -150,6 +152,8 @@ pub(crate) struct Attempt {
     pub(crate) upstream: Arc<Upstream>,
     /// The request in the provider's dialect.
     pub(crate) body: Bytes,
+    /// It is the client's own, in the client's own format.
+    pub(crate) passed: bool,
     /// When it began.
     pub(crate) started: Nanos,
     /// When a connection was there.
@@ -169,8 +173,8 @@ pub(crate) struct Attempt {
     pub(crate) begun: bool,
     /// How far the answer has come.
     pub(crate) progress: Progress,
-    /// The answer comes as server-sent events.
-    pub(crate) sse: bool,
+    /// The answer comes as a stream of events.
+    pub(crate) streams: bool,
 }
 
 /// How far an attempt's answer has come.

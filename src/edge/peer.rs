@@ -137,8 +137,17 @@ impl Upstream {
     ///
     /// # Errors
     /// None in practice: the values are plain.
-    pub(crate) fn request(&self, stream: bool, length: usize) -> Result<RequestHeader> {
+    pub(crate) fn request(
+        &self,
+        model: &str,
+        stream: bool,
+        length: usize,
+    ) -> Result<RequestHeader> {
         let mut head = self.head.clone();
+        let Provider { dialect, base_path, .. } = &*self.provider;
+        if dialect.path_varies() {
+            head.set_raw_path(format!("{base_path}{}", dialect.path(model, stream)).as_bytes())?;
+        }
         let accept = if stream { "text/event-stream" } else { "application/json" };
         head.insert_header("accept", HeaderValue::from_static(accept))?;
         head.insert_header("content-length", HeaderValue::from(length))?;
@@ -163,7 +172,7 @@ impl Upstream {
 
 /// Everything is built fresh: nothing of the client's head reaches a provider.
 fn head(provider: &Provider) -> Result<RequestHeader> {
-    let path = format!("{}{}", provider.base_path, provider.dialect.path());
+    let path = format!("{}{}", provider.base_path, provider.dialect.path("", false));
     let mut head = RequestHeader::build_no_case(http::Method::POST, path.as_bytes(), Some(12))?;
     head.insert_header("host", provider.origin.authority.as_str())?;
     head.insert_header("user-agent", USER_AGENT)?;

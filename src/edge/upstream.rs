@@ -66,17 +66,23 @@ fn next_attempt(chat: &mut Chat) -> std::result::Result<Attempt, GatewayError> {
     };
     let endpoint = Arc::clone(&slot.endpoint);
     let target = Target {
-        upstream_model: &endpoint.upstream_model,
-        max_output: endpoint.max_output,
         credit_limit: chat.money.limit,
+        host: endpoint.provider.host,
+        template: endpoint.template.as_deref(),
+        now: clock::unix_ms() / 1000,
+        ..Target::new(&endpoint.upstream_model, endpoint.max_output)
     };
     let Some(upstream) = chat.snapshot.upstreams.get(&endpoint.provider.id).map(Arc::clone) else {
         return Err(failure::internal("an endpoint's provider is not among the upstreams"));
     };
     let ask = &mut chat.ask;
     let dialect = endpoint.provider.dialect;
-    let mut write =
-        || dialect::upstream_request(dialect, &ask.body, &ask.head, &mut ask.parsed, &target);
+    let passed = dialect::passes(chat.surface, dialect, &ask.head, target.host);
+    let mut write = || {
+        let (surface, body, head) = (chat.surface, &*ask.body, &ask.head);
+        let mut ask = dialect::Ask { surface, body, head, parsed: &mut ask.parsed };
+        dialect::upstream_request(dialect, &mut ask, &target)
+    };
     let body =
         if ask.body.len() >= LARGE_BODY { tokio::task::block_in_place(write) } else { write() }?;
     Ok(Attempt {
@@ -84,6 +90,7 @@ fn next_attempt(chat: &mut Chat) -> std::result::Result<Attempt, GatewayError> {
         guard: Some(guard),
         upstream,
         body,
+        passed,
         started: now,
         connected: None,
         reused: false,
@@ -93,7 +100,7 @@ fn next_attempt(chat: &mut Chat) -> std::result::Result<Attempt, GatewayError> {
         gap_fd: None,
         begun: false,
         progress: Progress::Waiting,
-        sse: false,
+        streams: false,
     })
 }
 
@@ -130,7 +137,8 @@ pub(crate) fn write_head(chat: &Chat, head: &mut RequestHeader) -> Result<()> {
     let Some(attempt) = &chat.attempt else {
         return Error::e_explain(ErrorType::InternalError, "a request head without an attempt");
     };
-    let mut fresh = attempt.upstream.request(chat.ask.head.stream, attempt.body.len())?;
+    let (model, stream) = (&attempt.slot.endpoint.upstream_model, chat.ask.head.stream);
+    let mut fresh = attempt.upstream.request(model, stream, attempt.body.len())?;
     fresh.set_version(head.version);
     *head = fresh;
     Ok(())

@@ -17,6 +17,7 @@ pub(super) fn endpoint(model: &str, provider: &str, context: u32, weight: f64) -
         id: ProviderId::parse(provider).expect("a slug"),
         name,
         dialect: Dialect::OpenAi,
+        host: &crate::dialect::openai::Host::GENERIC,
         origin,
         base_path: "/v1".to_owned(),
         auth: Auth::None,
@@ -32,6 +33,7 @@ pub(super) fn endpoint(model: &str, provider: &str, context: u32, weight: f64) -
         context_length: context,
         max_output: context,
         weight,
+        template: None,
     })
 }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::ask::{Ask, Content};
 use super::behaviour::Behaviour;
-use crate::dialect::Dialect;
+use super::config::Voice;
 
 /// An answer, in pieces of one token each.
 pub(super) struct Answer {
@@ -309,15 +309,15 @@ pub(super) fn unit(x: u64) -> f64 {
 }
 
 /// The prompt's dialect decides nothing about the text: kept here so that both spell it alike.
-pub(super) const fn finish_name(dialect: Dialect, finish: Finish, by_stop: bool) -> &'static str {
-    match (dialect, finish) {
-        (Dialect::OpenAi, Finish::Stop) => "stop",
-        (Dialect::OpenAi, Finish::Length) => "length",
-        (Dialect::OpenAi, Finish::ToolCalls) => "tool_calls",
-        (Dialect::Anthropic, Finish::Stop) if by_stop => "stop_sequence",
-        (Dialect::Anthropic, Finish::Stop) => "end_turn",
-        (Dialect::Anthropic, Finish::Length) => "max_tokens",
-        (Dialect::Anthropic, Finish::ToolCalls) => "tool_use",
+pub(super) const fn finish_name(voice: Voice, finish: Finish, by_stop: bool) -> &'static str {
+    match (voice, finish) {
+        (Voice::OpenAi, Finish::Stop) => "stop",
+        (Voice::OpenAi, Finish::Length) => "length",
+        (Voice::OpenAi, Finish::ToolCalls) => "tool_calls",
+        (Voice::Anthropic, Finish::Stop) if by_stop => "stop_sequence",
+        (Voice::Anthropic, Finish::Stop) => "end_turn",
+        (Voice::Anthropic, Finish::Length) => "max_tokens",
+        (Voice::Anthropic, Finish::ToolCalls) => "tool_use",
     }
 }
 

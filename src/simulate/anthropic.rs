@@ -2,9 +2,9 @@
 
 use super::answer::{Answer, Finish, Said, finish_name};
 use super::behaviour::ErrorBody;
+use super::config::Voice;
 use super::openai::IN_BAND;
 use super::script::{Speaker, Wire, push_json, push_number};
-use crate::dialect::Dialect;
 
 /// A whole answer.
 pub(super) fn whole(answer: &Answer, usage: bool, empty: bool) -> Vec<u8> {
@@ -248,7 +248,7 @@ fn call(out: &mut Vec<u8>, id: u64, name: &str, input: &str) {
 fn stop(out: &mut Vec<u8>, answer: &Answer) {
     let sequence = answer.stopped_by.as_deref().filter(|_| answer.finish == Finish::Stop);
     out.extend_from_slice(br#""stop_reason":"#);
-    push_json(out, finish_name(Dialect::Anthropic, answer.finish, sequence.is_some()));
+    push_json(out, finish_name(Voice::Anthropic, answer.finish, sequence.is_some()));
     out.extend_from_slice(br#","stop_sequence":"#);
     match sequence {
         Some(sequence) => push_json(out, sequence),

@@ -4,14 +4,13 @@
 //! translator can get wrong are enforced here too ([`Ask::check`]), so that a test against the
 //! simulator fails where the provider would have answered 400.
 
+use super::config::Voice;
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
-
-use crate::dialect::Dialect;
 
 /// A request for an answer.
 #[derive(Default)]
@@ -118,9 +117,9 @@ impl<'a> Ask<'a> {
     ///
     /// # Errors
     /// What a provider would say about it. The text never quotes the body.
-    pub(super) fn read(dialect: Dialect, body: &'a [u8]) -> Result<Self, String> {
+    pub(super) fn read(voice: Voice, body: &'a [u8]) -> Result<Self, String> {
         let mut from = serde_json::Deserializer::from_slice(body);
-        let ask = from.deserialize_map(Fields(dialect)).and_then(|ask| from.end().map(|()| ask));
+        let ask = from.deserialize_map(Fields(voice)).and_then(|ask| from.end().map(|()| ask));
         ask.map_err(|e| {
             let kind = if e.is_data() { "has a wrong type" } else { "is not valid JSON" };
             format!("The request body {kind} (line {}, column {}).", e.line(), e.column())
@@ -131,7 +130,7 @@ impl<'a> Ask<'a> {
     ///
     /// # Errors
     /// The first rule that is broken.
-    pub(super) fn check(&self, dialect: Dialect, strict: bool) -> Result<(), String> {
+    pub(super) fn check(&self, voice: Voice, strict: bool) -> Result<(), String> {
         if self.model.0.is_empty() {
             return Err("model: field required".to_owned());
         }
@@ -141,18 +140,18 @@ impl<'a> Ask<'a> {
         if self.max_tokens == Some(0) {
             return Err("max_tokens: must be at least 1".to_owned());
         }
-        match (dialect, &self.unknown) {
-            (Dialect::Anthropic, Some(name)) => {
+        match (voice, &self.unknown) {
+            (Voice::Anthropic, Some(name)) => {
                 return Err(format!("{name}: Extra inputs are not permitted"));
             }
-            (Dialect::OpenAi, Some(name)) if strict => {
+            (Voice::OpenAi, Some(name)) if strict => {
                 return Err(format!("Unrecognized request argument supplied: {name}"));
             }
             _ => {}
         }
-        match dialect {
-            Dialect::OpenAi => self.check_openai(),
-            Dialect::Anthropic => self.check_anthropic(),
+        match voice {
+            Voice::OpenAi => self.check_openai(),
+            Voice::Anthropic => self.check_anthropic(),
         }
     }
 
@@ -264,7 +263,7 @@ fn check_blocks(i: usize, content: &Content<'_>) -> Result<(), String> {
 }
 
 /// Reads the top-level fields of a request.
-struct Fields(Dialect);
+struct Fields(Voice);
 
 const OPENAI: &[&str] = &[
     "audio",
@@ -318,7 +317,7 @@ impl<'de> Visitor<'de> for Fields {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Ask<'de>, A::Error> {
-        let openai = self.0 == Dialect::OpenAi;
+        let openai = self.0 == Voice::OpenAi;
         let mut ask = Ask::default();
         while let Some(Text(key)) = map.next_key::<Text<'de>>()? {
             match &*key {

@@ -155,7 +155,30 @@ impl Config {
     }
 }
 
+/// How a simulated provider speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Voice {
+    OpenAi,
+    Anthropic,
+}
+
+impl Voice {
+    /// The voice of a dialect; none if it can only be replayed.
+    const fn of(dialect: Dialect) -> Option<Self> {
+        match dialect {
+            Dialect::OpenAi => Some(Self::OpenAi),
+            Dialect::Anthropic => Some(Self::Anthropic),
+            _ => None,
+        }
+    }
+}
+
 impl ProviderConfig {
+    /// How it speaks. (A provider whose dialect has no voice does not start.)
+    pub(super) fn voice(&self) -> Voice {
+        Voice::of(self.dialect).unwrap_or(Voice::OpenAi)
+    }
+
     /// Whether both use one listener.
     pub(super) fn shares(&self, other: &Self) -> bool {
         self.listen == other.listen && self.listen.port() != 0
@@ -170,6 +193,9 @@ impl ProviderConfig {
             self.prefix.is_empty() || (self.prefix.starts_with('/') && !self.prefix.ends_with('/'));
         if !prefix_ok || self.prefix.starts_with("/_sim") {
             faults.push(format!("{at}.prefix: empty, or `/` and more, without `/` at the end"));
+        }
+        if Voice::of(self.dialect).is_none() {
+            faults.push(format!("{at}.dialect: cannot be simulated"));
         }
         if let Err(bad) = self.behaviour.check() {
             faults.push(format!("{at}.behaviour.{bad}"));

@@ -2,8 +2,8 @@
 
 use super::answer::{Answer, Said, finish_name};
 use super::behaviour::ErrorBody;
+use super::config::Voice;
 use super::script::{Speaker, Wire, push_json, push_number};
-use crate::dialect::Dialect;
 
 /// When every simulated answer was made: fixed, so that equal requests give equal answers.
 const CREATED: &[u8] = b"1767225600";
@@ -31,7 +31,7 @@ pub(super) fn whole(answer: &Answer, usage: bool, empty: bool) -> Vec<u8> {
     if empty {
         out.extend_from_slice(b"null");
     } else {
-        push_json(&mut out, finish_name(Dialect::OpenAi, answer.finish, false));
+        push_json(&mut out, finish_name(Voice::OpenAi, answer.finish, false));
     }
     out.extend_from_slice(b"}]");
     if usage {
@@ -119,7 +119,7 @@ impl Speaker for Chunks<'_> {
     fn finish(&mut self, wire: &mut Wire, usage: bool) {
         wire.buf.extend_from_slice(&self.before);
         wire.buf.extend_from_slice(br#"{},"logprobs":null,"finish_reason":"#);
-        push_json(&mut wire.buf, finish_name(Dialect::OpenAi, self.answer.finish, false));
+        push_json(&mut wire.buf, finish_name(Voice::OpenAi, self.answer.finish, false));
         wire.buf.extend_from_slice(b"}]");
         self.end(wire);
         if self.include_usage && usage {

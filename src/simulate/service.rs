@@ -15,13 +15,13 @@ use super::answer::{Answer, echo, mix, prompt_tokens, unit};
 use super::ask::Ask;
 use super::behaviour::{BadKnob, Behaviour, ErrorBody, Fault, FaultRule};
 use super::config::BODY_MAX;
+use super::config::Voice;
 use super::conn::Conn;
 use super::play::Play;
 use super::replay::End;
 use super::script::{self, Piece, Script};
 use super::state::{InFlight, LastRequest, Live, State};
 use super::{anthropic, openai};
-use crate::dialect::Dialect;
 
 /// Answers a request to a provider; `path` is without the provider's prefix.
 ///
@@ -143,11 +143,11 @@ impl Call<'_> {
         if b.canned {
             return self.canned(body, &live, number);
         }
-        let ask = match Ask::read(self.state.config.dialect, body) {
+        let ask = match Ask::read(self.state.config.voice(), body) {
             Ok(ask) => ask,
             Err(why) => return Plan::Answer(self.error(ErrorBody::InvalidRequest, &why)),
         };
-        if let Err(why) = ask.check(self.state.config.dialect, self.state.config.strict) {
+        if let Err(why) = ask.check(self.state.config.voice(), self.state.config.strict) {
             return Plan::Answer(self.error(ErrorBody::InvalidRequest, &why));
         }
         let models = &self.state.config.models;
@@ -167,9 +167,9 @@ impl Call<'_> {
     /// Route, method and credential, as the real ones check them.
     fn check_head(&self) -> Option<Script> {
         let config = &self.state.config;
-        let wanted = match config.dialect {
-            Dialect::OpenAi => "/v1/chat/completions",
-            Dialect::Anthropic => "/v1/messages",
+        let wanted = match config.voice() {
+            Voice::OpenAi => "/v1/chat/completions",
+            Voice::Anthropic => "/v1/messages",
         };
         if self.path != wanted {
             return Some(self.error(ErrorBody::NotFound, "There is no such path."));
@@ -181,19 +181,19 @@ impl Call<'_> {
         }
         let header = |name: &HeaderName| self.headers.get(name).map(HeaderValue::as_bytes);
         let bearer = header(&AUTHORIZATION).and_then(|value| value.strip_prefix(b"Bearer "));
-        let sent = match config.dialect {
-            Dialect::OpenAi => bearer,
-            Dialect::Anthropic => header(&X_API_KEY).or(bearer),
+        let sent = match config.voice() {
+            Voice::OpenAi => bearer,
+            Voice::Anthropic => header(&X_API_KEY).or(bearer),
         };
-        let accepted = match (&config.api_key, config.dialect) {
+        let accepted = match (&config.api_key, config.voice()) {
             (Some(key), _) => sent.is_some_and(|sent| key.matches(sent)),
-            (None, Dialect::OpenAi) => true,
-            (None, Dialect::Anthropic) => sent.is_some_and(|sent| !sent.is_empty()),
+            (None, Voice::OpenAi) => true,
+            (None, Voice::Anthropic) => sent.is_some_and(|sent| !sent.is_empty()),
         };
         if !accepted {
             return Some(self.error(ErrorBody::Auth, ""));
         }
-        if config.dialect == Dialect::Anthropic && header(&ANTHROPIC_VERSION).is_none() {
+        if config.voice() == Voice::Anthropic && header(&ANTHROPIC_VERSION).is_none() {
             let why = "anthropic-version: header is required";
             return Some(self.error(ErrorBody::InvalidRequest, why));
         }
@@ -289,12 +289,12 @@ impl Call<'_> {
         fault: Option<Fault>,
         chance: u64,
     ) -> Script {
-        let (wire, end) = match self.state.config.dialect {
-            Dialect::OpenAi => {
+        let (wire, end) = match self.state.config.voice() {
+            Voice::OpenAi => {
                 let mut chunks = openai::Chunks::of(answer, ask.include_usage);
                 script::stream(&mut chunks, answer, b, fault)
             }
-            Dialect::Anthropic => {
+            Voice::Anthropic => {
                 script::stream(&mut anthropic::Events::of(answer), answer, b, fault)
             }
         };
@@ -322,17 +322,17 @@ impl Call<'_> {
     fn whole(&self, answer: &Answer, b: &Behaviour, fault: Option<Fault>, chance: u64) -> Script {
         let usage = fault != Some(Fault::NoUsage);
         let empty = fault == Some(Fault::Empty);
-        let body = match (fault, self.state.config.dialect) {
+        let body = match (fault, self.state.config.voice()) {
             (Some(Fault::EmptyBody), _) => Vec::new(),
             (Some(Fault::Garbage), _) => GARBAGE.to_vec(),
-            (Some(Fault::InBand | Fault::InBandAfter(_)), Dialect::OpenAi) => {
+            (Some(Fault::InBand | Fault::InBandAfter(_)), Voice::OpenAi) => {
                 openai::error(ErrorBody::Server, 0, openai::IN_BAND).1
             }
-            (Some(Fault::InBand | Fault::InBandAfter(_)), Dialect::Anthropic) => {
+            (Some(Fault::InBand | Fault::InBandAfter(_)), Voice::Anthropic) => {
                 anthropic::error(ErrorBody::Overloaded, 0, openai::IN_BAND).1
             }
-            (_, Dialect::OpenAi) => openai::whole(answer, usage, empty),
-            (_, Dialect::Anthropic) => anthropic::whole(answer, usage, empty),
+            (_, Voice::OpenAi) => openai::whole(answer, usage, empty),
+            (_, Voice::Anthropic) => anthropic::whole(answer, usage, empty),
         };
         let mut script = Script::whole(StatusCode::OK, json(), Bytes::from(body));
         let delay = script::whole_delay(b, answer.completion_tokens(), chance);
@@ -384,9 +384,9 @@ impl Call<'_> {
     }
 
     fn error_with(&self, kind: ErrorBody, prompt_tokens: u64, message: &str) -> Script {
-        let (status, body) = match self.state.config.dialect {
-            Dialect::OpenAi => openai::error(kind, prompt_tokens, message),
-            Dialect::Anthropic => anthropic::error(kind, prompt_tokens, message),
+        let (status, body) = match self.state.config.voice() {
+            Voice::OpenAi => openai::error(kind, prompt_tokens, message),
+            Voice::Anthropic => anthropic::error(kind, prompt_tokens, message),
         };
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         if kind == ErrorBody::Html {
@@ -409,25 +409,25 @@ impl Call<'_> {
     }
 
     fn models(&self) -> Script {
-        let entry = |id: &String| match self.state.config.dialect {
-            Dialect::OpenAi => {
+        let entry = |id: &String| match self.state.config.voice() {
+            Voice::OpenAi => {
                 serde_json::json!({"id": id, "object": "model", "created": 0, "owned_by": "sim"})
             }
-            Dialect::Anthropic => serde_json::json!({
+            Voice::Anthropic => serde_json::json!({
                 "id": id, "type": "model", "display_name": id,
                 "created_at": "2026-01-01T00:00:00Z",
             }),
         };
         let data: Vec<_> = self.state.config.models.iter().map(entry).collect();
-        let list = match self.state.config.dialect {
-            Dialect::OpenAi => serde_json::json!({"object": "list", "data": data}),
-            Dialect::Anthropic => serde_json::json!({"data": data, "has_more": false}),
+        let list = match self.state.config.voice() {
+            Voice::OpenAi => serde_json::json!({"object": "list", "data": data}),
+            Voice::Anthropic => serde_json::json!({"data": data, "has_more": false}),
         };
         Script::whole(StatusCode::OK, json(), Bytes::from(list.to_string()))
     }
 
     fn is_anthropic(&self) -> bool {
-        self.state.config.dialect == Dialect::Anthropic
+        self.state.config.voice() == Voice::Anthropic
     }
 }
 

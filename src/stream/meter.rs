@@ -1,6 +1,6 @@
 //! What an answer turned out to be.
 
-use crate::dialect::chat::AnswerShape;
+use crate::dialect::AnswerShape;
 use crate::dialect::ir::{Event, FinishReason};
 use crate::dialect::scan::TextStats;
 use crate::vocab::Usage;
@@ -82,6 +82,7 @@ impl Meter {
             }
             Event::Text { text, .. }
             | Event::Reasoning { text, .. }
+            | Event::ReasoningSummary { text, .. }
             | Event::Refusal { text, .. }
             | Event::ToolArguments { json: text, .. }
             | Event::ToolStart { name: text, .. } => {
@@ -89,14 +90,18 @@ impl Meter {
                 stats.add_plain(text);
                 self.put_out(stats);
             }
-            Event::Finish { choice, reason, native } => {
+            Event::Finish { choice, reason, native, .. } => {
                 if *choice == 0 || self.finish.is_none() {
                     self.finish = Some(*reason);
                     self.native_finish = Some(native.clone());
                 }
             }
             Event::Usage(usage) => self.report(*usage),
-            Event::ReasoningSignature { .. } | Event::ReasoningEncrypted { .. } | Event::End => {}
+            Event::ReasoningSignature { .. }
+            | Event::ReasoningEncrypted { .. }
+            | Event::Citation { .. }
+            | Event::Image { .. }
+            | Event::End => {}
         }
     }
 

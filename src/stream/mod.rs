@@ -21,8 +21,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::catalog::Prices;
-use crate::dialect::chat::{self, AnswerShape};
-use crate::dialect::{AnswerFault, Dialect};
+use crate::dialect::chat;
+use crate::dialect::frames::Framing;
+use crate::dialect::openai::Host;
+use crate::dialect::{AnswerFault, AnswerShape, Dialect, Surface};
 use crate::error::GatewayError;
 use crate::vocab::{GenerationId, ModelId, NanoUsd};
 
@@ -39,6 +41,12 @@ const WHOLE_MAX: usize = 64 << 20;
 /// What an answer looks like to the client, and what it costs.
 #[derive(Clone, Debug)]
 pub struct Shape {
+    /// The client's format.
+    pub surface: Surface,
+    /// How the provider departs from its dialect.
+    pub host: &'static Host,
+    /// What an answer in the client's format repeats of the request.
+    pub echo: Option<Arc<str>>,
     /// The generation that is answered.
     pub generation: GenerationId,
     /// When the answer began, in seconds since 1970.
@@ -61,12 +69,15 @@ pub struct Shape {
 }
 
 impl Shape {
-    fn answer(&self) -> AnswerShape {
+    fn answer(&self, dialect: Dialect) -> AnswerShape {
         AnswerShape {
             id: self.generation.to_string(),
             created: self.created,
             model: self.model.to_string(),
             provider: self.provider.to_string(),
+            hide_reasoning: self.hide_reasoning,
+            reasoning_format: dialect.reasoning_format(),
+            echo: self.echo.clone(),
         }
     }
 
@@ -92,13 +103,13 @@ enum Path {
 }
 
 impl Pipe {
-    /// A pipe for an answer in this dialect; `upstream_sse` says whether it came as
-    /// `text/event-stream`.
-    pub fn new(dialect: Dialect, shape: Shape, upstream_sse: bool) -> Self {
-        let path = match (dialect, upstream_sse, shape.stream) {
-            (Dialect::OpenAi, true, true) => Path::Relay(Box::default()),
-            (Dialect::OpenAi, false, false) => Path::Whole(Whole::default()),
-            _ => Path::Translate(Box::new(Translate::new(dialect, &shape, upstream_sse))),
+    /// A pipe for an answer in this dialect and framing. `passed` says whether the request went
+    /// out as the client wrote it, so that its answer may come back as it is.
+    pub fn new(dialect: Dialect, shape: Shape, framing: Framing, passed: bool) -> Self {
+        let path = match (passed, shape.surface, framing, shape.stream) {
+            (true, Surface::Chat, Framing::Sse, true) => Path::Relay(Box::default()),
+            (true, Surface::Chat, Framing::Whole, false) => Path::Whole(Whole::default()),
+            _ => Path::Translate(Box::new(Translate::new(dialect, &shape, framing))),
         };
         let meter = Meter::up_to(shape.completion_max);
         Self { shape, meter, path, started: false }
@@ -168,17 +179,23 @@ impl Pipe {
         if !self.shape.stream {
             return Bytes::new();
         }
-        let mut shape = self.shape.answer();
-        let leftover = match &mut self.path {
+        let started = self.started;
+        let kept = |leftover: Vec<u8>| if started { leftover } else { Vec::new() };
+        let wire = match &mut self.path {
             Path::Relay(relay) => {
+                let mut shape = self.shape.answer(Dialect::OpenAi);
                 self.meter.name(&mut shape);
-                relay.leftover()
+                let mut wire = kept(relay.leftover());
+                chat::error_chunk(&shape, error, &mut wire);
+                wire
             }
-            Path::Translate(translate) => translate.leftover(),
+            Path::Translate(translate) => {
+                let mut wire = kept(translate.leftover());
+                translate.abort(error, &mut wire);
+                wire
+            }
             Path::Whole(_) => Vec::new(),
         };
-        let mut wire = if self.started { leftover } else { Vec::new() };
-        chat::error_chunk(&shape, error, &mut wire);
         Bytes::from(wire)
     }
 }

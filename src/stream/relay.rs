@@ -17,7 +17,7 @@ use crate::dialect::openai::Reader;
 use crate::dialect::scan::TextStats;
 use crate::dialect::scan::lexer::{Lexer, Text, Watch};
 use crate::dialect::sse::{self, Cutter, EVENT_MAX};
-use crate::dialect::{AnswerFault, Reader as _};
+use crate::dialect::{AnswerFault, Dialect, Reader as _, StreamSink as _};
 
 use super::{HOLD_MAX, Meter, Shape, splice};
 
@@ -198,7 +198,7 @@ impl Relay {
             return Ok(Verdict::Keep);
         }
         let usage = meter.usage(shape.prompt_estimate);
-        let mut answer = shape.answer();
+        let mut answer = shape.answer(Dialect::OpenAi);
         meter.name(&mut answer);
         let mut writer = StreamWriter::new(&answer);
         let mut wire = Vec::with_capacity(512);

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::dialect::ir::FinishReason;
+use crate::dialect::openai::Host;
 use crate::error::Kind;
 use crate::vocab::{PicoUsd, Usage};
 
@@ -13,8 +14,17 @@ const DONE: &str = "data: [DONE]";
 /// What [`USE`] becomes: 1,000 × 1,000 + 500 × 2,000 pico-dollars are 2,000 nano-dollars.
 const COSTS: &str = r#""total_tokens":1500,"cost":0.000002}}"#;
 
+/// A pipe whose request went out as it came wherever both sides speak OpenAI's form.
+fn pipe_of(dialect: Dialect, shape: Shape, sse: bool) -> Pipe {
+    let framing = if sse { Framing::Sse } else { Framing::Whole };
+    Pipe::new(dialect, shape, framing, dialect == Dialect::OpenAi)
+}
+
 fn shape(stream: bool) -> Shape {
     Shape {
+        surface: Surface::Chat,
+        host: &Host::GENERIC,
+        echo: None,
         generation: GenerationId::from_bits(7),
         created: 1_700_000_000,
         model: ModelId::parse("a/b").expect("an id"),
@@ -73,7 +83,7 @@ fn run(mut pipe: Pipe, chunks: &[&[u8]]) -> Ran {
 }
 
 fn relay(stream: &str) -> Ran {
-    run(Pipe::new(Dialect::OpenAi, shape(true), true), &[stream.as_bytes()])
+    run(pipe_of(Dialect::OpenAi, shape(true), true), &[stream.as_bytes()])
 }
 
 #[test]
@@ -97,7 +107,7 @@ fn a_stream_passes_with_its_cost() {
 
 #[test]
 fn plain_chunks_are_not_copied() {
-    let mut pipe = Pipe::new(Dialect::OpenAi, shape(true), true);
+    let mut pipe = pipe_of(Dialect::OpenAi, shape(true), true);
     assert_eq!(pipe.push(Bytes::from(frames(&[ROLE], "\n"))), Ok(None), "held back");
     assert!(!pipe.started());
     let first = pipe.push(Bytes::from(frames(&[HI], "\n"))).expect("good");
@@ -198,18 +208,18 @@ fn bad_streams_are_faults() {
 
 #[test]
 fn what_is_held_back_is_bounded() {
-    let mut pipe = Pipe::new(Dialect::OpenAi, shape(true), true);
+    let mut pipe = pipe_of(Dialect::OpenAi, shape(true), true);
     let role = Bytes::from(frames(&[ROLE], "\n").repeat(100));
     let fault = (0..10_000).find_map(|_| pipe.push(role.clone()).err());
     assert_eq!(fault, Some(AnswerFault::TooLarge));
-    let mut pipe = Pipe::new(Dialect::OpenAi, shape(true), true);
+    let mut pipe = pipe_of(Dialect::OpenAi, shape(true), true);
     let open = Bytes::from(vec![b'x'; 1 << 20]);
     let fault = (0..32).find_map(|_| pipe.push(open.clone()).err());
     assert_eq!(fault, Some(AnswerFault::TooLarge), "an endless event");
-    let mut pipe = Pipe::new(Dialect::OpenAi, shape(false), false);
+    let mut pipe = pipe_of(Dialect::OpenAi, shape(false), false);
     let fault = (0..100).find_map(|_| pipe.push(open.clone()).err());
     assert_eq!(fault, Some(AnswerFault::TooLarge), "an endless document");
-    let mut pipe = Pipe::new(Dialect::OpenAi, shape(true), true);
+    let mut pipe = pipe_of(Dialect::OpenAi, shape(true), true);
     let notes = Bytes::from(": keep-alive\n\n".repeat(1000));
     assert!((0..1000).all(|_| pipe.push(notes.clone()) == Ok(None)), "waiting is no fault");
 }
@@ -218,8 +228,7 @@ const WHOLE: &str = r#"{"id":"c1","object":"chat.completion","created":1,"model"
 
 #[test]
 fn a_whole_answer_passes_with_its_cost() {
-    let whole =
-        |body: &str| run(Pipe::new(Dialect::OpenAi, shape(false), false), &[body.as_bytes()]);
+    let whole = |body: &str| run(pipe_of(Dialect::OpenAi, shape(false), false), &[body.as_bytes()]);
     let (got, pipe) = whole(WHOLE);
     assert_eq!(got, Ok(WHOLE.replace(r#""total_tokens":1500}}"#, COSTS)));
     assert!(pipe.meter().complete);
@@ -253,7 +262,7 @@ fn a_whole_answer_passes_with_its_cost() {
 #[test]
 fn a_stream_becomes_a_whole_answer_and_back() {
     let stream = frames(&[ROLE, HI, FIN, USE, DONE], "\n");
-    let (got, pipe) = run(Pipe::new(Dialect::OpenAi, shape(false), true), &[stream.as_bytes()]);
+    let (got, pipe) = run(pipe_of(Dialect::OpenAi, shape(false), true), &[stream.as_bytes()]);
     let got: serde_json::Value = serde_json::from_str(&got.expect("good")).expect("JSON");
     assert_eq!(got["choices"][0]["message"]["content"], r#"Hi "usage":{} "error": 1 [DONE]"#);
     assert_eq!(
@@ -262,7 +271,7 @@ fn a_stream_becomes_a_whole_answer_and_back() {
     );
     assert_eq!(got["usage"]["cost"], 0.000_002);
     assert!(pipe.meter().complete);
-    let (got, _) = run(Pipe::new(Dialect::OpenAi, shape(true), false), &[WHOLE.as_bytes()]);
+    let (got, _) = run(pipe_of(Dialect::OpenAi, shape(true), false), &[WHOLE.as_bytes()]);
     let got = got.expect("good");
     assert!(got.contains(r#""delta":{"content":"Hi \"usage\""}"#), "{got}");
     assert!(got.contains(r#""cost":0.000002}"#) && got.ends_with("data: [DONE]\n\n"), "{got}");
@@ -271,10 +280,10 @@ fn a_stream_becomes_a_whole_answer_and_back() {
         (frames(&[ROLE, DONE], "\n"), AnswerFault::Empty),
         (String::new(), AnswerFault::Empty),
     ] {
-        let pipe = Pipe::new(Dialect::OpenAi, shape(false), true);
+        let pipe = pipe_of(Dialect::OpenAi, shape(false), true);
         assert_eq!(run(pipe, &[stream.as_bytes()]).0, Err(want), "{stream}");
     }
-    let pipe = Pipe::new(Dialect::OpenAi, shape(false), true);
+    let pipe = pipe_of(Dialect::OpenAi, shape(false), true);
     assert!(run(pipe, &[frames(&[ROLE, HI, FIN], "\n").as_bytes()]).0.is_ok(), "no [DONE]");
 }
 
@@ -303,7 +312,7 @@ data: {"type":"message_stop"}
 
 #[test]
 fn another_dialect_is_translated() {
-    let pipe = |stream| Pipe::new(Dialect::Anthropic, shape(stream), true);
+    let pipe = |stream| pipe_of(Dialect::Anthropic, shape(stream), true);
     let singles: Vec<&[u8]> = ANTHROPIC.as_bytes().chunks(1).collect();
     let (got, ran) = run(pipe(true), &singles);
     let got = got.expect("a good answer");
@@ -325,7 +334,7 @@ fn another_dialect_is_translated() {
 
 #[test]
 fn an_aborted_stream_ends_well_formed() {
-    let mut pipe = Pipe::new(Dialect::OpenAi, shape(true), true);
+    let mut pipe = pipe_of(Dialect::OpenAi, shape(true), true);
     pipe.push(Bytes::from(frames(&[ROLE, HI], "\n"))).expect("good");
     let error = GatewayError::new(Kind::ProviderFailed, "The provider failed.");
     let wire = pipe.abort(&error);
@@ -338,7 +347,7 @@ fn an_aborted_stream_ends_well_formed() {
     assert_eq!(chunk["choices"][0]["finish_reason"], "error");
     assert!(!pipe.meter().complete);
     for (upstream_sse, prefix) in [(true, format!("{HI}\n\n")), (false, String::new())] {
-        let mut pipe = Pipe::new(Dialect::OpenAi, shape(true), upstream_sse);
+        let mut pipe = pipe_of(Dialect::OpenAi, shape(true), upstream_sse);
         let fault = pipe
             .push(Bytes::from(frames(&[ROLE, HI], "\n")))
             .and_then(|_| pipe.push(Bytes::from(frames(&[HI, "data: {\"error\":\"x\"}"], "\n"))))
@@ -348,7 +357,7 @@ fn an_aborted_stream_ends_well_formed() {
         assert!(wire.starts_with(format!("{prefix}data: {{\"id\":").as_bytes()), "{wire:?}");
         assert!(wire.ends_with(b"data: [DONE]\n\n"), "{wire:?}");
     }
-    let mut whole = Pipe::new(Dialect::OpenAi, shape(false), false);
+    let mut whole = pipe_of(Dialect::OpenAi, shape(false), false);
     assert!(whole.abort(&error).is_empty(), "nothing was begun");
 }
 
@@ -395,7 +404,7 @@ proptest! {
             from = cut;
         }
         chunks.push(&bytes[from..]);
-        let pipe = || Pipe::new(Dialect::OpenAi, shape(stream), true);
+        let pipe = || pipe_of(Dialect::OpenAi, shape(stream), true);
         let (whole, one) = run(pipe(), &[bytes]);
         let (cut, two) = run(pipe(), &chunks);
         prop_assert_eq!(&cut, &whole);
@@ -418,7 +427,7 @@ proptest! {
         sse in any::<bool>(),
     ) {
         let text = parts.concat();
-        let (got, pipe) = run(Pipe::new(Dialect::OpenAi, shape(stream), sse), &[text.as_bytes()]);
+        let (got, pipe) = run(pipe_of(Dialect::OpenAi, shape(stream), sse), &[text.as_bytes()]);
         prop_assert_eq!(got.is_ok(), pipe.meter().complete);
     }
 }
@@ -429,7 +438,7 @@ fn what_no_report_counts_is_estimated_and_bounded() {
     const OPEN: &str = r#"data: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#;
     const TEXT: &str = r#"data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"eight le"}}"#;
     let began = |completion_max: u64| {
-        let mut pipe = Pipe::new(Dialect::Anthropic, Shape { completion_max, ..shape(true) }, true);
+        let mut pipe = pipe_of(Dialect::Anthropic, Shape { completion_max, ..shape(true) }, true);
         let wire = frames(&[START, OPEN, TEXT, TEXT, TEXT], "\n");
         assert!(pipe.push(Bytes::from(wire)).expect("good").is_some());
         pipe
@@ -451,7 +460,7 @@ fn what_no_report_counts_is_estimated_and_bounded() {
     // Reports that run along miss only what came after the last.
     let counted =
         HI.replace("\"usage\":null", r#""usage":{"prompt_tokens":30,"completion_tokens":90}"#);
-    let mut pipe = Pipe::new(Dialect::OpenAi, shape(true), true);
+    let mut pipe = pipe_of(Dialect::OpenAi, shape(true), true);
     assert!(pipe.push(Bytes::from(frames(&[ROLE, &counted, HI], "\n"))).is_ok());
     let usage = pipe.meter().usage(40);
     assert!(usage.completion >= 90 && usage.estimated, "{usage:?}");

@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 
-use crate::dialect::chat::{StreamWriter, WholeWriter};
+use crate::dialect::frames::{Frames, Framing};
 use crate::dialect::ir::Event;
-use crate::dialect::sse::{EVENT_MAX, Frame, Framer};
-use crate::dialect::{AnswerFault, Dialect, Reader, anthropic, openai};
+use crate::dialect::sse::Frame;
+use crate::dialect::{AnswerFault, Dialect, Reader, StreamSink, WholeSink};
+use crate::error::GatewayError;
 
 use super::whole::Buffer;
 use super::{HOLD_MAX, Meter, Shape, WHOLE_MAX};
@@ -31,47 +32,37 @@ impl std::fmt::Debug for Translate {
     }
 }
 
-type ReadWhole = fn(&[u8], &mut Vec<Event>) -> Result<(), AnswerFault>;
-
 enum Source {
-    Stream { framer: Framer, reader: Box<dyn Reader>, events: Vec<Event> },
-    Whole { buffer: Buffer, read: ReadWhole },
+    Stream { frames: Frames, reader: Box<dyn Reader>, events: Vec<Event> },
+    Whole { buffer: Buffer, dialect: Dialect },
 }
 
 enum Sink {
-    Stream(StreamWriter),
-    Whole(WholeWriter),
+    Stream(Box<dyn StreamSink>),
+    Whole(Box<dyn WholeSink>),
 }
 
 impl Translate {
-    pub(super) fn new(dialect: Dialect, shape: &Shape, upstream_sse: bool) -> Self {
-        let source = if upstream_sse {
-            let reader: Box<dyn Reader> = match dialect {
-                Dialect::OpenAi => Box::new(openai::Reader::new()),
-                Dialect::Anthropic => Box::new(anthropic::Reader::new()),
-            };
-            Source::Stream { framer: Framer::new(EVENT_MAX), reader, events: Vec::new() }
-        } else {
-            let read: ReadWhole = match dialect {
-                Dialect::OpenAi => openai::read_whole,
-                Dialect::Anthropic => anthropic::read_whole,
-            };
-            Source::Whole { buffer: Buffer::default(), read }
+    pub(super) fn new(dialect: Dialect, shape: &Shape, framing: Framing) -> Self {
+        let source = match Frames::new(framing) {
+            Some(frames) => {
+                let reader = dialect.reader(shape.host);
+                Source::Stream { frames, reader, events: Vec::new() }
+            }
+            None => Source::Whole { buffer: Buffer::default(), dialect },
         };
-        let answer = shape.answer();
+        let answer = shape.answer(dialect);
         let sink = if shape.stream {
-            let writer = StreamWriter::new(&answer);
-            Sink::Stream(if shape.hide_reasoning { writer.without_reasoning() } else { writer })
+            Sink::Stream(shape.surface.stream_sink(&answer))
         } else {
-            let writer = WholeWriter::new(&answer);
-            Sink::Whole(if shape.hide_reasoning { writer.without_reasoning() } else { writer })
+            Sink::Whole(shape.surface.whole_sink(&answer))
         };
         Self {
             source,
             sink: Some(sink),
             wire: Vec::new(),
             open: (0, 0),
-            lenient: dialect == Dialect::OpenAi,
+            lenient: dialect.ends_softly(),
             begun: false,
             ended: false,
         }
@@ -91,9 +82,9 @@ impl Translate {
                 buffer.push(chunk)?;
                 return Ok(None);
             }
-            Source::Stream { framer, reader, events } => {
+            Source::Stream { frames, reader, events } => {
                 let mut events = std::mem::take(events);
-                let read = framer.push(&chunk, |frame: Frame<'_>| reader.read(&frame, &mut events));
+                let read = frames.push(&chunk, |frame: Frame<'_>| reader.read(&frame, &mut events));
                 // What came before a fault counts, and what comes after the end does not.
                 let taken = self.take(&events, shape, meter);
                 self.keep(events);
@@ -116,9 +107,11 @@ impl Translate {
         }
         let mut events = Vec::new();
         match &mut self.source {
-            Source::Whole { buffer, read } => read(&buffer.take(), &mut events)?,
-            Source::Stream { framer, reader, .. } => {
-                let last = framer.finish(|frame: Frame<'_>| reader.read(&frame, &mut events));
+            Source::Whole { buffer, dialect } => {
+                dialect.read_whole(shape.host, &buffer.take(), &mut events)?;
+            }
+            Source::Stream { frames, reader, .. } => {
+                let last = frames.finish(|frame: Frame<'_>| reader.read(&frame, &mut events));
                 // Without an empty line at its end a last event may be cut short.
                 last.map_err(|fault| match fault {
                     AnswerFault::Garbled(_) => AnswerFault::Truncated,
@@ -184,10 +177,13 @@ impl Translate {
             Event::Text { choice, .. }
             | Event::Reasoning { choice, .. }
             | Event::ReasoningSignature { choice, .. }
+            | Event::ReasoningSummary { choice, .. }
             | Event::ReasoningEncrypted { choice, .. }
             | Event::Refusal { choice, .. }
             | Event::ToolStart { choice, .. }
-            | Event::ToolArguments { choice, .. } => self.open.0 |= bit(choice),
+            | Event::ToolArguments { choice, .. }
+            | Event::Citation { choice, .. }
+            | Event::Image { choice, .. } => self.open.0 |= bit(choice),
             Event::Finish { choice, .. } => {
                 self.open.0 |= bit(choice);
                 self.open.1 |= bit(choice);
@@ -214,6 +210,13 @@ impl Translate {
             None => {}
         }
         Ok(())
+    }
+
+    /// Ends the client's stream in error.
+    pub(super) fn abort(&mut self, error: &GatewayError, wire: &mut Vec<u8>) {
+        if let Some(Sink::Stream(writer)) = &mut self.sink {
+            writer.abort(error, wire);
+        }
     }
 
     /// What was written and not handed on, before a fault.

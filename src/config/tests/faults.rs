@@ -58,7 +58,7 @@ const CASES: &[(&str, &str, &str, &str)] = &[
     ("id = \"p\"", "id = \"a b\"", "providers[0].id", "offset 1"),
     ("id = \"p\"", "id = \"p\"\nname = \"\"", "providers[0].name", "must not be empty"),
     ("id = \"p\"", "id = \"p\"\nname = \"\\n\"", "providers[0].name", "control"),
-    ("dialect = \"openai\"", "", "providers[0].dialect", "openai or anthropic"),
+    ("dialect = \"openai\"", "", "providers[0].dialect", "must be one of openai, "),
     ("http://127.0.0.1:1/v1", "", "providers[0].base_url", "is required"),
     ("http://127.0.0.1:1/v1", "http://u:p@h/v1", "providers[0].base_url", "credentials"),
     ("auth = \"none\"", "", "providers[0].api_key", "is required"),

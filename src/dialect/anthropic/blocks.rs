@@ -10,8 +10,8 @@ use crate::dialect::ir::{
     Assistant, CacheMark, FileSource, Message, Part, PartBody, ReasoningBlock, ReasoningBody,
     Request,
 };
-use crate::dialect::json;
-use crate::error::{GatewayError, Kind};
+use crate::dialect::media::{DataUrl, arguments_object, data_url, refusal};
+use crate::error::GatewayError;
 
 /// A block, borrowed from the request where it can be.
 pub(super) struct Block<'r> {
@@ -127,7 +127,7 @@ fn assistant_blocks<'r>(
     out.extend(blocks(&turn.parts, turn.name.as_deref(), message)?);
     ids.begin_turn();
     for call in &turn.tool_calls {
-        let (id, input) = (ids.call(&call.id), tool_input(&call.arguments));
+        let (id, input) = (ids.call(&call.id), arguments_object(&call.arguments));
         let body = Body::ToolUse { id, name: &call.name, input };
         out.push(Block { body, cache: None });
     }
@@ -152,27 +152,10 @@ fn thinking_block(block: &ReasoningBlock) -> Option<Block<'_>> {
         ReasoningBody::Text { text, signature: Some(signature) } => {
             Body::Thinking { text, signature }
         }
-        ReasoningBody::Text { signature: None, .. } => return None,
+        ReasoningBody::Text { signature: None, .. } | ReasoningBody::Summary(_) => return None,
         ReasoningBody::Encrypted(data) => Body::RedactedThinking(data),
     };
     Some(Block { body, cache: None })
-}
-
-/// A call's arguments as the object that Anthropic demands. What the model wrote may be no JSON at
-/// all; it is then kept as text, so that the model sees its own fault.
-fn tool_input(arguments: &str) -> Cow<'_, str> {
-    let text = arguments.trim();
-    let is_json = serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok();
-    if text.is_empty() || text == "null" {
-        Cow::Borrowed("{}")
-    } else if is_json && text.starts_with('{') {
-        Cow::Borrowed(text)
-    } else {
-        let mut out = b"{\"invalid_arguments\":".to_vec();
-        json::string(&mut out, arguments);
-        out.push(b'}');
-        Cow::Owned(String::from_utf8_lossy(&out).into_owned())
-    }
 }
 
 /// The blocks of a message's parts. The speaker's name goes before the first text, as OpenRouter
@@ -213,30 +196,6 @@ fn blocks<'r>(
         out.push(Block { body, cache: part.cache });
     }
     Ok(out)
-}
-
-pub(super) fn refusal(param: String, what: &str) -> GatewayError {
-    GatewayError::new(Kind::InvalidRequest, format!("`{param}` {what}.")).with_param(param)
-}
-
-/// A `data:` URL in pieces.
-struct DataUrl<'r> {
-    media_type: String,
-    base64: bool,
-    data: &'r str,
-}
-
-/// Splits a `data:` URL; none for other URLs.
-fn data_url(url: &str) -> Option<DataUrl<'_>> {
-    let scheme = url.get(..5)?;
-    if !scheme.eq_ignore_ascii_case("data:") {
-        return None;
-    }
-    let (head, data) = url[5..].split_once(',').unwrap_or((&url[5..], ""));
-    let mut params = head.split(';');
-    let media_type = params.next().unwrap_or_default().trim().to_ascii_lowercase();
-    let base64 = params.any(|param| param.trim().eq_ignore_ascii_case("base64"));
-    Some(DataUrl { media_type, base64, data })
 }
 
 fn image(url: &str) -> Result<Body<'_>, &'static str> {

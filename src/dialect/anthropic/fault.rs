@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::reader::bounded;
+use crate::dialect::media::bounded;
 use crate::dialect::{FaultClass, ProviderFault};
 use crate::error::ProviderSaid;
 

@@ -12,17 +12,17 @@ mod reader;
 mod request;
 mod thinking;
 mod usage;
+mod vertex;
 mod whole;
 
 pub use fault::provider_fault;
 pub use reader::Reader;
 pub use request::request;
 pub use thinking::completion_limit;
+pub use vertex::{vertex_fault, vertex_path, vertex_request};
 pub use whole::read_whole;
 
 #[cfg(test)]
 mod request_tests;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod vectors;

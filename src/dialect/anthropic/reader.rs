@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use super::usage::Counters;
 use crate::dialect::AnswerFault;
 use crate::dialect::ir::{Event, FinishReason};
+use crate::dialect::media::bounded;
 use crate::dialect::sse::Frame;
 use crate::error::ProviderSaid;
 
@@ -108,6 +109,8 @@ struct Delta<'a> {
     #[serde(borrow)]
     stop_reason: Option<Cow<'a, str>>,
     #[serde(borrow)]
+    stop_sequence: Option<Cow<'a, str>>,
+    #[serde(borrow)]
     stop_details: Option<StopDetails<'a>>,
 }
 
@@ -135,11 +138,6 @@ impl ErrorBody<'_> {
             message: bounded(&message, ProviderSaid::RAW_MAX),
         }
     }
-}
-
-/// At most this many bytes of the text, whole characters only.
-pub(super) fn bounded(text: &str, max: usize) -> String {
-    text[..text.floor_char_boundary(max)].to_owned()
 }
 
 impl Reader {
@@ -242,7 +240,8 @@ impl Reader {
             if !self.finished {
                 self.finished = true;
                 let details = delta.as_ref().and_then(|d| d.stop_details.as_ref());
-                finish(native, details, self.tools > 0, out);
+                let stop = delta.as_ref().and_then(|d| d.stop_sequence.as_deref());
+                finish(Ending { native, stop, details, called: self.tools > 0 }, out);
             }
         }
         if let Some(counters) = &data.usage {
@@ -353,7 +352,11 @@ fn begin(
         "redacted_thinking" => {
             let data = block.data.as_deref().unwrap_or_default();
             if !data.is_empty() {
-                out.push(Event::ReasoningEncrypted { choice: CHOICE, data: data.to_owned() });
+                out.push(Event::ReasoningEncrypted {
+                    choice: CHOICE,
+                    id: None,
+                    data: data.to_owned(),
+                });
             }
         }
         "tool_use" => {
@@ -409,13 +412,20 @@ fn thinking(text: Option<Cow<'_, str>>, out: &mut Vec<Event>) {
     }
 }
 
+/// How a message ended.
+pub(super) struct Ending<'a, 'd> {
+    /// `stop_reason`.
+    pub(super) native: &'a str,
+    /// `stop_sequence`.
+    pub(super) stop: Option<&'a str>,
+    pub(super) details: Option<&'a StopDetails<'d>>,
+    /// Tools were called.
+    pub(super) called: bool,
+}
+
 /// The end of a message, with what a refusal says of itself.
-pub(super) fn finish(
-    native: &str,
-    details: Option<&StopDetails<'_>>,
-    called: bool,
-    out: &mut Vec<Event>,
-) {
+pub(super) fn finish(ending: Ending<'_, '_>, out: &mut Vec<Event>) {
+    let Ending { native, stop, details, called } = ending;
     let reason = match native {
         "max_tokens" | "model_context_window_exceeded" => FinishReason::Length,
         "tool_use" => FinishReason::ToolCalls,
@@ -431,5 +441,6 @@ pub(super) fn finish(
     {
         out.push(Event::Refusal { choice: CHOICE, text: text.to_owned() });
     }
-    out.push(Event::Finish { choice: CHOICE, reason, native: bounded(native, 64) });
+    let (native, stop) = (bounded(native, 64), stop.map(str::to_owned));
+    out.push(Event::Finish { choice: CHOICE, reason, native, stop });
 }

@@ -4,11 +4,12 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::blocks::{Block, Body, Conversation, Source, conversation, refusal};
+use super::blocks::{Block, Body, Conversation, Source, conversation};
 use super::thinking::{Limits, limits};
 use crate::dialect::Target;
 use crate::dialect::ir::{CacheMark, Message, Request, ResponseFormat, Sampling, Tool, ToolChoice};
 use crate::dialect::json;
+use crate::dialect::media::refusal;
 use crate::error::GatewayError;
 
 /// The most cache marks in one request.
@@ -27,13 +28,36 @@ const JSON_OBJECT: &str = "Answer with one valid JSON object and nothing else: n
 /// The request asks for what Anthropic cannot do: several answers, sound or video in or out, an
 /// upload at another provider, a media type that it does not take, or more than 4 cache marks.
 pub fn request(request: &Request, target: &Target<'_>) -> Result<Bytes, GatewayError> {
+    write(request, target, Place::Anthropic)
+}
+
+/// Who serves the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Anthropic: the model is named in the body.
+    Anthropic,
+    /// Vertex AI: the model is in the path, the version in the body.
+    Vertex,
+}
+
+/// The version that Vertex AI wants in the body (Google's reference, 2026-11).
+const VERTEX_VERSION: &str = "vertex-2023-10-16";
+
+pub(super) fn write(
+    request: &Request,
+    target: &Target<'_>,
+    place: Place,
+) -> Result<Bytes, GatewayError> {
     refuse_inexpressible(request)?;
     let conversation = conversation(request)?;
     check_marks(request, &conversation)?;
     let limits = limits(request, target);
     let mut out = Vec::with_capacity(1024 + size_hint(&conversation));
     out.push(b'{');
-    json::text_member(&mut out, "model", target.upstream_model);
+    match place {
+        Place::Anthropic => json::text_member(&mut out, "model", target.upstream_model),
+        Place::Vertex => json::text_member(&mut out, "anthropic_version", VERTEX_VERSION),
+    }
     json::number_member(&mut out, "max_tokens", u64::from(limits.max_tokens));
     write_system(&conversation, &request.response_format, &mut out);
     write_tools(request, &mut out);

@@ -4,7 +4,7 @@ use super::request;
 use crate::dialect::Target;
 use crate::dialect::chat::read_request;
 
-const TARGET: Target<'_> = Target { upstream_model: "m", max_output: 8192, credit_limit: None };
+const TARGET: Target<'_> = Target::new("m", 8192);
 
 fn refused(body: &str) -> String {
     let read = read_request(body.as_bytes()).unwrap();

@@ -70,8 +70,12 @@ fn a_call_left_open_is_closed_and_end_turn_with_calls_means_calls() {
     let finishes: Vec<&Event> =
         events.iter().filter(|e| matches!(e, Event::Finish { .. })).collect();
     let (choice, index) = (0, 0);
-    let finish =
-        Event::Finish { choice, reason: FinishReason::ToolCalls, native: "end_turn".into() };
+    let finish = Event::Finish {
+        choice,
+        reason: FinishReason::ToolCalls,
+        native: "end_turn".into(),
+        stop: None,
+    };
     assert_eq!(finishes, [&finish]);
     assert!(events.contains(&Event::ToolArguments { choice, index, json: "{}".into() }));
     assert_eq!(events.last(), Some(&Event::End));
@@ -91,7 +95,7 @@ fn stop_reasons_are_mapped() {
         let body = format!(r#"{{"type":"message","content":[],"stop_reason":"{native}"}}"#);
         let mut events = Vec::new();
         read_whole(body.as_bytes(), &mut events).unwrap();
-        let finish = Event::Finish { choice: 0, reason, native: native.into() };
+        let finish = Event::Finish { choice: 0, reason, native: native.into(), stop: None };
         assert!(events.contains(&finish), "{native}");
     }
 }

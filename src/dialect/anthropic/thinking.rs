@@ -102,7 +102,7 @@ mod tests {
     fn limits_of(extra: &str, max_output: u32, credit_limit: Option<u32>) -> (u32, Option<u32>) {
         let body = format!(r#"{{"messages":[{{"role":"user","content":"x"}}]{extra}}}"#);
         let request = read_request(body.as_bytes()).unwrap();
-        let target = Target { upstream_model: "m", max_output, credit_limit };
+        let target = Target { credit_limit, ..Target::new("m", max_output) };
         let limits = limits(&request, &target);
         assert_eq!(completion_limit(&request, &target), limits.max_tokens);
         (limits.max_tokens, limits.budget)

@@ -5,10 +5,11 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::reader::{ErrorBody, StopDetails, bounded, finish, whole_block};
+use super::reader::{Ending, ErrorBody, StopDetails, finish, whole_block};
 use super::usage::Counters;
 use crate::dialect::AnswerFault;
 use crate::dialect::ir::Event;
+use crate::dialect::media::bounded;
 
 #[derive(Deserialize)]
 struct Answer<'a> {
@@ -22,6 +23,8 @@ struct Answer<'a> {
     content: Option<Vec<&'a RawValue>>,
     #[serde(borrow)]
     stop_reason: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    stop_sequence: Option<Cow<'a, str>>,
     #[serde(borrow)]
     stop_details: Option<StopDetails<'a>>,
     usage: Option<Counters>,
@@ -61,7 +64,8 @@ pub fn read_whole(body: &[u8], out: &mut Vec<Event>) -> Result<(), AnswerFault> 
     for block in content {
         whole_block(block, &mut tools, &mut events)?;
     }
-    finish(&native, answer.stop_details.as_ref(), tools > 0, &mut events);
+    let (stop, details) = (answer.stop_sequence.as_deref(), answer.stop_details.as_ref());
+    finish(Ending { native: &native, stop, details, called: tools > 0 }, &mut events);
     if let Some(counters) = answer.usage {
         events.push(Event::Usage(counters.usage()));
     }

@@ -3,39 +3,24 @@
 //! A chunk differs from the one before only in its delta, so everything in front of `choices` is
 //! written once, when the answer begins, and copied.
 
-use crate::dialect::ir::{Event, FinishReason};
+use crate::dialect::ir::{Citation, Event, FinishReason};
 use crate::dialect::json;
+use crate::dialect::sink::{AnswerShape, StreamSink};
+use crate::error::GatewayError;
 use crate::vocab::{NanoUsd, Usage};
 
-/// What every chunk of an answer, or the whole answer, repeats.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AnswerShape {
-    /// The generation's id: `gen-…`.
-    pub id: String,
-    /// When the answer began, in seconds since 1970.
-    pub created: u64,
-    /// The public id of the model that answers.
-    pub model: String,
-    /// The display name of the provider that answers.
-    pub provider: String,
-}
+use super::fault::error_tail;
 
-impl AnswerShape {
-    /// Appends the members that come before `choices`, of which the last is not followed by a
-    /// comma, after an opening brace.
-    pub(super) fn open(&self, object: &str, out: &mut Vec<u8>) {
-        out.push(b'{');
-        json::text_member(out, "id", &self.id);
-        json::text_member(out, "object", object);
-        json::number_member(out, "created", self.created);
-        json::text_member(out, "model", &self.model);
-        json::text_member(out, "provider", &self.provider);
-    }
+/// Appends the members that come before `choices`, of which the last is not followed by a comma,
+/// after an opening brace.
+pub(super) fn open(shape: &AnswerShape, object: &str, out: &mut Vec<u8>) {
+    out.push(b'{');
+    json::text_member(out, "id", &shape.id);
+    json::text_member(out, "object", object);
+    json::number_member(out, "created", shape.created);
+    json::text_member(out, "model", &shape.model);
+    json::text_member(out, "provider", &shape.provider);
 }
-
-/// What OpenRouter calls the form of Anthropic's reasoning blocks: the only provider whose answers
-/// are translated and that signs its reasoning.
-pub(super) const REASONING_FORMAT: &str = "anthropic-claude-v1";
 
 /// The most choices that a request can ask for (OpenAI: `n` is at most 128, 2026-11).
 pub(super) const CHOICES_MAX: usize = 128;
@@ -48,6 +33,7 @@ pub struct StreamWriter {
     choices: Vec<Choice>,
     usage: Option<Usage>,
     hide_reasoning: bool,
+    reasoning_format: &'static str,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -97,27 +83,27 @@ impl StreamWriter {
     /// A writer at the beginning of an answer.
     pub fn new(shape: &AnswerShape) -> Self {
         let mut prefix = b"data: ".to_vec();
-        shape.open("chat.completion.chunk", &mut prefix);
+        open(shape, "chat.completion.chunk", &mut prefix);
         prefix.extend_from_slice(PREFIX_CHOICES);
-        Self { prefix, choices: Vec::new(), usage: None, hide_reasoning: false }
+        Self {
+            prefix,
+            choices: Vec::new(),
+            usage: None,
+            hide_reasoning: shape.hide_reasoning,
+            reasoning_format: shape.reasoning_format,
+        }
     }
+}
 
-    /// Leaves the reasoning out of the answer (`reasoning.exclude`); it is billed all the same.
-    #[must_use]
-    pub const fn without_reasoning(mut self) -> Self {
-        self.hide_reasoning = true;
-        self
-    }
-
-    /// Appends what the event means to the client to `wire`. `cost` is what the answer is charged;
-    /// it is looked at with [`Event::End`] only.
-    pub fn write(&mut self, event: &Event, cost: Option<NanoUsd>, wire: &mut Vec<u8>) {
+impl StreamSink for StreamWriter {
+    fn write(&mut self, event: &Event, cost: Option<NanoUsd>, wire: &mut Vec<u8>) {
         match event {
             Event::Start { .. } => self.begin(0, wire),
             Event::Text { choice, text } => self.text(*choice, "content", text, wire),
             Event::Refusal { choice, text } => self.text(*choice, "refusal", text, wire),
             Event::Reasoning { .. }
             | Event::ReasoningSignature { .. }
+            | Event::ReasoningSummary { .. }
             | Event::ReasoningEncrypted { .. } => {
                 if !self.hide_reasoning {
                     self.reasoning(event, wire);
@@ -140,12 +126,37 @@ impl StreamWriter {
                 wire.extend_from_slice(b"}}]");
                 wire.extend_from_slice(TAIL);
             }
-            Event::Finish { choice, reason, native } => self.finish(*choice, *reason, native, wire),
+            Event::Citation { choice, citation } => {
+                self.open_delta(*choice, wire);
+                json::key(wire, "annotations");
+                wire.push(b'[');
+                annotation(wire, citation);
+                wire.push(b']');
+                wire.extend_from_slice(TAIL);
+            }
+            Event::Image { choice, url } => {
+                self.open_delta(*choice, wire);
+                json::key(wire, "images");
+                wire.push(b'[');
+                image(wire, url);
+                wire.push(b']');
+                wire.extend_from_slice(TAIL);
+            }
+            Event::Finish { choice, reason, native, .. } => {
+                self.finish(*choice, *reason, native, wire);
+            }
             Event::Usage(usage) => self.usage = Some(*usage),
             Event::End => self.end(cost, wire),
         }
     }
 
+    fn abort(&mut self, error: &GatewayError, wire: &mut Vec<u8>) {
+        wire.extend_from_slice(&self.prefix[..self.prefix.len() - PREFIX_CHOICES.len()]);
+        error_tail(error, wire);
+    }
+}
+
+impl StreamWriter {
     fn text(&mut self, choice: u32, name: &'static str, text: &str, wire: &mut Vec<u8>) {
         self.open_delta(choice, wire);
         json::text_member(wire, name, text);
@@ -156,6 +167,7 @@ impl StreamWriter {
         let choice = match event {
             Event::Reasoning { choice, .. }
             | Event::ReasoningSignature { choice, .. }
+            | Event::ReasoningSummary { choice, .. }
             | Event::ReasoningEncrypted { choice, .. } => *choice,
             _ => return,
         };
@@ -163,20 +175,25 @@ impl StreamWriter {
         let mut unlisted = ReasoningIndex::default();
         let place = position(choice).and_then(|at| self.choices.get_mut(at));
         let blocks = place.map_or(&mut unlisted, |c| &mut c.reasoning);
-        if let Event::Reasoning { text, .. } = event {
+        if let Event::Reasoning { text, .. } | Event::ReasoningSummary { text, .. } = event {
             json::text_member(wire, "reasoning", text);
         }
         json::key(wire, "reasoning_details");
         wire.push(b'[');
+        let format = self.reasoning_format;
         match event {
             Event::Reasoning { text, .. } => {
-                detail(wire, "reasoning.text", &[("text", text)], blocks.text());
+                detail(wire, "reasoning.text", &[("text", text)], format, blocks.text());
+            }
+            Event::ReasoningSummary { text, .. } => {
+                detail(wire, "reasoning.summary", &[("summary", text)], format, blocks.text());
             }
             Event::ReasoningSignature { signature, .. } => {
-                detail(wire, "reasoning.text", &[("signature", signature)], blocks.signature());
+                let members = [("signature", signature.as_str())];
+                detail(wire, "reasoning.text", &members, format, blocks.signature());
             }
-            Event::ReasoningEncrypted { data, .. } => {
-                detail(wire, "reasoning.encrypted", &[("data", data)], blocks.encrypted());
+            Event::ReasoningEncrypted { id, data, .. } => {
+                encrypted(wire, id.as_deref(), data, format, blocks.encrypted());
             }
             _ => {}
         }
@@ -242,15 +259,53 @@ fn tool_index(index: u32, wire: &mut Vec<u8>) {
     json::number(wire, u64::from(index));
 }
 
+/// An encrypted entry of `reasoning_details`.
+pub(super) fn encrypted(out: &mut Vec<u8>, id: Option<&str>, data: &str, format: &str, index: u64) {
+    match id {
+        Some(id) => {
+            detail(out, "reasoning.encrypted", &[("id", id), ("data", data)], format, index)
+        }
+        None => detail(out, "reasoning.encrypted", &[("data", data)], format, index),
+    }
+}
+
+/// One entry of `annotations`.
+pub(super) fn annotation(out: &mut Vec<u8>, citation: &Citation) {
+    json::comma(out);
+    out.extend_from_slice(b"{\"type\":\"url_citation\",\"url_citation\":{");
+    json::text_member(out, "url", &citation.url);
+    json::text_member(out, "title", &citation.title);
+    if let Some(content) = &citation.content {
+        json::text_member(out, "content", content);
+    }
+    json::number_member(out, "start_index", citation.start);
+    json::number_member(out, "end_index", citation.end);
+    out.extend_from_slice(b"}}");
+}
+
+/// One entry of `images`.
+pub(super) fn image(out: &mut Vec<u8>, url: &str) {
+    json::comma(out);
+    out.extend_from_slice(b"{\"type\":\"image_url\",\"image_url\":{");
+    json::text_member(out, "url", url);
+    out.extend_from_slice(b"}}");
+}
+
 /// One entry of `reasoning_details`.
-pub(super) fn detail(out: &mut Vec<u8>, kind: &str, members: &[(&'static str, &str)], index: u64) {
+pub(super) fn detail(
+    out: &mut Vec<u8>,
+    kind: &str,
+    members: &[(&'static str, &str)],
+    format: &str,
+    index: u64,
+) {
     json::comma(out);
     out.push(b'{');
     json::text_member(out, "type", kind);
     for (name, text) in members {
         json::text_member(out, name, text);
     }
-    json::text_member(out, "format", REASONING_FORMAT);
+    json::text_member(out, "format", format);
     json::number_member(out, "index", index);
     out.push(b'}');
 }

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::dialect::ir::{Event, FinishReason};
+use crate::dialect::{AnswerShape, StreamSink as _, WholeSink as _};
 use crate::error::{GatewayError, Kind, ProviderSaid};
 use crate::vocab::{NanoUsd, Usage};
 
@@ -13,6 +14,8 @@ fn shape() -> AnswerShape {
         created: 7,
         model: "lab/\"quoted\"".into(),
         provider: "Prov".into(),
+        reasoning_format: "anthropic-claude-v1",
+        ..AnswerShape::default()
     }
 }
 
@@ -35,7 +38,7 @@ fn stream(events: &[Event], cost: Option<NanoUsd>) -> Vec<Value> {
 fn whole(events: &[Event], usage: Option<&Usage>, cost: Option<NanoUsd>) -> Value {
     let mut writer = WholeWriter::new(&shape());
     events.iter().for_each(|event| writer.write(event));
-    serde_json::from_slice(&writer.finish(usage, cost)).unwrap()
+    serde_json::from_slice(&Box::new(writer).finish(usage, cost)).unwrap()
 }
 
 fn usage() -> Usage {
@@ -57,13 +60,18 @@ fn events() -> Vec<Event> {
         Event::Reasoning { choice, text: "H".into() },
         Event::Reasoning { choice, text: "m".into() },
         Event::ReasoningSignature { choice, signature: "SIG".into() },
-        Event::ReasoningEncrypted { choice, data: "ENC".into() },
+        Event::ReasoningEncrypted { choice, id: None, data: "ENC".into() },
         Event::Text { choice, text: "O\n".into() },
         Event::Text { choice, text: "K \u{1f980}".into() },
         Event::ToolStart { choice, index, id: "t\"1".into(), name: "w".into() },
         Event::ToolArguments { choice, index, json: "{\"c\":".into() },
         Event::ToolArguments { choice, index, json: "1}".into() },
-        Event::Finish { choice, reason: FinishReason::ToolCalls, native: "tool_use".into() },
+        Event::Finish {
+            choice,
+            reason: FinishReason::ToolCalls,
+            native: "tool_use".into(),
+            stop: None,
+        },
         Event::Usage(usage()),
         Event::End,
     ]
@@ -151,7 +159,7 @@ fn a_whole_answer_says_the_same_as_the_stream() {
 #[test]
 fn content_is_null_only_where_something_else_was_said() {
     let choice = 0;
-    let finish = |reason| Event::Finish { choice, reason, native: "x".into() };
+    let finish = |reason| Event::Finish { choice, reason, native: "x".into(), stop: None };
     let empty = whole(&[finish(FinishReason::Length)], None, None);
     assert_eq!(empty["choices"][0]["message"]["content"], "");
     assert_eq!(empty.get("usage"), None, "no usage is made up");
@@ -164,15 +172,15 @@ fn content_is_null_only_where_something_else_was_said() {
 
 #[test]
 fn hidden_reasoning_is_nowhere() {
-    let mut writer = StreamWriter::new(&shape()).without_reasoning();
+    let mut writer = StreamWriter::new(&AnswerShape { hide_reasoning: true, ..shape() });
     let mut wire = Vec::new();
     events().iter().for_each(|event| writer.write(event, None, &mut wire));
     for chunk in payloads(&wire) {
         assert!(!chunk["choices"].to_string().contains("reasoning"), "{chunk}");
     }
-    let mut writer = WholeWriter::new(&shape()).without_reasoning();
+    let mut writer = WholeWriter::new(&AnswerShape { hide_reasoning: true, ..shape() });
     events().iter().for_each(|event| writer.write(event));
-    let answer: Value = serde_json::from_slice(&writer.finish(None, None)).unwrap();
+    let answer: Value = serde_json::from_slice(&Box::new(writer).finish(None, None)).unwrap();
     assert_eq!(answer["choices"][0]["message"]["reasoning"], Value::Null);
     assert_eq!(answer["choices"][0]["message"].get("reasoning_details"), None);
 }

@@ -1,7 +1,8 @@
 //! Errors as a client of chat completions sees them: as a body, or as the last chunk of a stream.
 
-use super::answer::{self, AnswerShape};
+use super::answer;
 use crate::dialect::json;
+use crate::dialect::sink::AnswerShape;
 use crate::error::GatewayError;
 
 /// The body of an error answer: `{"error":{…}}`.
@@ -17,7 +18,12 @@ pub fn error_body(error: &GatewayError) -> Vec<u8> {
 /// after it that ends every stream.
 pub fn error_chunk(shape: &AnswerShape, error: &GatewayError, wire: &mut Vec<u8>) {
     wire.extend_from_slice(b"data: ");
-    shape.open("chat.completion.chunk", wire);
+    answer::open(shape, "chat.completion.chunk", wire);
+    error_tail(error, wire);
+}
+
+/// What stands in that chunk after the members that every chunk has, and the last line.
+pub(super) fn error_tail(error: &GatewayError, wire: &mut Vec<u8>) {
     json::key(wire, "error");
     error_object(wire, error);
     wire.extend_from_slice(

@@ -2,17 +2,20 @@
 
 use super::request::one_of;
 use super::tools::{function_name, read_calls};
-use super::tree::{Json, Members, Path};
 use crate::dialect::ir::{
     Assistant, CacheMark, FileSource, Message, Part, PartBody, ReasoningBlock, ReasoningBody,
     ToolCall,
 };
+use crate::dialect::tree::{Json, Members, Path};
 use crate::error::GatewayError;
 
-type Object<'a> = Members<'a, Json<'a>>;
+pub(in crate::dialect) type Object<'a> = Members<'a, Json<'a>>;
 
 /// Reads `messages`.
-pub(super) fn read_messages(json: Json<'_>, at: &Path<'_>) -> Result<Vec<Message>, GatewayError> {
+pub(in crate::dialect) fn read_messages(
+    json: Json<'_>,
+    at: &Path<'_>,
+) -> Result<Vec<Message>, GatewayError> {
     let items = json.array(at)?;
     if items.is_empty() {
         return Err(at.fault("must have at least one message"));
@@ -58,7 +61,7 @@ fn no_content(at: &Path<'_>) -> GatewayError {
     at.field("content").fault("must be a string or an array of parts")
 }
 
-fn text_member(
+pub(in crate::dialect) fn text_member(
     members: &mut Object<'_>,
     name: &str,
     at: &Path<'_>,
@@ -222,7 +225,11 @@ fn inner<'a, 'n>(
     Ok((json.object(&at)?, Name(name)))
 }
 
-fn required(members: &mut Object<'_>, name: &str, at: &Path<'_>) -> Result<String, GatewayError> {
+pub(in crate::dialect) fn required(
+    members: &mut Object<'_>,
+    name: &str,
+    at: &Path<'_>,
+) -> Result<String, GatewayError> {
     let text = text_member(members, name, at)?;
     text.ok_or_else(|| at.field(name).fault("must be a string"))
 }
@@ -255,7 +262,7 @@ fn read_file(mut file: Object<'_>, at: &Path<'_>) -> Result<PartBody, GatewayErr
     Ok(PartBody::File { name, source })
 }
 
-fn read_url(url: String, at: &Path<'_>) -> Result<String, GatewayError> {
+pub(in crate::dialect) fn read_url(url: String, at: &Path<'_>) -> Result<String, GatewayError> {
     let known =
         |scheme: &str| url.get(..scheme.len()).is_some_and(|s| s.eq_ignore_ascii_case(scheme));
     if known("https://") || known("http://") || known("data:") {
@@ -266,7 +273,10 @@ fn read_url(url: String, at: &Path<'_>) -> Result<String, GatewayError> {
 }
 
 /// Reads `cache_control`.
-pub(super) fn cache_mark(json: Json<'_>, at: &Path<'_>) -> Result<CacheMark, GatewayError> {
+pub(in crate::dialect) fn cache_mark(
+    json: Json<'_>,
+    at: &Path<'_>,
+) -> Result<CacheMark, GatewayError> {
     let mut members = json.object(at)?;
     if text_member(&mut members, "type", at)?.as_deref() != Some("ephemeral") {
         return Err(at.field("type").fault("must be \"ephemeral\""));
@@ -280,7 +290,7 @@ pub(super) fn cache_mark(json: Json<'_>, at: &Path<'_>) -> Result<CacheMark, Gat
 }
 
 /// Reads `reasoning_details`, or the plain text in `reasoning` or `reasoning_content`.
-fn read_reasoning(
+pub(in crate::dialect) fn read_reasoning(
     members: &mut Object<'_>,
     at: &Path<'_>,
 ) -> Result<Vec<ReasoningBlock>, GatewayError> {
@@ -290,7 +300,8 @@ fn read_reasoning(
     let Some(json) = members.take("reasoning_details", &at)? else {
         let text = plain.filter(|text| !text.is_empty());
         let body = text.map(|text| ReasoningBody::Text { text, signature: None });
-        return Ok(body.map(|body| ReasoningBlock { body, format: None }).into_iter().collect());
+        let block = body.map(|body| ReasoningBlock { id: None, body, format: None });
+        return Ok(block.into_iter().collect());
     };
     let mut blocks = Vec::new();
     let mut open = None;
@@ -311,6 +322,7 @@ fn read_detail(
 ) -> Result<(), GatewayError> {
     let mut members = json.object(at)?;
     let kind = text_member(&mut members, "type", at)?;
+    let id = text_member(&mut members, "id", at)?;
     let format = text_member(&mut members, "format", at)?;
     let index = members.take("index", &at.field("index"))?;
     let index = index.map(|json| json.integer(&at.field("index"))).transpose()?;
@@ -328,17 +340,29 @@ fn read_detail(
                 }
                 _ => {
                     let body = ReasoningBody::Text { text: piece, signature: by };
-                    blocks.push(ReasoningBlock { body, format });
+                    blocks.push(ReasoningBlock { id, body, format });
                 }
             }
             *open = index.filter(|_| !closed);
         }
         Some("reasoning.encrypted") => {
             let data = required(&mut members, "data", at)?;
-            blocks.push(ReasoningBlock { body: ReasoningBody::Encrypted(data), format });
+            blocks.push(ReasoningBlock { id, body: ReasoningBody::Encrypted(data), format });
             *open = None;
         }
-        // Summaries and the gateway's own tool calls are for reading, not for replay.
+        Some("reasoning.summary") => {
+            let piece = text_member(&mut members, "summary", at)?.unwrap_or_default();
+            match blocks.last_mut().map(|block| &mut block.body) {
+                Some(ReasoningBody::Summary(text)) if index.is_some() && *open == index => {
+                    text.push_str(&piece);
+                }
+                _ => {
+                    blocks.push(ReasoningBlock { id, body: ReasoningBody::Summary(piece), format });
+                }
+            }
+            *open = index;
+        }
+        // The gateway's own tool calls are for reading, not for replay.
         Some(_) => *open = None,
         None => return Err(at.field("type").fault("must be a string")),
     }

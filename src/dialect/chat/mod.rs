@@ -6,14 +6,13 @@
 
 mod answer;
 mod fault;
-mod messages;
-mod request;
-mod tools;
-mod tree;
+pub(in crate::dialect) mod messages;
+pub(in crate::dialect) mod request;
+pub(in crate::dialect) mod tools;
 mod whole;
 
+pub use answer::StreamWriter;
 pub(crate) use answer::usage as write_usage;
-pub use answer::{AnswerShape, StreamWriter};
 pub use fault::{error_body, error_chunk};
 pub use request::read_request;
 pub use whole::WholeWriter;

@@ -4,13 +4,15 @@ use serde_json::value::RawValue;
 
 use super::messages::{cache_mark, read_messages};
 use super::tools::{check_turns, read_choice, read_tools};
-use super::tree::{Body, Json, Path, raw_object, tree};
-use crate::dialect::ir::{Effort, RawJson, Reasoning, Request, ResponseFormat, Sampling};
+use crate::dialect::ir::{
+    Effort, RawJson, Reasoning, Request, ResponseFormat, Sampling, Verbosity,
+};
+use crate::dialect::tree::{Body, Json, Path, raw_object, tree};
 use crate::error::{GatewayError, Kind};
 
 /// The members that are read as trees. All others are kept as text: schemas, because their key
 /// order and number forms matter to the model, and what is not known here.
-const TREE: [&str; 26] = [
+const TREE: [&str; 31] = [
     "model",
     "messages",
     "tool_choice",
@@ -32,6 +34,11 @@ const TREE: [&str; 26] = [
     "reasoning",
     "reasoning_effort",
     "include_reasoning",
+    "verbosity",
+    "logprobs",
+    "top_logprobs",
+    "service_tier",
+    "prompt_cache_key",
     "modalities",
     "user",
     "cache_control",
@@ -122,6 +129,15 @@ fn read_scalars(body: &mut Body<'_>, request: &mut Request) -> Result<(), Gatewa
     let longest = top(body, "max_tokens", tokens)?;
     request.max_tokens = top(body, "max_completion_tokens", tokens)?.or(longest);
     request.cache = top(body, "cache_control", cache_mark)?;
+    request.service_tier = top(body, "service_tier", text)?;
+    request.prompt_cache_key = top(body, "prompt_cache_key", text)?;
+    request.verbosity = top(body, "verbosity", read_verbosity)?;
+    let wanted = top(body, "logprobs", boolean)?;
+    let alternatives = top(body, "top_logprobs", |json, at| json.whole(0, 20, at))?;
+    if alternatives.is_some() && wanted != Some(true) {
+        return Err(Path::Top("top_logprobs").fault("needs `logprobs` to be true"));
+    }
+    request.logprobs = wanted.filter(|wanted| *wanted).map(|_| alternatives.unwrap_or(0));
     request.modalities = top(body, "modalities", texts)?.unwrap_or_default();
     request.sampling = read_sampling(body)?;
     Ok(())
@@ -201,13 +217,28 @@ fn read_reasoning_object(json: Json<'_>, at: &Path<'_>) -> Result<Reasoning, Gat
     Ok(Reasoning { effort, max_tokens, exclude, enabled })
 }
 
-fn read_effort(json: Json<'_>, at: &Path<'_>) -> Result<Effort, GatewayError> {
+pub(in crate::dialect) fn read_effort(
+    json: Json<'_>,
+    at: &Path<'_>,
+) -> Result<Effort, GatewayError> {
     let text = json.text(at)?;
     Effort::NAMES
         .iter()
         .find(|(name, _)| *name == text)
         .map(|(_, effort)| *effort)
         .ok_or_else(|| at.fault(one_of(&Effort::NAMES.map(|(name, _)| name))))
+}
+
+/// Reads `verbosity`.
+pub(in crate::dialect) fn read_verbosity(
+    json: Json<'_>,
+    at: &Path<'_>,
+) -> Result<Verbosity, GatewayError> {
+    let text = json.text(at)?;
+    let found = Verbosity::NAMES.iter().find(|(name, _)| *name == text);
+    found
+        .map(|(_, verbosity)| *verbosity)
+        .ok_or_else(|| at.fault(one_of(&Verbosity::NAMES.map(|(name, _)| name))))
 }
 
 fn read_format(raw: &RawValue, at: &Path<'_>) -> Result<ResponseFormat, GatewayError> {
@@ -243,7 +274,7 @@ fn read_schema(raw: &RawValue, at: &Path<'_>) -> Result<ResponseFormat, GatewayE
 }
 
 /// A string that was kept as text.
-pub(super) fn raw_text(raw: &RawValue, at: &Path<'_>) -> Result<String, GatewayError> {
+pub(in crate::dialect) fn raw_text(raw: &RawValue, at: &Path<'_>) -> Result<String, GatewayError> {
     serde_json::from_str(raw.get()).map_err(|_| at.fault("must be a string"))
 }
 
@@ -262,6 +293,6 @@ fn read_rest(body: Body<'_>) -> Result<Vec<(String, RawJson)>, GatewayError> {
 }
 
 /// `must be one of "a", "b"`.
-pub(super) fn one_of(names: &[&str]) -> String {
+pub(in crate::dialect) fn one_of(names: &[&str]) -> String {
     format!("must be one of \"{}\"", names.join("\", \""))
 }

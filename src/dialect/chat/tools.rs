@@ -6,15 +6,18 @@ use serde_json::value::RawValue;
 
 use super::messages::cache_mark;
 use super::request::{one_of, raw_text};
-use super::tree::{Json, Path, raw_array, raw_object, tree};
 use crate::dialect::ir::{Message, RawJson, Tool, ToolCall, ToolChoice};
+use crate::dialect::tree::{Json, Path, raw_array, raw_object, tree};
 use crate::error::GatewayError;
 
 /// The most tools in one request; providers allow fewer.
 const TOOLS_MAX: usize = 4096;
 
 /// Checks the name of a function: 1 to 128 letters, digits, `_` and `-`.
-pub(super) fn function_name(name: Option<String>, at: &Path<'_>) -> Result<String, GatewayError> {
+pub(in crate::dialect) fn function_name(
+    name: Option<String>,
+    at: &Path<'_>,
+) -> Result<String, GatewayError> {
     let ok = |name: &String| {
         (1..=128).contains(&name.len())
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
@@ -23,7 +26,10 @@ pub(super) fn function_name(name: Option<String>, at: &Path<'_>) -> Result<Strin
 }
 
 /// Reads `tools`.
-pub(super) fn read_tools(raw: &RawValue, at: &Path<'_>) -> Result<Vec<Tool>, GatewayError> {
+pub(in crate::dialect) fn read_tools(
+    raw: &RawValue,
+    at: &Path<'_>,
+) -> Result<Vec<Tool>, GatewayError> {
     let items = raw_array(raw, TOOLS_MAX, at)?;
     items.into_iter().enumerate().map(|(i, item)| read_tool(item, &at.item(i))).collect()
 }
@@ -63,7 +69,7 @@ fn read_tool(raw: &RawValue, at: &Path<'_>) -> Result<Tool, GatewayError> {
 }
 
 /// Reads `tool_choice`.
-pub(super) fn read_choice(
+pub(in crate::dialect) fn read_choice(
     json: Json<'_>,
     tools: &[Tool],
     at: &Path<'_>,
@@ -146,7 +152,10 @@ fn known_name(json: Json<'_>, tools: &[Tool], at: &Path<'_>) -> Result<String, G
 }
 
 /// Reads `tool_calls` of an assistant message.
-pub(super) fn read_calls(json: Json<'_>, at: &Path<'_>) -> Result<Vec<ToolCall>, GatewayError> {
+pub(in crate::dialect) fn read_calls(
+    json: Json<'_>,
+    at: &Path<'_>,
+) -> Result<Vec<ToolCall>, GatewayError> {
     let items = json.array(at)?;
     items.into_iter().enumerate().map(|(i, item)| read_call(item, &at.item(i))).collect()
 }
@@ -174,7 +183,10 @@ fn read_call(json: Json<'_>, at: &Path<'_>) -> Result<ToolCall, GatewayError> {
 }
 
 /// Checks that each call of a turn is answered once, before anything else is said.
-pub(super) fn check_turns(messages: &[Message], at: &Path<'_>) -> Result<(), GatewayError> {
+pub(in crate::dialect) fn check_turns(
+    messages: &[Message],
+    at: &Path<'_>,
+) -> Result<(), GatewayError> {
     let mut turn = Turn::default();
     for (i, message) in messages.iter().enumerate() {
         match message {

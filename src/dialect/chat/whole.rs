@@ -1,8 +1,9 @@
 //! Whole answers: events → one `chat.completion`.
 
-use super::answer::{self, AnswerShape, ReasoningIndex, detail, position};
-use crate::dialect::ir::{Event, FinishReason};
+use super::answer::{self, ReasoningIndex, detail, encrypted, position};
+use crate::dialect::ir::{Citation, Event, FinishReason};
 use crate::dialect::json;
+use crate::dialect::sink::{AnswerShape, WholeSink};
 use crate::vocab::{NanoUsd, Usage};
 
 /// Collects the events of one answer and writes it whole.
@@ -10,6 +11,7 @@ pub struct WholeWriter {
     head: Vec<u8>,
     choices: Vec<Choice>,
     hide_reasoning: bool,
+    reasoning_format: &'static str,
 }
 
 #[derive(Default)]
@@ -19,12 +21,15 @@ struct Choice {
     reasoning: String,
     details: Vec<Detail>,
     tools: Vec<ToolCall>,
+    citations: Vec<Citation>,
+    images: Vec<String>,
     finish: Option<(FinishReason, String)>,
 }
 
 enum Detail {
     Text { text: String, signature: Option<String> },
-    Encrypted(String),
+    Summary(String),
+    Encrypted { id: Option<String>, data: String },
 }
 
 struct ToolCall {
@@ -38,19 +43,26 @@ impl WholeWriter {
     /// A writer at the beginning of an answer.
     pub fn new(shape: &AnswerShape) -> Self {
         let mut head = Vec::with_capacity(256);
-        shape.open("chat.completion", &mut head);
-        Self { head, choices: Vec::new(), hide_reasoning: false }
+        answer::open(shape, "chat.completion", &mut head);
+        Self {
+            head,
+            choices: Vec::new(),
+            hide_reasoning: shape.hide_reasoning,
+            reasoning_format: shape.reasoning_format,
+        }
     }
 
-    /// Leaves the reasoning out of the answer (`reasoning.exclude`); it is billed all the same.
-    #[must_use]
-    pub const fn without_reasoning(mut self) -> Self {
-        self.hide_reasoning = true;
-        self
+    fn with(&mut self, choice: u32, change: impl FnOnce(&mut Choice)) {
+        let Some(at) = position(choice) else { return };
+        if at >= self.choices.len() {
+            self.choices.resize_with(at + 1, Choice::default);
+        }
+        change(&mut self.choices[at]);
     }
+}
 
-    /// Adds what the event carries. A choice that no request can ask for is ignored.
-    pub fn write(&mut self, event: &Event) {
+impl WholeSink for WholeWriter {
+    fn write(&mut self, event: &Event) {
         match event {
             Event::Start { .. } | Event::Usage(_) | Event::End => {}
             Event::Text { choice, text } => self.with(*choice, |c| c.content.push_str(text)),
@@ -59,9 +71,14 @@ impl WholeWriter {
             Event::ReasoningSignature { choice, signature } => {
                 self.with(*choice, |c| c.sign(signature));
             }
-            Event::ReasoningEncrypted { choice, data } => {
-                self.with(*choice, |c| c.details.push(Detail::Encrypted(data.clone())));
+            Event::ReasoningSummary { choice, text } => self.with(*choice, |c| c.summarise(text)),
+            Event::ReasoningEncrypted { choice, id, data } => self.with(*choice, |c| {
+                c.details.push(Detail::Encrypted { id: id.clone(), data: data.clone() });
+            }),
+            Event::Citation { choice, citation } => {
+                self.with(*choice, |c| c.citations.push(citation.clone()));
             }
+            Event::Image { choice, url } => self.with(*choice, |c| c.images.push(url.clone())),
             Event::ToolStart { choice, index, id, name } => self.with(*choice, |c| {
                 let (id, name) = (id.clone(), name.clone());
                 c.tools.push(ToolCall { index: *index, id, name, arguments: String::new() });
@@ -71,14 +88,13 @@ impl WholeWriter {
                     call.arguments.push_str(json);
                 }
             }),
-            Event::Finish { choice, reason, native } => {
+            Event::Finish { choice, reason, native, .. } => {
                 self.with(*choice, |c| c.finish = Some((*reason, native.clone())));
             }
         }
     }
 
-    /// The answer as JSON.
-    pub fn finish(mut self, usage: Option<&Usage>, cost: Option<NanoUsd>) -> Vec<u8> {
+    fn finish(mut self: Box<Self>, usage: Option<&Usage>, cost: Option<NanoUsd>) -> Vec<u8> {
         if self.choices.is_empty() {
             self.choices.push(Choice::default());
         }
@@ -86,7 +102,8 @@ impl WholeWriter {
         json::key(&mut out, "choices");
         out.push(b'[');
         for (index, choice) in (0..).zip(&self.choices) {
-            choice.write(index, !self.hide_reasoning, &mut out);
+            let format = (!self.hide_reasoning).then_some(self.reasoning_format);
+            choice.write(index, format, &mut out);
         }
         out.push(b']');
         if usage.is_some() || cost.is_some() {
@@ -95,14 +112,6 @@ impl WholeWriter {
         }
         out.push(b'}');
         out
-    }
-
-    fn with(&mut self, choice: u32, change: impl FnOnce(&mut Choice)) {
-        let Some(at) = position(choice) else { return };
-        if at >= self.choices.len() {
-            self.choices.resize_with(at + 1, Choice::default);
-        }
-        change(&mut self.choices[at]);
     }
 }
 
@@ -116,6 +125,15 @@ impl Choice {
         }
     }
 
+    fn summarise(&mut self, piece: &str) {
+        self.reasoning.push_str(piece);
+        if let Some(Detail::Summary(text)) = self.details.last_mut() {
+            text.push_str(piece);
+        } else {
+            self.details.push(Detail::Summary(piece.to_owned()));
+        }
+    }
+
     fn sign(&mut self, by: &str) {
         if let Some(Detail::Text { signature: signature @ None, .. }) = self.details.last_mut() {
             *signature = Some(by.to_owned());
@@ -125,7 +143,8 @@ impl Choice {
         }
     }
 
-    fn write(&self, index: u64, with_reasoning: bool, out: &mut Vec<u8>) {
+    /// `format` is that of the reasoning, and absent if it is not shown.
+    fn write(&self, index: u64, format: Option<&str>, out: &mut Vec<u8>) {
         json::comma(out);
         out.push(b'{');
         json::number_member(out, "index", index);
@@ -138,11 +157,11 @@ impl Choice {
         json::key(out, "refusal");
         json::string_or_null(out, some_text(&self.refusal));
         json::key(out, "reasoning");
-        let reasoning = if with_reasoning { self.reasoning.as_str() } else { "" };
-        json::string_or_null(out, some_text(reasoning));
-        if with_reasoning {
-            self.write_details(out);
+        json::string_or_null(out, format.and(some_text(&self.reasoning)));
+        if let Some(format) = format {
+            self.write_details(format, out);
         }
+        self.write_extras(out);
         self.write_tools(out);
         out.push(b'}');
         json::key(out, "finish_reason");
@@ -152,7 +171,22 @@ impl Choice {
         out.extend_from_slice(b",\"logprobs\":null}");
     }
 
-    fn write_details(&self, out: &mut Vec<u8>) {
+    fn write_extras(&self, out: &mut Vec<u8>) {
+        if !self.citations.is_empty() {
+            json::key(out, "annotations");
+            out.push(b'[');
+            self.citations.iter().for_each(|citation| answer::annotation(out, citation));
+            out.push(b']');
+        }
+        if !self.images.is_empty() {
+            json::key(out, "images");
+            out.push(b'[');
+            self.images.iter().for_each(|url| answer::image(out, url));
+            out.push(b']');
+        }
+    }
+
+    fn write_details(&self, format: &str, out: &mut Vec<u8>) {
         if self.details.is_empty() {
             return;
         }
@@ -163,13 +197,16 @@ impl Choice {
             match block {
                 Detail::Text { text, signature: Some(signature) } => {
                     let members = [("text", text.as_str()), ("signature", signature)];
-                    detail(out, "reasoning.text", &members, blocks.signature());
+                    detail(out, "reasoning.text", &members, format, blocks.signature());
                 }
                 Detail::Text { text, signature: None } => {
-                    detail(out, "reasoning.text", &[("text", text)], blocks.text());
+                    detail(out, "reasoning.text", &[("text", text)], format, blocks.text());
                 }
-                Detail::Encrypted(data) => {
-                    detail(out, "reasoning.encrypted", &[("data", data)], blocks.encrypted());
+                Detail::Summary(text) => {
+                    detail(out, "reasoning.summary", &[("summary", text)], format, blocks.text());
+                }
+                Detail::Encrypted { id, data } => {
+                    encrypted(out, id.as_deref(), data, format, blocks.encrypted());
                 }
             }
         }

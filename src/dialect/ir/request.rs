@@ -3,7 +3,10 @@
 //! Nothing here prints a prompt: the types that hold one have no `Debug`, save [`Request`], whose
 //! `Debug` counts.
 
+use std::borrow::Cow;
 use std::fmt;
+
+use crate::dialect::Surface;
 
 /// JSON text that was checked, kept as written: key order and number forms matter to a model.
 #[derive(Clone, PartialEq, Eq)]
@@ -15,15 +18,31 @@ impl RawJson {
         Self(value.get().into())
     }
 
+    /// Keeps a text that the caller knows to be one JSON value.
+    pub(crate) fn of_checked(text: impl Into<Box<str>>) -> Self {
+        Self(text.into())
+    }
+
     /// The JSON text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// A request for a chat completion.
+/// Something of a request that does not reach the provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// The member, as in an error's `param`.
+    pub param: Cow<'static, str>,
+    /// Why it is lost; goes on from the name: `is not known to this provider`.
+    pub why: &'static str,
+}
+
+/// A request for an answer, whatever its surface.
 #[derive(Clone, Default, PartialEq)]
 pub struct Request {
+    /// The client's surface: [`Request::rest`] means something in its terms only.
+    pub surface: Surface,
     /// The model as the client names it, with variants.
     pub model: Option<String>,
     /// The conversation; never empty. Entry `i` is the client's `messages[i]`.
@@ -48,6 +67,14 @@ pub struct Request {
     pub reasoning: Option<Reasoning>,
     /// What form the answer must have.
     pub response_format: Option<ResponseFormat>,
+    /// How wordy the answer is to be.
+    pub verbosity: Option<Verbosity>,
+    /// Log probabilities are wanted, and of so many alternatives (0 to 20).
+    pub logprobs: Option<u32>,
+    /// The provider's tier of service, in the client's words.
+    pub service_tier: Option<String>,
+    /// A key under which the provider may keep the prompt's cache.
+    pub prompt_cache_key: Option<String>,
     /// Kinds of output that were asked for, for instance `text`; empty: text.
     pub modalities: Vec<String>,
     /// The client's end user.
@@ -58,6 +85,9 @@ pub struct Request {
     pub metadata: Option<RawJson>,
     /// Fields that are not read here, in the client's order; a name never comes twice.
     pub rest: Vec<(String, RawJson)>,
+    /// What the surface's reader saw and the hub does not carry, for instance a tool that only one
+    /// provider runs.
+    pub losses: Vec<Loss>,
 }
 
 impl Request {
@@ -188,6 +218,8 @@ pub enum CacheMark {
 /// A block of reasoning that the client hands back.
 #[derive(Clone, PartialEq)]
 pub struct ReasoningBlock {
+    /// The provider's id for it, or the id of the tool call that it belongs to.
+    pub id: Option<String>,
     /// The block.
     pub body: ReasoningBody,
     /// Whose form it has, for instance `anthropic-claude-v1`; blocks of one family of models mean
@@ -205,6 +237,8 @@ pub enum ReasoningBody {
         /// Opaque.
         signature: Option<String>,
     },
+    /// A summary of reasoning that is not shown.
+    Summary(String),
     /// Reasoning that only the provider can read.
     Encrypted(String),
 }
@@ -322,6 +356,19 @@ impl Effort {
         ("max", Self::Max),
     ];
 
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Minimal => "minimal",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::ExtraHigh => "xhigh",
+            Self::Max => "max",
+        }
+    }
+
     /// The share of the completion that goes into thinking, in percent (OpenRouter, 2026-08).
     pub const fn percent(self) -> u32 {
         match self {
@@ -331,6 +378,32 @@ impl Effort {
             Self::Medium => 50,
             Self::High => 80,
             Self::ExtraHigh | Self::Max => 95,
+        }
+    }
+}
+
+/// Levels of wordiness.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verbosity {
+    /// Terse.
+    Low,
+    /// As usual.
+    Medium,
+    /// At length.
+    High,
+}
+
+impl Verbosity {
+    /// Every level and its name on the wire.
+    pub const NAMES: [(&'static str, Self); 3] =
+        [("low", Self::Low), ("medium", Self::Medium), ("high", Self::High)];
+
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::dialect::sse::Frame;
 use crate::dialect::{AnswerFault, Reader as ReadFrames};
 
 use super::fault;
+use super::host::Host;
 use super::wire::{self, Call, Choice, Chunk, Function, Part};
 
 /// Most choices in one answer.
@@ -42,6 +43,11 @@ struct Known {
 impl Reader {
     /// A reader at the beginning of a stream.
     pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A reader of an answer of this host.
+    pub fn at(_host: &'static Host) -> Self {
         Self::default()
     }
 
@@ -145,7 +151,7 @@ impl Progress {
                     out.push(Event::ReasoningSignature { choice, signature });
                 }
                 (_, Some(data)) if detail.kind == "reasoning.encrypted" => {
-                    out.push(Event::ReasoningEncrypted { choice, data });
+                    out.push(Event::ReasoningEncrypted { choice, id: detail.id, data });
                 }
                 _ => {}
             }
@@ -255,7 +261,7 @@ impl Progress {
             reason = FinishReason::ToolCalls;
         }
         self.finished = true;
-        out.push(Event::Finish { choice, reason, native });
+        out.push(Event::Finish { choice, reason, native, stop: None });
         Ok(())
     }
 }
@@ -266,18 +272,30 @@ fn push_text(text: String, out: &mut Vec<Event>, event: impl FnOnce(String) -> E
     }
 }
 
+/// Reads a whole answer of a host that follows OpenAI.
+///
+/// # Errors
+/// As [`read_whole_at`].
+pub fn read_whole(body: &[u8], out: &mut Vec<Event>) -> Result<(), AnswerFault> {
+    read_whole_at(&Host::GENERIC, body, out)
+}
+
 /// Reads a whole answer, an object `chat.completion`.
 ///
 /// # Errors
 /// The answer reports an error, is cut short, is no chat completion, or has no content, no tool
 /// call and no finish reason.
-pub fn read_whole(body: &[u8], out: &mut Vec<Event>) -> Result<(), AnswerFault> {
+pub fn read_whole_at(
+    host: &'static Host,
+    body: &[u8],
+    out: &mut Vec<Event>,
+) -> Result<(), AnswerFault> {
     let text = simdutf8::basic::from_utf8(body)
         .map_err(|_| AnswerFault::Garbled("the answer is not UTF-8"))?;
     if text.trim().is_empty() {
         return Err(AnswerFault::Empty);
     }
-    let (mut reader, from) = (Reader::new(), out.len());
+    let (mut reader, from) = (Reader::at(host), out.len());
     reader.chunk(text, out)?;
     if !reader.opaque && !out[from..].iter().any(Event::is_semantic) {
         return Err(AnswerFault::Empty);

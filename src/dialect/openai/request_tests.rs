@@ -4,8 +4,7 @@ use serde_json::{Map, Value, json};
 use super::*;
 use crate::dialect::scan::scan;
 
-const PLAIN: Target<'static> =
-    Target { upstream_model: "up/stream", max_output: 4096, credit_limit: None };
+const PLAIN: Target<'static> = Target::new("up/stream", 4096);
 
 fn spliced(body: &str, target: &Target<'_>) -> String {
     let head = scan(body.as_bytes()).expect("a good body");

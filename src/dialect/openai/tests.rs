@@ -22,7 +22,7 @@ fn text(choice: u32, text: &str) -> Event {
 }
 
 fn finish(choice: u32, reason: FinishReason, native: &str) -> Event {
-    Event::Finish { choice, reason, native: native.to_owned() }
+    Event::Finish { choice, reason, native: native.to_owned(), stop: None }
 }
 
 fn tool(index: u32, id: &str, name: &str) -> Event {
@@ -154,7 +154,7 @@ fn reasoning_comes_in_many_forms() {
         reasoning("b"),
         text(0, "c"),
         Event::ReasoningSignature { choice: 0, signature: "s".into() },
-        Event::ReasoningEncrypted { choice: 0, data: "d".into() },
+        Event::ReasoningEncrypted { choice: 0, id: None, data: "d".into() },
         finish(0, FinishReason::Stop, "stop"),
     ];
     assert_eq!(got, want);

@@ -102,6 +102,7 @@ pub(crate) struct Piece {
     pub(crate) thinking: Vec<Self>,
     pub(crate) signature: Option<String>,
     pub(crate) data: Option<String>,
+    pub(crate) id: Option<String>,
 }
 
 impl<'a> Chunk<'a> {

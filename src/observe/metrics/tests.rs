@@ -20,6 +20,7 @@ fn model(n: usize) -> Model {
         id: ProviderId::parse(&format!("p{n}")).expect("an id"),
         name: String::new(),
         dialect: Dialect::OpenAi,
+        host: &crate::dialect::openai::Host::GENERIC,
         origin,
         base_path: String::new(),
         auth: Auth::None,
@@ -35,6 +36,7 @@ fn model(n: usize) -> Model {
         context_length: 1,
         max_output: 1,
         weight: 1.0,
+        template: None,
     });
     Model {
         id,

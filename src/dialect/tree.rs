@@ -21,7 +21,7 @@ const VALUES_MAX: u32 = 1_000_000;
 const RAW_MEMBERS_MAX: usize = 1024;
 
 /// A JSON value.
-pub(super) enum Json<'a> {
+pub(crate) enum Json<'a> {
     Null,
     Bool(bool),
     /// A number, and the whole number that it is if it is one.
@@ -110,7 +110,7 @@ impl<'de> Visitor<'de> for Tree<'_> {
 
 /// A place in the request, as errors name it.
 #[derive(Clone, Copy)]
-pub(super) enum Path<'p> {
+pub(crate) enum Path<'p> {
     Top(&'p str),
     Field(&'p Self, &'p str),
     Item(&'p Self, usize),
@@ -118,17 +118,17 @@ pub(super) enum Path<'p> {
 
 impl Path<'_> {
     /// The member of this object.
-    pub(super) const fn field<'p>(&'p self, name: &'p str) -> Path<'p> {
+    pub(crate) const fn field<'p>(&'p self, name: &'p str) -> Path<'p> {
         Path::Field(self, name)
     }
 
     /// The item of this array.
-    pub(super) const fn item(&self, index: usize) -> Path<'_> {
+    pub(crate) const fn item(&self, index: usize) -> Path<'_> {
         Path::Item(self, index)
     }
 
     /// The error that something is wrong here; `what` goes on from the name.
-    pub(super) fn fault(&self, what: impl fmt::Display) -> GatewayError {
+    pub(crate) fn fault(&self, what: impl fmt::Display) -> GatewayError {
         GatewayError::new(Kind::InvalidRequest, format!("`{self}` {what}."))
             .with_param(self.to_string())
     }
@@ -145,14 +145,14 @@ impl fmt::Display for Path<'_> {
 }
 
 /// The members of an object, taken out one by one. `null` is as good as absent.
-pub(super) struct Members<'a, V>(Vec<(Cow<'a, str>, V)>);
+pub(crate) struct Members<'a, V>(Vec<(Cow<'a, str>, V)>);
 
 impl<'a, V: Absent> Members<'a, V> {
     /// Takes the member of this name.
     ///
     /// # Errors
     /// It comes twice.
-    pub(super) fn take(&mut self, name: &str, at: &Path<'_>) -> Result<Option<V>, GatewayError> {
+    pub(crate) fn take(&mut self, name: &str, at: &Path<'_>) -> Result<Option<V>, GatewayError> {
         let mut found = self.0.iter().enumerate().filter(|(_, (key, _))| key == name);
         let Some((index, _)) = found.next() else { return Ok(None) };
         if found.next().is_some() {
@@ -163,13 +163,13 @@ impl<'a, V: Absent> Members<'a, V> {
     }
 
     /// What was not taken.
-    pub(super) fn into_rest(self) -> Vec<(Cow<'a, str>, V)> {
+    pub(crate) fn into_rest(self) -> Vec<(Cow<'a, str>, V)> {
         self.0
     }
 }
 
 /// Values that may be `null`.
-pub(super) trait Absent {
+pub(crate) trait Absent {
     fn is_absent(&self) -> bool;
 }
 
@@ -186,28 +186,28 @@ impl Absent for &RawValue {
 }
 
 impl<'a> Json<'a> {
-    pub(super) fn text(self, at: &Path<'_>) -> Result<Cow<'a, str>, GatewayError> {
+    pub(crate) fn text(self, at: &Path<'_>) -> Result<Cow<'a, str>, GatewayError> {
         match self {
             Self::Text(text) => Ok(text),
             _ => Err(at.fault("must be a string")),
         }
     }
 
-    pub(super) fn boolean(&self, at: &Path<'_>) -> Result<bool, GatewayError> {
+    pub(crate) fn boolean(&self, at: &Path<'_>) -> Result<bool, GatewayError> {
         match self {
             Self::Bool(value) => Ok(*value),
             _ => Err(at.fault("must be true or false")),
         }
     }
 
-    pub(super) fn array(self, at: &Path<'_>) -> Result<Vec<Self>, GatewayError> {
+    pub(crate) fn array(self, at: &Path<'_>) -> Result<Vec<Self>, GatewayError> {
         match self {
             Self::Array(items) => Ok(items),
             _ => Err(at.fault("must be an array")),
         }
     }
 
-    pub(super) fn object(self, at: &Path<'_>) -> Result<Members<'a, Self>, GatewayError> {
+    pub(crate) fn object(self, at: &Path<'_>) -> Result<Members<'a, Self>, GatewayError> {
         match self {
             Self::Object(members) => Ok(Members(members)),
             _ => Err(at.fault("must be an object")),
@@ -215,7 +215,7 @@ impl<'a> Json<'a> {
     }
 
     /// A number in this range.
-    pub(super) fn number(&self, min: f64, max: f64, at: &Path<'_>) -> Result<f64, GatewayError> {
+    pub(crate) fn number(&self, min: f64, max: f64, at: &Path<'_>) -> Result<f64, GatewayError> {
         match self {
             Self::Number(value, _) if (min..=max).contains(value) => Ok(*value),
             _ => Err(at.fault(format_args!("must be a number from {min} to {max}"))),
@@ -223,7 +223,7 @@ impl<'a> Json<'a> {
     }
 
     /// A whole number in this range.
-    pub(super) fn whole(&self, min: u32, max: u32, at: &Path<'_>) -> Result<u32, GatewayError> {
+    pub(crate) fn whole(&self, min: u32, max: u32, at: &Path<'_>) -> Result<u32, GatewayError> {
         match self {
             Self::Number(_, Some(value)) => u32::try_from(*value).ok(),
             _ => None,
@@ -233,7 +233,7 @@ impl<'a> Json<'a> {
     }
 
     /// Any whole number.
-    pub(super) fn integer(&self, at: &Path<'_>) -> Result<i64, GatewayError> {
+    pub(crate) fn integer(&self, at: &Path<'_>) -> Result<i64, GatewayError> {
         match self {
             Self::Number(_, Some(value)) => Ok(*value),
             _ => Err(at.fault("must be a whole number")),
@@ -242,9 +242,9 @@ impl<'a> Json<'a> {
 }
 
 /// The body's members: those that [`Body::tree`] names as trees, the others as text.
-pub(super) struct Body<'a> {
-    pub(super) tree: Members<'a, Json<'a>>,
-    pub(super) raw: Members<'a, &'a RawValue>,
+pub(crate) struct Body<'a> {
+    pub(crate) tree: Members<'a, Json<'a>>,
+    pub(crate) raw: Members<'a, &'a RawValue>,
 }
 
 impl<'a> Body<'a> {
@@ -252,7 +252,7 @@ impl<'a> Body<'a> {
     ///
     /// # Errors
     /// The body is not a JSON object, or has too many values.
-    pub(super) fn parse(body: &'a str, tree: &[&str]) -> Result<Self, GatewayError> {
+    pub(crate) fn parse(body: &'a str, tree: &[&str]) -> Result<Self, GatewayError> {
         let left = Cell::new(VALUES_MAX);
         let mut from = serde_json::Deserializer::from_str(body);
         let members = from.deserialize_map(BodyVisitor { tree, left: &left });
@@ -290,7 +290,7 @@ impl<'de> Visitor<'de> for BodyVisitor<'_> {
 }
 
 /// The members of an object that was kept as text, themselves kept as text.
-pub(super) fn raw_object<'a>(
+pub(crate) fn raw_object<'a>(
     value: &'a RawValue,
     at: &Path<'_>,
 ) -> Result<Members<'a, &'a RawValue>, GatewayError> {
@@ -300,7 +300,7 @@ pub(super) fn raw_object<'a>(
 }
 
 /// The items of an array that was kept as text, themselves kept as text; at most `max`.
-pub(super) fn raw_array<'a>(
+pub(crate) fn raw_array<'a>(
     value: &'a RawValue,
     max: usize,
     at: &Path<'_>,
@@ -330,7 +330,7 @@ pub(super) fn raw_array<'a>(
 }
 
 /// The tree of a value that was kept as text.
-pub(super) fn tree<'a>(value: &'a RawValue, at: &Path<'_>) -> Result<Json<'a>, GatewayError> {
+pub(crate) fn tree<'a>(value: &'a RawValue, at: &Path<'_>) -> Result<Json<'a>, GatewayError> {
     let left = Cell::new(VALUES_MAX);
     Tree(&left)
         .deserialize(&mut serde_json::Deserializer::from_str(value.get()))

@@ -1,0 +1,93 @@
+//! OpenAI Responses: as a client surface, and as a provider dialect.
+
+use bytes::Bytes;
+
+use crate::dialect::ir::{Event, Request};
+use crate::dialect::sse::Frame;
+use crate::dialect::{AnswerFault, Target};
+use crate::error::{GatewayError, Kind};
+
+use crate::dialect::sink::{AnswerShape, StreamSink, WholeSink};
+use crate::vocab::{NanoUsd, Usage};
+
+/// Writes the request.
+///
+/// # Errors
+/// The request asks for what the dialect cannot express.
+pub fn write(_request: &Request, _target: &Target<'_>) -> Result<Bytes, GatewayError> {
+    Err(GatewayError::new(Kind::Internal, "not built"))
+}
+
+/// Reads a streamed answer.
+#[derive(Debug, Default)]
+pub struct Reader;
+
+impl Reader {
+    /// A reader at the beginning of an answer.
+    pub fn new() -> Self {
+        Self
+    }
+}
+
+impl crate::dialect::Reader for Reader {
+    fn read(&mut self, _frame: &Frame<'_>, _out: &mut Vec<Event>) -> Result<(), AnswerFault> {
+        Err(AnswerFault::Garbled("not built"))
+    }
+}
+
+/// Reads a whole answer.
+///
+/// # Errors
+/// The body is an error, cut short, empty, or not of this dialect.
+pub fn read_whole(_body: &[u8], _out: &mut Vec<Event>) -> Result<(), AnswerFault> {
+    Err(AnswerFault::Garbled("not built"))
+}
+
+/// Reads and checks a request.
+///
+/// # Errors
+/// The body is no JSON object, or a member has a wrong type or value; `param` names the place.
+pub fn read_request(_body: &[u8]) -> Result<Request, GatewayError> {
+    Err(GatewayError::new(Kind::Internal, "not built"))
+}
+
+/// Writes a streamed answer.
+#[derive(Debug)]
+pub struct StreamWriter;
+
+impl StreamWriter {
+    /// A writer at the beginning of an answer.
+    pub fn new(_shape: &AnswerShape) -> Self {
+        Self
+    }
+}
+
+impl StreamSink for StreamWriter {
+    fn write(&mut self, _event: &Event, _cost: Option<NanoUsd>, _wire: &mut Vec<u8>) {}
+
+    fn abort(&mut self, _error: &GatewayError, _wire: &mut Vec<u8>) {}
+}
+
+/// Writes a whole answer.
+#[derive(Debug)]
+pub struct WholeWriter;
+
+impl WholeWriter {
+    /// A writer at the beginning of an answer.
+    pub fn new(_shape: &AnswerShape) -> Self {
+        Self
+    }
+}
+
+impl WholeSink for WholeWriter {
+    fn write(&mut self, _event: &Event) {}
+
+    fn finish(self: Box<Self>, _usage: Option<&Usage>, _cost: Option<NanoUsd>) -> Vec<u8> {
+        Vec::new()
+    }
+}
+
+/// The members of the request that the answer repeats, without braces.
+pub fn echo(_request: &Request) -> String {
+    String::new()
+}
