@@ -226,6 +226,7 @@ fn model(endpoints: usize) -> Model {
             id: ProviderId::parse(&format!("p{i}")).unwrap(),
             name: format!("P{i}"),
             dialect: Dialect::OpenAi,
+            host: &turnpike::dialect::openai::Host::GENERIC,
             origin,
             base_path: String::new(),
             auth: Auth::None,
@@ -241,6 +242,7 @@ fn model(endpoints: usize) -> Model {
             context_length: 8_000,
             max_output: 8_000,
             weight: 1.0,
+            template: None,
         })
     };
     Model {

@@ -6,6 +6,8 @@
 //! decimal strings in dollars per token or unit. A special price that an endpoint does not have is
 //! left out: clients take its presence as the ability to cache.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use serde::Serialize;
 
@@ -21,6 +23,89 @@ pub fn all(catalog: &Catalog) -> Bytes {
 /// The body of `GET /v1/models/{id}`, in OpenAI's shape: the bare object.
 pub fn one(model: &Model) -> Bytes {
     json(&Entry::new(model))
+}
+
+/// OpenRouter wraps most answers in `data`.
+#[derive(Serialize)]
+struct Data<T> {
+    data: T,
+}
+
+/// The body of `GET /v1/models/count`.
+pub fn count(catalog: &Catalog) -> Bytes {
+    #[derive(Serialize)]
+    struct Count {
+        count: usize,
+    }
+    json(&Data { data: Count { count: catalog.models().len() } })
+}
+
+/// The body of `GET /v1/providers`: those that host a model, in the order of the catalog.
+pub fn providers(catalog: &Catalog) -> Bytes {
+    #[derive(Serialize)]
+    struct Entry<'a> {
+        name: &'a str,
+        slug: &'a str,
+        privacy_policy_url: (),
+        terms_of_service_url: (),
+        status_page_url: (),
+    }
+    let mut seen = HashSet::new();
+    let hosts = catalog.endpoints().map(|endpoint| &endpoint.provider);
+    let data = hosts.filter(|provider| seen.insert(provider.id.as_str())).map(|provider| Entry {
+        name: &provider.name,
+        slug: provider.id.as_str(),
+        privacy_policy_url: (),
+        terms_of_service_url: (),
+        status_page_url: (),
+    });
+    json(&Data { data: data.collect::<Vec<_>>() })
+}
+
+/// The body of `GET /v1/models/{author}/{slug}/endpoints`.
+pub fn endpoints(model: &Model) -> Bytes {
+    #[derive(Serialize)]
+    struct Listed<'a> {
+        id: &'a str,
+        name: &'a str,
+        created: u64,
+        description: &'a str,
+        architecture: Architecture<'a>,
+        endpoints: Vec<Hosted<'a>>,
+    }
+    #[derive(Serialize)]
+    struct Hosted<'a> {
+        name: String,
+        model_id: &'a str,
+        model_name: &'a str,
+        provider_name: &'a str,
+        tag: &'a str,
+        context_length: u32,
+        max_completion_tokens: u32,
+        pricing: Pricing,
+        supported_parameters: &'a [String],
+    }
+    let endpoints = model.endpoints.iter().map(|endpoint| Hosted {
+        name: format!("{} | {}", endpoint.provider.name, model.id),
+        model_id: model.id.as_str(),
+        model_name: &model.name,
+        provider_name: &endpoint.provider.name,
+        tag: endpoint.provider.id.as_str(),
+        context_length: endpoint.context_length,
+        max_completion_tokens: endpoint.max_output,
+        pricing: Pricing::new(&endpoint.prices),
+        supported_parameters: &model.supported_parameters,
+    });
+    json(&Data {
+        data: Listed {
+            id: model.id.as_str(),
+            name: &model.name,
+            created: model.created,
+            description: &model.description,
+            architecture: Architecture::new(model),
+            endpoints: endpoints.collect(),
+        },
+    })
 }
 
 fn json(value: &impl Serialize) -> Bytes {

@@ -26,6 +26,7 @@ use crate::dialect::frames::Framing;
 use crate::edge::clock;
 use crate::edge::failure;
 use crate::edge::journey::{Attempt, Chat, Cut, Facts, Progress};
+use crate::edge::task::Task;
 use crate::edge::upstream::DECIDED;
 use crate::edge::watchdog::Watchdog;
 use crate::stream::{Pipe, Shape};
@@ -94,10 +95,11 @@ fn shape(chat: &Chat, facts: &Facts) -> Option<Shape> {
     let limits = [head.max_tokens, chat.money.limit.map(u64::from)].into_iter().flatten();
     let most = limits.fold(u64::from(endpoint.max_output), u64::min);
     let parsed = chat.ask.parsed.as_deref();
+    let Task::Answer(surface) = chat.task;
     Some(Shape {
-        surface: chat.surface,
+        surface,
         host: endpoint.provider.host,
-        echo: parsed.and_then(|request| chat.surface.echo(request)),
+        echo: parsed.and_then(|request| surface.echo(request)),
         generation: facts.id,
         created: facts.arrived_ms / 1000,
         model: endpoint.model.clone(),

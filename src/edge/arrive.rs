@@ -7,17 +7,27 @@ use http::{HeaderMap, Method, Version, header};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
+use crate::dialect::Surface;
+use crate::edge::task::Task;
 use crate::error::{GatewayError, Kind};
 
 /// What is asked, from method and path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
-    /// `POST /v1/chat/completions`.
-    Chat,
+    /// A `POST` that a model answers.
+    Ask(Task),
+    /// `POST /v1/messages/count_tokens`.
+    CountTokens,
     /// `GET /v1/models`.
     Models,
     /// `GET /v1/models/{id}`.
     Model(String),
+    /// `GET /v1/models/{author}/{slug}/endpoints`.
+    Endpoints(String),
+    /// `GET /v1/models/count`.
+    Count,
+    /// `GET /v1/providers`.
+    Providers,
     /// `GET /v1/credits`.
     Credits,
     /// `GET /v1/key`, also as `/v1/auth/key`.
@@ -101,13 +111,19 @@ pub(crate) fn route(request: &RequestHeader) -> Result<Route, GatewayError> {
     let path = full.strip_prefix("/api").unwrap_or(full);
     let path = path.strip_suffix('/').unwrap_or(path);
     let (route, method) = match path {
-        "/v1/chat/completions" => (Route::Chat, Method::POST),
+        "/v1/chat/completions" => (Route::Ask(Task::Answer(Surface::Chat)), Method::POST),
+        "/v1/completions" => (Route::Ask(Task::Answer(Surface::Completions)), Method::POST),
+        "/v1/responses" => (Route::Ask(Task::Answer(Surface::Responses)), Method::POST),
+        "/v1/messages" => (Route::Ask(Task::Answer(Surface::Messages)), Method::POST),
+        "/v1/messages/count_tokens" => (Route::CountTokens, Method::POST),
+        "/v1/models/count" => (Route::Count, Method::GET),
+        "/v1/providers" => (Route::Providers, Method::GET),
         "/v1/models" => (Route::Models, Method::GET),
         "/v1/credits" => (Route::Credits, Method::GET),
         "/v1/key" | "/v1/auth/key" => (Route::Key, Method::GET),
         "/v1/generation" => (Route::Generation(query(request, "id")), Method::GET),
         _ => match path.strip_prefix("/v1/models/") {
-            Some(id) if !id.is_empty() => (Route::Model(unescape(id)), Method::GET),
+            Some(id) if !id.is_empty() => (model(id), Method::GET),
             _ => return Err(unknown()),
         },
     };
@@ -118,11 +134,19 @@ pub(crate) fn route(request: &RequestHeader) -> Result<Route, GatewayError> {
     Ok(route)
 }
 
+fn model(id: &str) -> Route {
+    match id.strip_suffix("/endpoints") {
+        Some(id) if !id.is_empty() => Route::Endpoints(unescape(id)),
+        _ => Route::Model(unescape(id)),
+    }
+}
+
 fn unknown() -> GatewayError {
     GatewayError::new(
         Kind::NotFound,
-        "There is no such path. There are POST /v1/chat/completions, and GET /v1/models, \
-         /v1/credits, /v1/key and /v1/generation, all of them also under /api/v1.",
+        "There is no such path. There are POST /v1/chat/completions, /v1/responses, /v1/messages \
+         and /v1/completions, and GET /v1/models, /v1/providers, /v1/credits, /v1/key and \
+         /v1/generation, all of them also under /api/v1.",
     )
 }
 
@@ -247,8 +271,11 @@ mod tests {
     #[test]
     fn routes_are_found_under_both_prefixes() {
         for (method, path, expected) in [
-            ("POST", "/v1/chat/completions", Route::Chat),
-            ("POST", "/api/v1/chat/completions", Route::Chat),
+            ("POST", "/v1/chat/completions", Route::Ask(Task::Answer(Surface::Chat))),
+            ("POST", "/api/v1/chat/completions", Route::Ask(Task::Answer(Surface::Chat))),
+            ("POST", "/api/v1/messages", Route::Ask(Task::Answer(Surface::Messages))),
+            ("GET", "/v1/models/a/b/endpoints", Route::Endpoints("a/b".to_owned())),
+            ("GET", "/v1/models/count", Route::Count),
             ("GET", "/api/v1/models/", Route::Models),
             ("GET", "/v1/models/a/b%3Afree", Route::Model("a/b:free".to_owned())),
             ("GET", "/v1/auth/key", Route::Key),

@@ -4,18 +4,21 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use bytes::Bytes;
 use pingora::Result;
 use pingora::proxy::Session;
 
 use crate::auth;
 use crate::balance::Wait;
 use crate::cache::{self, Intent};
-use crate::dialect::{Surface, scan};
+use crate::dialect::scan;
+use crate::edge::arrive;
 use crate::edge::body;
 use crate::edge::clock;
 use crate::edge::gateway::Gateway;
 use crate::edge::journey::{Ask, CacheUse, Chat, Facts, Money};
 use crate::edge::random;
+use crate::edge::task::Task;
 use crate::error::{GatewayError, Kind};
 use crate::ledger::{HoldAsk, HoldRefused, KeyEntry};
 use crate::route::{self, Features, Plan};
@@ -45,6 +48,7 @@ pub(crate) async fn chat(
     session: &mut Session,
     facts: &mut Facts,
     caller: Arc<KeyEntry>,
+    task: Task,
 ) -> Result<std::result::Result<Box<Chat>, GatewayError>> {
     let snapshot = gateway.now.load_full();
     let body = match body::read(session, snapshot.body, &gateway.body_memory).await? {
@@ -52,18 +56,18 @@ pub(crate) async fn chat(
         Err(error) => return Ok(Err(error)),
     };
     facts.bytes_in = body.bytes.len();
-    let head = match scan::scan(&body.bytes) {
+    let head = match scan::scan_as(task.form(), &body.bytes) {
         Ok(head) => head,
         Err(error) => return Ok(Err(error)),
     };
-    let cache = cache_use(gateway, session, &snapshot, &caller, &head, &body.bytes);
+    let cache = cache_use(gateway, session, &snapshot, &caller, (task, &head, &body.bytes));
     let prompt_tokens = head.text.estimate_prompt_tokens();
     let open_stream = head.stream.then(|| gateway.metrics.open_stream());
     let ask = Ask { body: body.bytes, head, parsed: None, prompt_tokens, _memory: body.memory };
     Ok(Ok(Box::new(Chat {
         snapshot,
         caller,
-        surface: Surface::Chat,
+        task,
         ask,
         cache,
         plan: Plan::default(),
@@ -77,13 +81,48 @@ pub(crate) async fn chat(
     })))
 }
 
+/// Answers `POST /v1/messages/count_tokens`: how many tokens a request has, as far as can be told
+/// without the model's own tokenizer.
+///
+/// The outer error is the connection's, the inner one is for the client.
+pub(crate) async fn count_tokens(
+    gateway: &Gateway,
+    session: &mut Session,
+    facts: &mut Facts,
+) -> Result<std::result::Result<Bytes, GatewayError>> {
+    if let Err(error) = arrive::media(&session.req_header().headers) {
+        return Ok(Err(error));
+    }
+    if let Err(error) = caller(gateway, session, facts) {
+        return Ok(Err(error));
+    }
+    let limits = gateway.now.load().body;
+    let body = match body::read(session, limits, &gateway.body_memory).await? {
+        Ok(body) => body,
+        Err(error) => return Ok(Err(error)),
+    };
+    facts.bytes_in = body.bytes.len();
+    let head = match scan::scan_as(scan::Form::Messages, &body.bytes) {
+        Ok(head) => head,
+        Err(error) => return Ok(Err(error)),
+    };
+    if let Some(model) = &head.model
+        && gateway.now.load().catalog.model(model).is_none()
+    {
+        let text =
+            format!("There is no model {model:?}; GET /v1/models lists those that there are.");
+        return Ok(Err(GatewayError::new(Kind::ModelNotFound, text).with_param("model")));
+    }
+    let tokens = head.estimate_prompt_tokens();
+    Ok(Ok(Bytes::from(format!("{{\"input_tokens\":{tokens}}}"))))
+}
+
 fn cache_use(
     gateway: &Gateway,
     session: &Session,
     snapshot: &crate::edge::gateway::Snapshot,
     caller: &KeyEntry,
-    head: &scan::Head,
-    body: &[u8],
+    (task, head, body): (Task, &scan::Head, &[u8]),
 ) -> CacheUse {
     let good = Arc::new(AtomicBool::new(false));
     let off = CacheUse {
@@ -106,8 +145,8 @@ fn cache_use(
     if intent == Intent::Off {
         return off;
     }
-    let scope =
-        cache::Scope { account: caller.account().id(), surface: "chat", stream: head.stream };
+    let (account, surface) = (caller.account().id(), task.label().as_str());
+    let scope = cache::Scope { account, surface, stream: head.stream };
     match cache::key(scope, body) {
         Ok(key) => CacheUse { intent, key: Some(key), hit: false, filling: false, good },
         // Too deep or too complex to be worth a key: answered without the cache.

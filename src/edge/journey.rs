@@ -13,10 +13,11 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::attempt::{AttemptReport, Outcome};
 use crate::balance::{InFlight, Nanos};
 use crate::cache::Intent;
+use crate::dialect::ir;
 use crate::dialect::scan::Head;
-use crate::dialect::{self, ir};
 use crate::edge::gateway::{Presence, Snapshot};
 use crate::edge::peer::Upstream;
+use crate::edge::task::Task;
 use crate::edge::watchdog::Watchdog;
 use crate::error::GatewayError;
 use crate::ledger::{Hold, KeyEntry};
@@ -71,8 +72,8 @@ pub(crate) struct Chat {
     pub(crate) snapshot: Arc<Snapshot>,
     /// Who asks and pays.
     pub(crate) caller: Arc<KeyEntry>,
-    /// The client's format.
-    pub(crate) surface: dialect::Surface,
+    /// What is wanted, and in which format.
+    pub(crate) task: Task,
     /// What is asked.
     pub(crate) ask: Ask,
     /// Whether and how the answer may come from or go to the cache.

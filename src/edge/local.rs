@@ -1,10 +1,13 @@
 //! What the gateway answers itself: the catalog, the caller's credit, key and generations.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use pingora::Result;
 use pingora::proxy::Session;
 use serde::Serialize;
 
+use crate::catalog::{Model, listing};
 use crate::edge::arrive::Route;
 use crate::edge::gateway::Gateway;
 use crate::edge::journey::Facts;
@@ -17,8 +20,11 @@ use crate::vocab::{EndpointId, GenerationId, ModelId, NanoUsd, ProviderId};
 /// The route as a label for metrics.
 pub(crate) const fn surface(route: &Route) -> Surface {
     match route {
-        Route::Chat => Surface::Chat,
-        Route::Models | Route::Model(_) => Surface::Models,
+        Route::Ask(task) => task.label(),
+        Route::CountTokens => Surface::Messages,
+        Route::Models | Route::Model(_) | Route::Endpoints(_) | Route::Count | Route::Providers => {
+            Surface::Models
+        }
         Route::Credits | Route::Key | Route::Generation(_) => Surface::Account,
     }
 }
@@ -33,7 +39,11 @@ pub(crate) async fn answer(
     facts: &mut Facts,
     route: Route,
 ) -> Result<()> {
-    match body(gateway, session, facts, route) {
+    let body = match route {
+        Route::CountTokens => intake::count_tokens(gateway, session, facts).await?,
+        route => body(gateway, session, facts, route),
+    };
+    match body {
         Ok(body) => reply::json(session, facts, 200, body).await,
         Err(error) => reply::refuse(session, facts, error).await,
     }
@@ -47,7 +57,10 @@ fn body(
 ) -> std::result::Result<Bytes, GatewayError> {
     match route {
         Route::Models => Ok(gateway.now.load().models_json.clone()),
-        Route::Model(id) => model(gateway, &id),
+        Route::Model(id) => model(gateway, &id).map(|model| listing::one(&model)),
+        Route::Endpoints(id) => model(gateway, &id).map(|model| listing::endpoints(&model)),
+        Route::Count => Ok(listing::count(&gateway.now.load().catalog)),
+        Route::Providers => Ok(listing::providers(&gateway.now.load().catalog)),
         Route::Credits => {
             let caller = intake::caller(gateway, session, facts)?;
             credits(&caller)
@@ -60,17 +73,17 @@ fn body(
             let caller = intake::caller(gateway, session, facts)?;
             generation(gateway, &caller, id.as_deref())
         }
-        Route::Chat => Err(failure::internal("chat completions are not answered here")),
+        Route::Ask(_) | Route::CountTokens => {
+            Err(failure::internal("what has a body is not answered here"))
+        }
     }
 }
 
-fn model(gateway: &Gateway, id: &str) -> std::result::Result<Bytes, GatewayError> {
-    let now = gateway.now.load();
-    let Some(model) = now.catalog.model(id) else {
+fn model(gateway: &Gateway, id: &str) -> std::result::Result<Arc<Model>, GatewayError> {
+    gateway.now.load().catalog.model(id).map(Arc::clone).ok_or_else(|| {
         let text = format!("There is no model {id:?}. GET /v1/models lists those that there are.");
-        return Err(GatewayError::new(Kind::ModelNotFound, text));
-    };
-    Ok(crate::catalog::listing::one(model))
+        GatewayError::new(Kind::ModelNotFound, text)
+    })
 }
 
 /// OpenRouter wraps every answer of its account API in `data`.

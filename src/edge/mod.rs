@@ -27,6 +27,7 @@ mod random;
 mod replay;
 mod reply;
 mod server;
+mod task;
 mod tls;
 mod upstream;
 mod watchdog;

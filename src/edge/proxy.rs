@@ -82,10 +82,13 @@ impl ProxyHttp for Turnpike {
             Err(error) => return self.refuse(session, ctx, error).await,
         };
         ctx.facts.surface = local::surface(&route);
-        if route != Route::Chat {
-            ctx.stage = Stage::Answered;
-            return local::answer(&self.0, session, &mut ctx.facts, route).await.map(|()| true);
-        }
+        let task = match route {
+            Route::Ask(task) => task,
+            other => {
+                ctx.stage = Stage::Answered;
+                return local::answer(&self.0, session, &mut ctx.facts, other).await.map(|()| true);
+            }
+        };
         if let Err(error) = arrive::media(&session.req_header().headers) {
             return self.refuse(session, ctx, error).await;
         }
@@ -93,7 +96,7 @@ impl ProxyHttp for Turnpike {
             Ok(caller) => caller,
             Err(error) => return self.refuse(session, ctx, error).await,
         };
-        match intake::chat(&self.0, session, &mut ctx.facts, caller).await? {
+        match intake::chat(&self.0, session, &mut ctx.facts, caller, task).await? {
             Ok(chat) => {
                 ctx.stage = Stage::Chat(chat);
                 Ok(false)

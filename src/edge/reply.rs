@@ -9,8 +9,8 @@ use pingora::proxy::{FailToProxy, Session};
 use pingora::{Error, ErrorSource, Result};
 
 use crate::attempt::Outcome;
-use crate::dialect::chat;
 use crate::edge::journey::{Chat, Facts, Journey, Stage};
+use crate::edge::task::errors_of;
 use crate::edge::{answer, failure};
 use crate::error::{GatewayError, Kind};
 use crate::vocab::GenerationId;
@@ -32,7 +32,7 @@ pub(crate) async fn error(
     facts: &mut Facts,
     error: GatewayError,
 ) -> Result<()> {
-    let body = Bytes::from(chat::error_body(&error));
+    let body = Bytes::from(errors_of(facts.surface).error_body(&error));
     let mut header = header(facts.id, error.kind.status(), body.len())?;
     if let Some(after) = error.retry_after {
         // Rounded up: coming back too early would only be refused again.

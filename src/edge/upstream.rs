@@ -14,6 +14,7 @@ use crate::edge::failure;
 use crate::edge::gateway::Gateway;
 use crate::edge::journey::{Attempt, Chat, Progress};
 use crate::edge::random;
+use crate::edge::task::Task;
 use crate::edge::watchdog::Watchdog;
 use crate::error::GatewayError;
 use crate::route::Admitted;
@@ -77,9 +78,10 @@ fn next_attempt(chat: &mut Chat) -> std::result::Result<Attempt, GatewayError> {
     };
     let ask = &mut chat.ask;
     let dialect = endpoint.provider.dialect;
-    let passed = dialect::passes(chat.surface, dialect, &ask.head, target.host);
+    let Task::Answer(surface) = chat.task;
+    let passed = dialect::passes(surface, dialect, &ask.head, target.host);
     let mut write = || {
-        let (surface, body, head) = (chat.surface, &*ask.body, &ask.head);
+        let (body, head) = (&*ask.body, &ask.head);
         let mut ask = dialect::Ask { surface, body, head, parsed: &mut ask.parsed };
         dialect::upstream_request(dialect, &mut ask, &target)
     };

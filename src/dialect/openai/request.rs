@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::dialect::Target;
 use crate::dialect::scan::lexer::Lexer;
-use crate::dialect::scan::{Field, Head, Key};
+use crate::dialect::scan::{Field, Form, Head, Key};
 use crate::error::{GatewayError, Kind};
 
 /// Splices the body of a request: the model's name, `stream_options`, the token limit; without
@@ -34,8 +34,8 @@ enum Piece {
     /// `"model":…,`
     ModelMember,
     Number(u32),
-    /// `"max_tokens":…,`
-    LimitMember(u32),
+    /// `"max_tokens":…,`, or what the limit is called.
+    LimitMember(&'static str, u32),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +46,7 @@ struct Edit {
 }
 
 /// At most one edit per known member, and three members put in.
-const EDITS_MAX: usize = Key::ALL.len() + 3;
+const EDITS_MAX: usize = Key::ALL.len() + 4;
 
 struct Plan<'a> {
     model: &'a str,
@@ -67,20 +67,25 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// New members go to the front: `messages` follows, so each takes a comma along.
+    /// New members go to the front: what is asked follows, so each takes a comma along.
     fn insert_missing(&mut self, head: &Head, target: &Target<'_>) {
         let at = head.inside;
         if head.field(Key::Model).is_none() {
             self.push(at, at, Piece::ModelMember);
         }
-        if head.stream && head.field(Key::StreamOptions).is_none() {
+        let told_by_options = matches!(head.form, Form::Chat | Form::Completions);
+        if head.stream && told_by_options && head.field(Key::StreamOptions).is_none() {
             let member = "\"stream_options\":{\"include_usage\":true},";
             self.push(at, at, Piece::Static(member));
         }
         if let (None, Some(limit), None) =
             (head.max_tokens, target.credit_limit, head.field(head.max_tokens_key))
         {
-            self.push(at, at, Piece::LimitMember(limit));
+            self.push(at, at, Piece::LimitMember(head.max_tokens_key.name(), limit));
+        }
+        if head.form == Form::Responses && head.field(Key::Store).is_none() {
+            // The provider would keep the answer.
+            self.push(at, at, Piece::Static("\"store\":false,"));
         }
     }
 
@@ -90,7 +95,10 @@ impl<'a> Plan<'a> {
             Key::Model => self.push(value.start, value.end, Piece::Model),
             Key::StreamOptions if !head.stream => self.remove(field),
             Key::StreamOptions => self.stream_options(body, head, field),
-            Key::MaxTokens | Key::MaxCompletionTokens => {
+            Key::Store if head.form == Form::Responses => {
+                self.push(value.start, value.end, Piece::Static("false"))
+            }
+            Key::MaxTokens | Key::MaxCompletionTokens | Key::MaxOutputTokens => {
                 let Some(limit) = target.credit_limit else { return };
                 let asked = std::str::from_utf8(value.of(body)).ok().and_then(|n| n.parse().ok());
                 let replace = match asked {
@@ -136,7 +144,7 @@ impl<'a> Plan<'a> {
             start = last.start;
             self.len -= 1;
         }
-        // The member before the run exists: `messages` is never removed.
+        // The member before the run exists: what is asked (`messages`, `input`) is never removed.
         self.push(start.saturating_sub(1), field.value.end, Piece::Nothing);
     }
 
@@ -166,7 +174,9 @@ impl<'a> Plan<'a> {
             Piece::Model => quoted_len(self.model),
             Piece::ModelMember => "\"model\":,".len() + quoted_len(self.model),
             Piece::Number(n) => itoa::Buffer::new().format(n).len(),
-            Piece::LimitMember(n) => "\"max_tokens\":,".len() + itoa::Buffer::new().format(n).len(),
+            Piece::LimitMember(name, n) => {
+                "\"\":,".len() + name.len() + itoa::Buffer::new().format(n).len()
+            }
         }
     }
 
@@ -181,8 +191,10 @@ impl<'a> Plan<'a> {
                 out.push(b',');
             }
             Piece::Number(n) => out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes()),
-            Piece::LimitMember(n) => {
-                out.extend_from_slice(b"\"max_tokens\":");
+            Piece::LimitMember(name, n) => {
+                out.push(b'"');
+                out.extend_from_slice(name.as_bytes());
+                out.extend_from_slice(b"\":");
                 out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes());
                 out.push(b',');
             }

@@ -23,11 +23,20 @@ pub enum Key {
     Usage,
     SessionId,
     Trace,
+    Prompt,
+    Input,
+    Instructions,
+    System,
+    MaxOutputTokens,
+    Store,
+    Fallbacks,
+    Query,
+    Documents,
 }
 
 impl Key {
     /// Every key with its name.
-    pub const ALL: [(Self, &'static str); 17] = [
+    pub const ALL: [(Self, &'static str); 26] = [
         (Self::Model, "model"),
         (Self::Models, "models"),
         (Self::Stream, "stream"),
@@ -45,6 +54,15 @@ impl Key {
         (Self::Usage, "usage"),
         (Self::SessionId, "session_id"),
         (Self::Trace, "trace"),
+        (Self::Prompt, "prompt"),
+        (Self::Input, "input"),
+        (Self::Instructions, "instructions"),
+        (Self::System, "system"),
+        (Self::MaxOutputTokens, "max_output_tokens"),
+        (Self::Store, "store"),
+        (Self::Fallbacks, "fallbacks"),
+        (Self::Query, "query"),
+        (Self::Documents, "documents"),
     ];
 
     /// The name of the member.
@@ -65,6 +83,7 @@ impl Key {
                 | Self::Usage
                 | Self::SessionId
                 | Self::Trace
+                | Self::Fallbacks
         )
     }
 

@@ -6,6 +6,7 @@
 //! built, and remembers where the members stand that a splice may touch. Keys are compared
 //! unescaped, and a key that we act on may stand once only: parsers differ on which of two wins.
 
+mod form;
 mod keys;
 pub(crate) mod lexer;
 mod prefs;
@@ -15,6 +16,7 @@ pub(crate) mod text;
 
 use crate::error::{GatewayError, Kind};
 
+pub use self::form::Form;
 pub use self::keys::Key;
 use self::lexer::{Blind, Fault, Lexer, Text, Watch, position};
 pub use self::prefs::Prefs;
@@ -23,6 +25,8 @@ pub use self::text::TextStats;
 
 /// Most fallback models in one request.
 const MODELS_MAX: usize = 32;
+/// Most entries of `fallbacks` (OpenRouter, 2026-11).
+const FALLBACKS_MAX: usize = 3;
 /// Longest `session_id`, in characters.
 const SESSION_ID_MAX: usize = 256;
 /// Most choices in one answer.
@@ -64,6 +68,8 @@ pub struct Field {
 /// What a request body asks for, read in one pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
+    /// The form that the body was read as.
+    pub form: Form,
     /// The model asked for; `None` only if `models` has some.
     pub model: Option<String>,
     /// Models to fall back to, in this order.
@@ -72,7 +78,8 @@ pub struct Head {
     pub stream: bool,
     /// The limit on completion tokens; `max_completion_tokens` wins over `max_tokens`.
     pub max_tokens: Option<u64>,
-    /// The member that gave the limit: [`Key::MaxTokens`] or [`Key::MaxCompletionTokens`].
+    /// The member that gave the limit, or would: [`Key::MaxTokens`], [`Key::MaxCompletionTokens`]
+    /// or [`Key::MaxOutputTokens`].
     pub max_tokens_key: Key,
     /// How many choices are asked for, 1 to 128.
     pub n: u32,
@@ -106,13 +113,21 @@ impl Head {
     }
 }
 
-/// Reads a request body.
+/// Reads the body of a chat completion request.
+///
+/// # Errors
+/// As [`scan_as`].
+pub fn scan(body: &[u8]) -> Result<Head, GatewayError> {
+    scan_as(Form::Chat, body)
+}
+
+/// Reads a request body of this form.
 ///
 /// # Errors
 /// [`Kind::InvalidRequest`]: the body is not valid JSON (the message says where), a member has a
 /// wrong type or value, stands twice, or asks for an option that is not supported.
 /// [`Kind::PayloadTooLarge`]: more than 4 GiB.
-pub fn scan(body: &[u8]) -> Result<Head, GatewayError> {
+pub fn scan_as(form: Form, body: &[u8]) -> Result<Head, GatewayError> {
     if u32::try_from(body.len()).is_err() {
         return Err(GatewayError::new(Kind::PayloadTooLarge, "The body is larger than 4 GiB."));
     }
@@ -120,7 +135,7 @@ pub fn scan(body: &[u8]) -> Result<Head, GatewayError> {
         let at = simdutf8::compat::from_utf8(body).err().map_or(0, |e| e.valid_up_to());
         return Err(bad_json(body, Fault { at, what: "invalid UTF-8" }));
     }
-    Scan::new(body).run().map_err(|oops| match oops {
+    Scan::new(form, body).run().map_err(|oops| match oops {
         Oops::Json(fault) => bad_json(body, fault),
         Oops::Refused(error) => *error,
     })
@@ -164,19 +179,20 @@ fn unsupported(key: Key) -> Oops {
 struct Scan<'a> {
     lexer: Lexer<'a>,
     seen: u32,
-    /// `max_tokens` and `max_completion_tokens`.
+    /// `max_tokens`, and `max_completion_tokens` or `max_output_tokens`.
     limits: [Option<u64>; 2],
     head: Head,
 }
 
 impl<'a> Scan<'a> {
-    fn new(body: &'a [u8]) -> Self {
+    fn new(form: Form, body: &'a [u8]) -> Self {
         let head = Head {
+            form,
             model: None,
             models: Vec::new(),
             stream: false,
             max_tokens: None,
-            max_tokens_key: Key::MaxTokens,
+            max_tokens_key: form.limit(),
             n: 1,
             has_tools: false,
             has_images: false,
@@ -207,7 +223,7 @@ impl<'a> Scan<'a> {
             let is_first = first;
             let Some(name) = self.lexer.member(&mut first)? else { break };
             let start = self.lexer.at();
-            let key = Key::find(&name);
+            let key = Key::find(&name).filter(|key| self.head.form.knows(*key));
             match key {
                 Some(key) => self.member(key)?,
                 None => {
@@ -233,19 +249,26 @@ impl<'a> Scan<'a> {
     }
 
     fn conclude(mut self) -> Result<Head, Oops> {
-        if self.seen & 1 << Key::Messages as u32 == 0 {
-            return Err(refuse("messages", "'messages' is required"));
+        let prompt = self.head.form.prompt();
+        if !self.has(prompt) {
+            let name = prompt.name();
+            return Err(refuse(name, format!("'{name}' is required")));
         }
         if self.head.model.is_none() && self.head.models.is_empty() {
             return Err(refuse("model", "'model' is required"));
         }
         let [max_tokens, max_completion_tokens] = self.limits;
         self.head.max_tokens = max_completion_tokens.or(max_tokens);
-        let completion_seen = self.seen & 1 << Key::MaxCompletionTokens as u32 != 0;
-        if max_completion_tokens.is_some() || (completion_seen && max_tokens.is_none()) {
+        let completion_seen = self.has(Key::MaxCompletionTokens);
+        let is_chat = self.head.form == Form::Chat;
+        if is_chat && max_completion_tokens.is_some() || completion_seen && max_tokens.is_none() {
             self.head.max_tokens_key = Key::MaxCompletionTokens;
         }
         Ok(self.head)
+    }
+
+    const fn has(&self, key: Key) -> bool {
+        self.seen & 1 << key as u32 != 0
     }
 
     fn member(&mut self, key: Key) -> Result<(), Oops> {
@@ -261,7 +284,9 @@ impl<'a> Scan<'a> {
             Key::Stream => self.head.stream = boolean(&mut self.lexer, name)?.unwrap_or(false),
             Key::StreamOptions => self.stream_options()?,
             Key::MaxTokens => self.limits[0] = self.whole(name, u64::from(u32::MAX))?,
-            Key::MaxCompletionTokens => self.limits[1] = self.whole(name, u64::from(u32::MAX))?,
+            Key::MaxCompletionTokens | Key::MaxOutputTokens => {
+                self.limits[1] = self.whole(name, u64::from(u32::MAX))?
+            }
             Key::N => {
                 let n = self.whole(name, N_MAX)?.unwrap_or(1);
                 self.head.n = u32::try_from(n).unwrap_or(1);
@@ -288,6 +313,82 @@ impl<'a> Scan<'a> {
                 self.lexer.value(1, &mut Blind)?;
             }
             Key::SessionId => self.session_id()?,
+            Key::Prompt | Key::Input | Key::Documents => self.prompt(name)?,
+            Key::Instructions | Key::System | Key::Query => self.prose()?,
+            Key::Store => {
+                if boolean(&mut self.lexer, name)? == Some(true) {
+                    let text = "'store' must be false: nothing of an answer is kept here. Send \
+                                the whole conversation with each request";
+                    return Err(refuse(name, text));
+                }
+            }
+            Key::Fallbacks => self.fallbacks()?,
+        }
+        Ok(())
+    }
+
+    /// What is asked in a form without `messages`: a text, or a list of texts, items or tokens.
+    fn prompt(&mut self, name: &str) -> Result<(), Oops> {
+        let mut inside = Lexer::after(&self.lexer);
+        match self.lexer.peek() {
+            Some(b'"') => {}
+            Some(b'[') if inside.peek() == Some(b']') => {
+                return Err(refuse(name, format!("'{name}' must not be empty")));
+            }
+            Some(b'[') => {}
+            _ => return Err(refuse(name, format!("'{name}' must be a string or an array"))),
+        }
+        self.prose()
+    }
+
+    /// Counts the text of a member, whatever its shape; numbers are tokens.
+    fn prose(&mut self) -> Result<(), Oops> {
+        let mut prompt = text::Prompt { text: self.head.text, ..text::Prompt::default() };
+        let (start, end) = self.lexer.value(1, &mut prompt)?;
+        let raw = self.lexer.slice(start, end).unwrap_or_default().as_bytes();
+        let first = raw.iter().find(|b| !b.is_ascii_whitespace() && **b != b'[');
+        if raw.first() == Some(&b'[') && first.is_some_and(u8::is_ascii_digit) {
+            let tokens = memchr::memchr_iter(b',', raw).count() + 1;
+            prompt.text.ascii_bytes += 4 * tokens as u64;
+        }
+        prompt.text.messages += 1;
+        self.head.text = prompt.text;
+        self.head.has_images |= prompt.images;
+        self.head.has_media |= prompt.media;
+        Ok(())
+    }
+
+    /// OpenRouter's `fallbacks` of the Messages surface: `[{"model": …}]`.
+    fn fallbacks(&mut self) -> Result<(), Oops> {
+        let wrong = || {
+            let text = "'fallbacks' must be an array of at most 3 objects with only 'model'";
+            refuse("fallbacks", text)
+        };
+        match self.lexer.peek() {
+            Some(b'n') => {
+                self.lexer.value(1, &mut Blind)?;
+                return Ok(());
+            }
+            Some(b'[') => self.lexer.expect(b'[', "expected an array")?,
+            _ => return Err(wrong()),
+        }
+        if self.has(Key::Models) {
+            return Err(refuse("fallbacks", "'fallbacks' and 'models' must not both be given"));
+        }
+        let mut first = true;
+        while self.lexer.element(&mut first)? {
+            if self.lexer.peek() != Some(b'{') || self.head.models.len() == FALLBACKS_MAX {
+                return Err(wrong());
+            }
+            self.lexer.expect(b'{', "expected an object")?;
+            let (mut first, mut model) = (true, None);
+            while let Some(key) = self.lexer.member(&mut first)? {
+                if key.raw != b"model" || model.is_some() {
+                    return Err(wrong());
+                }
+                model = Some(self.model()?);
+            }
+            self.head.models.push(model.flatten().ok_or_else(wrong)?);
         }
         Ok(())
     }

@@ -216,3 +216,58 @@ proptest! {
         prop_assert!(scan(&body.as_bytes()[..cut]).is_err());
     }
 }
+
+fn form_of(form: Form, body: &str) -> Head {
+    scan_as(form, body.as_bytes()).unwrap_or_else(|e| panic!("{body}: {e}"))
+}
+
+#[test]
+fn each_form_has_members_of_its_own() {
+    let head = form_of(
+        Form::Responses,
+        r#"{"model":"m","instructions":"abcd","input":[{"role":"user","content":"efgh"}],
+            "max_output_tokens":7,"stream":true,"store":false,"max_tokens":"rides along"}"#,
+    );
+    assert_eq!((head.max_tokens, head.max_tokens_key), (Some(7), Key::MaxOutputTokens));
+    assert!(head.stream && head.text.ascii_bytes >= 8, "{:?}", head.text);
+    let head = form_of(
+        Form::Messages,
+        r#"{"model":"m","system":[{"type":"text","text":"abcd"}],"max_tokens":9,
+            "fallbacks":[{"model":"n"},{"model":"o"}],"messages":[{"role":"user","content":"x"}]}"#,
+    );
+    assert_eq!((head.max_tokens, head.models.len()), (Some(9), 2));
+    let head = form_of(Form::Completions, r#"{"model":"m","prompt":"abcdefgh","n":2}"#);
+    assert_eq!((head.n, head.text.ascii_bytes), (2, 8));
+    let head = form_of(Form::Embeddings, r#"{"model":"m","input":[[1,2,3],[4,5]]}"#);
+    assert_eq!(head.text.ascii_bytes, 5 * 4, "a number is a token");
+    let head =
+        form_of(Form::Rerank, r#"{"model":"m","query":"ab","documents":["cd",{"text":"ef"}]}"#);
+    assert!(head.text.ascii_bytes >= 6, "{:?}", head.text);
+}
+
+#[test]
+fn each_form_refuses_what_it_cannot_do() {
+    for (form, body, param) in [
+        (Form::Responses, r#"{"model":"m"}"#, "input"),
+        (Form::Responses, r#"{"model":"m","input":5}"#, "input"),
+        (Form::Responses, r#"{"model":"m","input":[]}"#, "input"),
+        (Form::Responses, r#"{"model":"m","input":"x","store":true}"#, "store"),
+        (Form::Messages, r#"{"model":"m","messages":[]}"#, "messages"),
+        (
+            Form::Messages,
+            r#"{"model":"m","messages":[{}],"fallbacks":[{"model":"a","x":1}]}"#,
+            "fallbacks",
+        ),
+        (
+            Form::Messages,
+            r#"{"model":"m","models":["a"],"messages":[{}],"fallbacks":[]}"#,
+            "fallbacks",
+        ),
+        (Form::Completions, r#"{"model":"m","messages":[{}]}"#, "prompt"),
+        (Form::Embeddings, r#"{"model":"m","input":{}}"#, "input"),
+        (Form::Rerank, r#"{"model":"m","query":"x"}"#, "documents"),
+    ] {
+        let error = scan_as(form, body.as_bytes()).expect_err(body);
+        assert_eq!(error.param.as_deref(), Some(param), "{body}");
+    }
+}
