@@ -229,6 +229,7 @@ fn model(endpoints: usize) -> Model {
             host: &turnpike::dialect::openai::Host::GENERIC,
             origin,
             base_path: String::new(),
+            query: None,
             auth: Auth::None,
             timeouts: Timeouts::default(),
             probe: None,

@@ -258,6 +258,7 @@ mod tests {
             host: &crate::dialect::openai::Host::GENERIC,
             origin: Origin { tls: false, host: "h".into(), port: 80, authority: "h".into() },
             base_path: "/v1".into(),
+            query: None,
             auth: Auth::None,
             timeouts: Timeouts::default(),
             probe: None,

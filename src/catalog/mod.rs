@@ -33,6 +33,8 @@ pub struct Provider {
     pub origin: Origin,
     /// Path prefix of every request, without a trailing slash, for instance `/v1`.
     pub base_path: String,
+    /// The query of every request, without `?`; Azure's API version is told there.
+    pub query: Option<String>,
     /// The credential that is sent; never printed.
     pub auth: Auth,
     /// Limits on time.
@@ -62,6 +64,22 @@ pub enum Auth {
     Bearer(Secret),
     /// A header of this (lower-case) name with the secret as its value, for instance `x-api-key`.
     Header(String, Secret),
+    /// Each request is signed (AWS Signature Version 4).
+    Aws(Box<AwsKeys>),
+    /// `Authorization: Bearer` with a token that Google gives for this key of a service account.
+    ServiceAccount(Secret),
+}
+
+/// What requests to AWS are signed with.
+pub struct AwsKeys {
+    /// For instance `us-east-1`.
+    pub region: String,
+    /// The access key's id.
+    pub access_key: Secret,
+    /// Its secret.
+    pub secret_key: Secret,
+    /// The token of a temporary key.
+    pub session_token: Option<Secret>,
 }
 
 impl std::fmt::Debug for Auth {
@@ -70,6 +88,8 @@ impl std::fmt::Debug for Auth {
             Self::None => "None",
             Self::Bearer(_) => "Bearer(***)",
             Self::Header(..) => "Header(***)",
+            Self::Aws(_) => "Aws(***)",
+            Self::ServiceAccount(_) => "ServiceAccount(***)",
         })
     }
 }

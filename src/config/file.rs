@@ -23,6 +23,8 @@ pub struct File {
     pub routing: Routing,
     /// How long providers may take, unless a provider says otherwise.
     pub timeouts: Timeouts,
+    /// Pictures and files that a request only points to.
+    pub media: Media,
     /// What is written where. Prompts, answers and keys never are.
     pub log: Log,
     /// Companies and hosts that serve models. At least one.
@@ -247,17 +249,32 @@ pub struct Provider {
     pub id: String,
     /// Display name, at most 128 bytes. Optional; absent: as `id`.
     pub name: Option<String>,
-    /// The wire format that the provider speaks: `openai` or `anthropic`. Required.
+    /// The wire format that the provider speaks: `openai`, `responses`, `azure`, `anthropic`,
+    /// `gemini`, `vertex`, `vertex-anthropic`, `bedrock`, `cohere`, `mistral`, `ollama` or
+    /// `completions`. Required.
     pub dialect: String,
     /// Where the provider is reached, up to and including the API version, for instance
-    /// `https://host/v1`; `http` or `https`, without credentials, query or fragment. Required.
+    /// `https://host/v1`; `http` or `https`, without credentials, query or fragment. For vertex it
+    /// goes on to the location: `…/v1/projects/P/locations/L`; for azure it is the resource, for
+    /// ollama the server, for bedrock the regional host. Required.
     pub base_url: String,
+    /// The OpenAI-like host whose departures from OpenAI's form apply, for instance `groq` or
+    /// `vllm`. Optional; absent: told by `base_url`, or `generic`, which takes everything.
+    pub host: Option<String>,
+    /// The version of Azure's API, for instance `2024-10-21`. Optional; required for azure.
+    pub api_version: Option<String>,
     /// The credential, as `env:NAME` or `file:/path`; never the key itself. Optional; required
-    /// unless `auth` is `none`.
+    /// unless `auth` is `none`, or `aws` or `service_account` is given.
     pub api_key: Option<String>,
     /// How the credential is sent: `bearer`, `none`, or `header:` and a header's name. Optional;
-    /// absent: `bearer` for openai, `header:x-api-key` for anthropic.
+    /// absent: `header:x-api-key` for anthropic, `header:api-key` for azure,
+    /// `header:x-goog-api-key` for gemini, `none` for ollama, `bearer` for the others.
     pub auth: Option<String>,
+    /// Keys with which requests to bedrock are signed (AWS Signature Version 4).
+    pub aws: Option<Aws>,
+    /// A Google service account for vertex, as `file:/path` of its key in JSON (or `env:NAME`).
+    /// Optional.
+    pub service_account: Option<String>,
     /// Whether the provider is used; while it is not, its endpoints are left out. Default `true`.
     pub enabled: bool,
     /// Limits on time of this provider alone.
@@ -273,11 +290,59 @@ impl Default for Provider {
             name: None,
             dialect: String::new(),
             base_url: String::new(),
+            host: None,
+            api_version: None,
             api_key: None,
             auth: None,
+            aws: None,
+            service_account: None,
             enabled: true,
             timeouts: TimeoutsOverride::default(),
             probe: None,
+        }
+    }
+}
+
+/// Keys with which requests to bedrock are signed (AWS Signature Version 4).
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Aws {
+    /// The region, for instance `us-east-1`. Required.
+    pub region: String,
+    /// The access key's id, as `env:NAME` or `file:/path`. Required.
+    pub access_key_id: String,
+    /// The access key's secret, as `env:NAME` or `file:/path`. Required.
+    pub secret_access_key: String,
+    /// The token of a temporary key, as `env:NAME` or `file:/path`. Optional.
+    pub session_token: Option<String>,
+}
+
+/// Pictures and files that a request only points to. Where the provider takes no URLs they are
+/// fetched here.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Media {
+    /// Whether they are fetched; if not, such requests are refused. Default `true`.
+    pub fetch: bool,
+    /// The largest one, 1 to 1073741824 bytes. Default `20971520`.
+    pub bytes_max: i64,
+    /// How long all of a request's together may take, 100 to 3600000 ms. Default `10000`.
+    pub timeout_ms: i64,
+    /// The most of one request, 1 to 1000. Default `20`.
+    pub count_max: i64,
+    /// Whether addresses of private networks may be fetched from: an attacker could look into
+    /// yours with them. Default `false`.
+    pub private_networks: bool,
+}
+
+impl Default for Media {
+    fn default() -> Self {
+        Self {
+            fetch: true,
+            bytes_max: 20_971_520,
+            timeout_ms: 10_000,
+            count_max: 20,
+            private_networks: false,
         }
     }
 }

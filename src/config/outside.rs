@@ -49,22 +49,7 @@ pub(super) fn secret(
     text: &str,
     outside: Outside<'_>,
 ) -> Option<Secret> {
-    if !is_reference(at, key, text) {
-        return None;
-    }
-    let value = match text.split_once(':')? {
-        ("env", name) => (outside.env)(name)
-            .ok_or_else(|| format!("refers to the environment variable {name}, which is not set")),
-        (_, path) => (outside.read_file)(Path::new(path))
-            .map_err(|e| format!("refers to the file {path}, which cannot be read: {e}")),
-    };
-    let value = match value {
-        Ok(value) => zeroize::Zeroizing::new(value),
-        Err(message) => {
-            at.fault(key, message);
-            return None;
-        }
-    };
+    let value = document(at, key, text, outside)?;
     let value = value.trim();
     let wrong = if value.is_empty() {
         Some("is empty".to_owned())
@@ -81,6 +66,31 @@ pub(super) fn secret(
             None
         }
         None => Some(Secret::new(value.to_owned())),
+    }
+}
+
+/// The text that a reference leads to, whatever it holds; `None` after a fault.
+pub(super) fn document(
+    at: &mut At<'_>,
+    key: &str,
+    text: &str,
+    outside: Outside<'_>,
+) -> Option<zeroize::Zeroizing<String>> {
+    if !is_reference(at, key, text) {
+        return None;
+    }
+    let value = match text.split_once(':')? {
+        ("env", name) => (outside.env)(name)
+            .ok_or_else(|| format!("refers to the environment variable {name}, which is not set")),
+        (_, path) => (outside.read_file)(Path::new(path))
+            .map_err(|e| format!("refers to the file {path}, which cannot be read: {e}")),
+    };
+    match value {
+        Ok(value) => Some(zeroize::Zeroizing::new(value)),
+        Err(message) => {
+            at.fault(key, message);
+            None
+        }
     }
 }
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::fault::{At, Faults};
 use super::file;
-use super::outside::{Outside, is_reference, secret};
+use super::outside::{Outside, document, is_reference, secret};
 use super::resolve::{DAY_MS, HOUR_MS};
 use super::url;
-use crate::catalog::{Auth, Origin, Probe, Provider, Timeouts};
+use crate::catalog::{Auth, AwsKeys, Origin, Probe, Provider, Secret, Timeouts};
 use crate::dialect::Dialect;
 use crate::dialect::openai::Host;
 use crate::vocab::ProviderId;
@@ -107,8 +107,41 @@ fn provider(
     let auth = auth(raw, dialect, outside, at);
     let timeouts = timeouts_of(&raw.timeouts, default, &mut at.within("timeouts"));
     let probe = raw.probe.as_ref().map(|raw| probe(raw, &base_path, &mut at.within("probe")));
-    let host = Host::of_domain(&origin.host);
-    Some(Provider { id: id?, name, dialect, host, origin, base_path, auth, timeouts, probe })
+    let host = host(raw, &origin, at);
+    let query = api_version(raw, dialect, at);
+    Some(Provider { id: id?, name, dialect, host, origin, base_path, query, auth, timeouts, probe })
+}
+
+/// The row of the host's deviations.
+fn host(raw: &file::Provider, origin: &Origin, at: &mut At<'_>) -> &'static Host {
+    let Some(name) = raw.host.as_deref() else { return Host::of_domain(&origin.host) };
+    Host::parse(name).unwrap_or_else(|| {
+        let names: Vec<&str> = Host::ALL.iter().map(|host| host.name).collect();
+        at.fault("host", format!("must be one of {}", names.join(", ")));
+        &Host::GENERIC
+    })
+}
+
+fn api_version(raw: &file::Provider, dialect: Dialect, at: &mut At<'_>) -> Option<String> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.';
+    match (raw.api_version.as_deref(), dialect) {
+        (None, Dialect::Azure) => {
+            at.fault("api_version", "is required for azure, for instance \"2024-10-21\"");
+            None
+        }
+        (None, _) => None,
+        (Some(version), Dialect::Azure) if !version.is_empty() && version.bytes().all(plain) => {
+            Some(format!("api-version={version}"))
+        }
+        (Some(_), Dialect::Azure) => {
+            at.fault("api_version", "must be letters, digits, - and . only");
+            None
+        }
+        (Some(_), _) => {
+            at.fault("api_version", "is of use with dialect = \"azure\" only");
+            None
+        }
+    }
 }
 
 /// A display name, or what stands in for it.
@@ -124,7 +157,29 @@ pub(super) fn display_name(at: &mut At<'_>, name: Option<&str>, id: &str) -> Str
 }
 
 fn auth(raw: &file::Provider, dialect: Dialect, outside: Outside<'_>, at: &mut At<'_>) -> Auth {
-    let how = raw.auth.as_deref().unwrap_or(match dialect {
+    let given = [
+        ("api_key", raw.api_key.is_some()),
+        ("aws", raw.aws.is_some()),
+        ("service_account", raw.service_account.is_some()),
+    ];
+    let mut given = given.iter().filter(|(_, given)| *given).map(|(key, _)| *key);
+    if let (Some(first), Some(second)) = (given.next(), given.next()) {
+        at.fault(
+            second,
+            format!("must not be given together with {first}; one credential is sent"),
+        );
+        return Auth::None;
+    }
+    match (&raw.aws, &raw.service_account) {
+        (Some(aws), _) => aws_keys(aws, raw, dialect, outside, at),
+        (_, Some(key)) => service_account(key, raw, dialect, outside, at),
+        (None, None) => simple_auth(raw, dialect, outside, at),
+    }
+}
+
+/// How a key is sent where the configuration does not say.
+const fn usual_auth(dialect: Dialect) -> &'static str {
+    match dialect {
         Dialect::OpenAi
         | Dialect::Responses
         | Dialect::Vertex
@@ -137,7 +192,21 @@ fn auth(raw: &file::Provider, dialect: Dialect, outside: Outside<'_>, at: &mut A
         Dialect::Anthropic => "header:x-api-key",
         Dialect::Gemini => "header:x-goog-api-key",
         Dialect::Ollama => "none",
-    });
+    }
+}
+
+fn simple_auth(
+    raw: &file::Provider,
+    dialect: Dialect,
+    outside: Outside<'_>,
+    at: &mut At<'_>,
+) -> Auth {
+    let usual = if dialect == Dialect::Ollama && raw.api_key.is_some() {
+        "bearer"
+    } else {
+        usual_auth(dialect)
+    };
+    let how = raw.auth.as_deref().unwrap_or(usual);
     let header = how.strip_prefix("header:").map(str::to_ascii_lowercase);
     match (how, &header) {
         ("none" | "bearer", _) => {}
@@ -147,10 +216,7 @@ fn auth(raw: &file::Provider, dialect: Dialect, outside: Outside<'_>, at: &mut A
     }
     let Some(key) = raw.api_key.as_deref() else {
         if how != "none" {
-            at.fault(
-                "api_key",
-                "is required: \"env:NAME\" or \"file:/path\"; or set auth = \"none\"",
-            );
+            at.fault("api_key", missing_key(dialect));
         }
         return Auth::None;
     };
@@ -168,6 +234,91 @@ fn auth(raw: &file::Provider, dialect: Dialect, outside: Outside<'_>, at: &mut A
         (Some(secret), None) => Auth::Bearer(secret),
         (None, _) => Auth::None,
     }
+}
+
+const fn missing_key(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Bedrock => {
+            "is required: \"env:NAME\" or \"file:/path\"; or give the keys to sign with in aws"
+        }
+        Dialect::Vertex | Dialect::VertexAnthropic => {
+            "is required: \"env:NAME\" or \"file:/path\"; or give a service_account"
+        }
+        _ => "is required: \"env:NAME\" or \"file:/path\"; or set auth = \"none\"",
+    }
+}
+
+fn aws_keys(
+    aws: &file::Aws,
+    raw: &file::Provider,
+    dialect: Dialect,
+    outside: Outside<'_>,
+    at: &mut At<'_>,
+) -> Auth {
+    if dialect != Dialect::Bedrock {
+        at.fault("aws", "is of use with dialect = \"bedrock\" only");
+    }
+    if raw.auth.is_some() {
+        at.fault("auth", "is of no use with aws: requests are signed");
+    }
+    let mut at = at.within("aws");
+    let slug = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    if aws.region.is_empty() || aws.region.len() > 64 || !aws.region.bytes().all(slug) {
+        at.fault("region", "is required: a region, for instance us-east-1");
+    }
+    for (key, text) in
+        [("access_key_id", &aws.access_key_id), ("secret_access_key", &aws.secret_access_key)]
+    {
+        if text.is_empty() {
+            at.fault(key, "is required: \"env:NAME\" or \"file:/path\"");
+        }
+    }
+    if !raw.enabled || aws.access_key_id.is_empty() || aws.secret_access_key.is_empty() {
+        return Auth::None;
+    }
+    let access_key = secret(&mut at, "access_key_id", &aws.access_key_id, outside);
+    let secret_key = secret(&mut at, "secret_access_key", &aws.secret_access_key, outside);
+    let token = aws.session_token.as_deref();
+    let session_token = token.and_then(|text| secret(&mut at, "session_token", text, outside));
+    match (access_key, secret_key) {
+        (Some(access_key), Some(secret_key)) => Auth::Aws(Box::new(AwsKeys {
+            region: aws.region.clone(),
+            access_key,
+            secret_key,
+            session_token,
+        })),
+        _ => Auth::None,
+    }
+}
+
+fn service_account(
+    key: &str,
+    raw: &file::Provider,
+    dialect: Dialect,
+    outside: Outside<'_>,
+    at: &mut At<'_>,
+) -> Auth {
+    if !matches!(dialect, Dialect::Vertex | Dialect::VertexAnthropic) {
+        at.fault("service_account", "is of use with the dialects of vertex only");
+    }
+    if raw.auth.is_some() {
+        at.fault("auth", "is of no use with service_account: a bearer token is sent");
+    }
+    if !raw.enabled {
+        is_reference(at, "service_account", key);
+        return Auth::None;
+    }
+    let Some(text) = document(at, "service_account", key, outside) else { return Auth::None };
+    let account: Option<serde_json::Value> = serde_json::from_str(&text).ok();
+    let has = |name: &str| account.as_ref().is_some_and(|account| account[name].is_string());
+    if !(has("client_email") && has("private_key") && has("token_uri")) {
+        at.fault(
+            "service_account",
+            "refers to no key of a service account: client_email, private_key and token_uri are needed",
+        );
+        return Auth::None;
+    }
+    Auth::ServiceAccount(Secret::new(text.to_string()))
 }
 
 /// A header name that the gateway does not write itself.

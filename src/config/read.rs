@@ -54,8 +54,10 @@ pub(super) fn read(text: &str, faults: &mut Faults) -> File {
 }
 
 /// The keys whose values are tables; a test holds this against `file`.
-pub(super) const TABLES: [&str; 9] =
-    ["server", "admin", "ledger", "cache", "routing", "timeouts", "log", "probe", "prices"];
+pub(super) const TABLES: [&str; 11] = [
+    "server", "admin", "ledger", "cache", "routing", "timeouts", "media", "log", "aws", "probe",
+    "prices",
+];
 
 /// The keys whose values are lists of tables; a test holds this against `file`.
 pub(super) const LISTS: [&str; 3] = ["providers", "models", "endpoints"];

@@ -10,7 +10,7 @@ use super::fault::{At, Faults};
 use super::file::{self, File};
 use super::outside::{Outside, check_pem, secret};
 use super::settings::{
-    AccessLog, Admin, Cache, Config, Ledger, Level, Log, LogFormat, Routing, Server, Tls,
+    AccessLog, Admin, Cache, Config, Ledger, Level, Log, LogFormat, Media, Routing, Server, Tls,
 };
 use super::{models, providers};
 use crate::catalog::Secret;
@@ -31,10 +31,22 @@ pub(super) fn resolve(file: &File, outside: Outside<'_>, faults: &mut Faults) ->
     let cache = cache(&file.cache, faults);
     let routing = routing(&file.routing, faults);
     let timeouts = providers::timeouts(&file.timeouts, faults);
+    let media = media(&file.media, faults);
     let log = log(&file.log, faults);
     let providers = providers::resolve(&file.providers, timeouts, outside, faults);
     let catalog = Arc::new(models::resolve(&file.models, &providers, faults));
-    Config { server, admin, ledger, cache, routing, log, catalog }
+    Config { server, admin, ledger, cache, routing, media, log, catalog }
+}
+
+fn media(raw: &file::Media, faults: &mut Faults) -> Media {
+    let mut at = At::new("media", faults);
+    Media {
+        fetch: raw.fetch,
+        bytes_max: at.size("bytes_max", raw.bytes_max, 1, 1 << 30),
+        timeout: at.ms("timeout_ms", raw.timeout_ms, 100, HOUR_MS),
+        count_max: at.size("count_max", raw.count_max, 1, 1_000),
+        private_networks: raw.private_networks,
+    }
 }
 
 fn server(

@@ -23,6 +23,8 @@ pub struct Config {
     pub cache: Cache,
     /// How an endpoint is chosen, and what happens when it fails.
     pub routing: Routing,
+    /// Pictures and files that a request only points to.
+    pub media: Media,
     /// What is written where.
     pub log: Log,
     /// Models, their providers and prices.
@@ -124,6 +126,21 @@ pub struct Routing {
     pub rate_limit_backoff: Duration,
     /// The longest pause after a 429; at least `rate_limit_backoff`.
     pub rate_limit_cap: Duration,
+}
+
+/// Pictures and files that a request only points to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Media {
+    /// Whether they are fetched.
+    pub fetch: bool,
+    /// The largest one, in bytes.
+    pub bytes_max: usize,
+    /// Limit on the time of all of a request together.
+    pub timeout: Duration,
+    /// The most of one request.
+    pub count_max: usize,
+    /// Whether private networks may be reached.
+    pub private_networks: bool,
 }
 
 /// What is written where.

@@ -19,6 +19,7 @@ pub mod messages;
 pub mod mistral;
 pub mod ollama;
 pub mod openai;
+mod remote;
 pub mod responses;
 pub mod scan;
 pub mod sink;
@@ -217,7 +218,13 @@ pub fn passes(
     _head: &scan::Head,
     _host: &openai::Host,
 ) -> bool {
-    matches!((surface, dialect), (Surface::Chat, Dialect::OpenAi))
+    match (surface, dialect) {
+        (Surface::Chat, Dialect::OpenAi)
+        | (Surface::Messages, Dialect::Anthropic)
+        | (Surface::Responses, Dialect::Responses)
+        | (Surface::Completions, Dialect::Completions) => true,
+        _ => false,
+    }
 }
 
 /// What a provider's error answer means.

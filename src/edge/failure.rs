@@ -189,7 +189,14 @@ fn said(attempt: &Attempt) -> (Option<String>, Option<ProviderSaid>) {
 /// Providers have been seen to repeat a key in their error texts.
 fn scrub(text: &str, auth: &crate::catalog::Auth) -> String {
     match auth {
-        crate::catalog::Auth::None => text.to_owned(),
+        crate::catalog::Auth::None | crate::catalog::Auth::ServiceAccount(_) => text.to_owned(),
+        crate::catalog::Auth::Aws(keys) => {
+            let text = text.replace(keys.secret_key.expose(), "***");
+            match &keys.session_token {
+                Some(token) => text.replace(token.expose(), "***"),
+                None => text,
+            }
+        }
         crate::catalog::Auth::Bearer(secret) | crate::catalog::Auth::Header(_, secret) => {
             text.replace(secret.expose(), "***")
         }

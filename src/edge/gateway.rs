@@ -16,6 +16,7 @@ use crate::catalog::{Catalog, Provider, Typical};
 use crate::config;
 use crate::edge::body::BodyLimits;
 use crate::edge::cachestore::ResponseCache;
+use crate::edge::fetch::Fetcher;
 use crate::edge::peer::Upstream;
 use crate::ledger::Ledger;
 use crate::observe::{self, AccessLog, Meters, Metrics};
@@ -54,6 +55,8 @@ pub(crate) struct Snapshot {
     pub(crate) catalog: Arc<Catalog>,
     /// Where and how each provider is reached.
     pub(crate) upstreams: HashMap<ProviderId, Arc<Upstream>>,
+    /// Fetches what requests only point to.
+    pub(crate) fetcher: Fetcher,
     /// The answer to `GET /v1/models`.
     pub(crate) models_json: Bytes,
     /// Metric handles by model and provider.
@@ -107,6 +110,7 @@ impl Snapshot {
             typical: typical.collect(),
             table: RoutingTable::new(&catalog, &health),
             health,
+            fetcher: Fetcher::new(config.media)?,
             models_json: crate::catalog::listing::all(&catalog),
             meters: Meters::new(metrics, &catalog),
             upstreams,

@@ -153,6 +153,8 @@ pub(crate) struct Attempt {
     pub(crate) upstream: Arc<Upstream>,
     /// The request in the provider's dialect.
     pub(crate) body: Bytes,
+    /// A credential that was asked for beforehand.
+    pub(crate) token: Option<http::HeaderValue>,
     /// It is the client's own, in the client's own format.
     pub(crate) passed: bool,
     /// When it began.

@@ -15,6 +15,7 @@ mod body;
 mod cachestore;
 pub(crate) mod clock;
 mod failure;
+mod fetch;
 mod gateway;
 mod intake;
 mod journey;

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use gcp_auth::{CustomServiceAccount, TokenProvider as _};
 use http::HeaderValue;
 use pingora::http::RequestHeader;
 use pingora::upstreams::peer::{ALPN, HttpPeer};
@@ -26,6 +27,11 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(120);
 /// Version of Anthropic's API that we speak (Anthropic's reference, required header).
 const ANTHROPIC_VERSION: &str = "2023-06-01";
 
+/// What a token of Google's is for (Google's reference of OAuth scopes, 2026-11).
+const GOOGLE_SCOPES: [&str; 1] = ["https://www.googleapis.com/auth/cloud-platform"];
+/// Limit on the wait for a token.
+const TOKEN_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// One provider as the edge sees it.
 pub(crate) struct Upstream {
     pub(crate) provider: Arc<Provider>,
@@ -34,6 +40,8 @@ pub(crate) struct Upstream {
     turn: AtomicUsize,
     /// The head of a request, without what differs from request to request.
     head: RequestHeader,
+    /// Gets tokens for a service account of Google's.
+    google: Option<Arc<CustomServiceAccount>>,
 }
 
 impl Upstream {
@@ -55,6 +63,7 @@ impl Upstream {
             addresses: ArcSwapOption::new(addresses),
             turn: AtomicUsize::new(0),
             head: head(provider)?,
+            google: google(provider, before)?,
         })
     }
 
@@ -133,6 +142,20 @@ impl Upstream {
         Box::new(peer)
     }
 
+    /// The credential that must be asked for before a request: a token of Google's, from the last
+    /// time or fetched now. None: the provider needs no such.
+    ///
+    /// # Errors
+    /// Google gives none, or not in time.
+    pub(crate) async fn token(&self) -> std::result::Result<Option<HeaderValue>, &'static str> {
+        let Some(google) = &self.google else { return Ok(None) };
+        let token = tokio::time::timeout(TOKEN_TIMEOUT, google.token(&GOOGLE_SCOPES)).await;
+        let token = token.map_err(|_elapsed| "Google gave no token in time")?;
+        let token = token.map_err(|_| "Google gives no token for the service account")?;
+        let text = zeroize::Zeroizing::new(format!("Bearer {}", token.as_str()));
+        sensitive(&text).map(Some).map_err(|_| "Google's token cannot stand in a header")
+    }
+
     /// The head of a request with a body of this length.
     ///
     /// # Errors
@@ -146,7 +169,12 @@ impl Upstream {
         let mut head = self.head.clone();
         let Provider { dialect, base_path, .. } = &*self.provider;
         if dialect.path_varies() {
-            head.set_raw_path(format!("{base_path}{}", dialect.path(model, stream)).as_bytes())?;
+            let mut path = format!("{base_path}{}", dialect.path(model, stream));
+            if let Some(query) = &self.provider.query {
+                path.push(if path.contains('?') { '&' } else { '?' });
+                path.push_str(query);
+            }
+            head.set_raw_path(path.as_bytes())?;
         }
         let accept = if stream { "text/event-stream" } else { "application/json" };
         head.insert_header("accept", HeaderValue::from_static(accept))?;
@@ -178,11 +206,12 @@ fn head(provider: &Provider) -> Result<RequestHeader> {
     head.insert_header("user-agent", USER_AGENT)?;
     head.insert_header("content-type", "application/json")?;
     head.insert_header("accept-encoding", "identity")?;
-    if provider.dialect == Dialect::Anthropic {
+    if matches!(provider.dialect, Dialect::Anthropic) {
         head.insert_header("anthropic-version", ANTHROPIC_VERSION)?;
     }
     match &provider.auth {
-        Auth::None => {}
+        // Signed or asked for when the request is there.
+        Auth::None | Auth::Aws(_) | Auth::ServiceAccount(_) => {}
         Auth::Bearer(secret) => {
             let value = zeroize::Zeroizing::new(format!("Bearer {}", secret.expose()));
             head.insert_header("authorization", sensitive(&value)?)?;
@@ -192,6 +221,22 @@ fn head(provider: &Provider) -> Result<RequestHeader> {
         }
     }
     Ok(head)
+}
+
+/// What gets tokens for this provider; the one before a reload keeps its token.
+fn google(
+    provider: &Provider,
+    before: Option<&Upstream>,
+) -> Result<Option<Arc<CustomServiceAccount>>> {
+    let Auth::ServiceAccount(key) = &provider.auth else { return Ok(None) };
+    if let Some(Upstream { provider, google: Some(google), .. }) = before
+        && matches!(&provider.auth, Auth::ServiceAccount(old) if old == key)
+    {
+        return Ok(Some(Arc::clone(google)));
+    }
+    let account = CustomServiceAccount::from_json(key.expose())
+        .or_err(ErrorType::InvalidCert, "the key of a service account cannot be used")?;
+    Ok(Some(Arc::new(account)))
 }
 
 /// A header value that `Debug` does not show.

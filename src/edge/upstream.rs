@@ -8,7 +8,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 
 use crate::attempt::Outcome;
-use crate::dialect::{self, Target};
+use crate::dialect::{self, Dialect, FaultClass, Surface, Target};
 use crate::edge::clock;
 use crate::edge::failure;
 use crate::edge::gateway::Gateway;
@@ -36,13 +36,25 @@ pub(crate) async fn next_peer(
     loop {
         let attempt = match chat.attempt.take() {
             Some(attempt) if attempt.again => attempt,
-            _ => match next_attempt(chat) {
+            _ => match next_attempt(chat).await {
                 Ok(attempt) => attempt,
                 Err(error) => return Ok(Err(error)),
             },
         };
         let (upstream, again) = (Arc::clone(&attempt.upstream), attempt.again);
         chat.attempt = Some(attempt);
+        match upstream.token().await {
+            Ok(token) => chat.attempt.as_mut().into_iter().for_each(|a| a.token.clone_from(&token)),
+            Err(why) => {
+                tracing::warn!(provider = %upstream.provider.id, why, "No token can be had.");
+                let class = FaultClass::Authentication;
+                let outcome = Outcome::Status { class, status: 401, retry_after: None };
+                if failure::close(gateway, chat, outcome) {
+                    continue;
+                }
+                return Ok(Err(failure::final_error(chat)));
+            }
+        }
         match upstream.address().await {
             Some(address) => {
                 let limit = read_timeout(chat, &upstream.provider.timeouts);
@@ -60,7 +72,7 @@ pub(crate) async fn next_peer(
 }
 
 /// Takes the plan's next candidate that may be asked now, and writes its request.
-fn next_attempt(chat: &mut Chat) -> std::result::Result<Attempt, GatewayError> {
+async fn next_attempt(chat: &mut Chat) -> std::result::Result<Attempt, GatewayError> {
     let now = clock::now();
     let Some(Admitted { slot, guard, .. }) = chat.plan.next(now) else {
         return Err(failure::final_error(chat));
@@ -76,10 +88,13 @@ fn next_attempt(chat: &mut Chat) -> std::result::Result<Attempt, GatewayError> {
     let Some(upstream) = chat.snapshot.upstreams.get(&endpoint.provider.id).map(Arc::clone) else {
         return Err(failure::internal("an endpoint's provider is not among the upstreams"));
     };
-    let ask = &mut chat.ask;
     let dialect = endpoint.provider.dialect;
     let Task::Answer(surface) = chat.task;
-    let passed = dialect::passes(surface, dialect, &ask.head, target.host);
+    let passed = dialect::passes(surface, dialect, &chat.ask.head, target.host);
+    if !passed {
+        fetch_media(chat, surface, dialect).await?;
+    }
+    let ask = &mut chat.ask;
     let mut write = || {
         let (body, head) = (&*ask.body, &ask.head);
         let mut ask = dialect::Ask { surface, body, head, parsed: &mut ask.parsed };
@@ -92,6 +107,7 @@ fn next_attempt(chat: &mut Chat) -> std::result::Result<Attempt, GatewayError> {
         guard: Some(guard),
         upstream,
         body,
+        token: None,
         passed,
         started: now,
         connected: None,
@@ -104,6 +120,26 @@ fn next_attempt(chat: &mut Chat) -> std::result::Result<Attempt, GatewayError> {
         progress: Progress::Waiting,
         streams: false,
     })
+}
+
+/// Fetches what the request only points to, if the provider does not do so itself.
+async fn fetch_media(
+    chat: &mut Chat,
+    surface: Surface,
+    dialect: Dialect,
+) -> std::result::Result<(), GatewayError> {
+    let Chat { ask, snapshot, .. } = chat;
+    let (body, head) = (&*ask.body, &ask.head);
+    let mut tree = dialect::Ask { surface, body, head, parsed: &mut ask.parsed };
+    let urls = tree.tree()?.to_fetch(dialect);
+    if urls.is_empty() {
+        return Ok(());
+    }
+    let fetched = snapshot.fetcher.fetch(&urls).await?;
+    if let Some(request) = &mut ask.parsed {
+        request.put_fetched(&urls, &fetched);
+    }
+    Ok(())
 }
 
 /// Pingora's one read timeout: the longest silence that is allowed at any point of the answer.
@@ -142,6 +178,9 @@ pub(crate) fn write_head(chat: &Chat, head: &mut RequestHeader) -> Result<()> {
     let (model, stream) = (&attempt.slot.endpoint.upstream_model, chat.ask.head.stream);
     let mut fresh = attempt.upstream.request(model, stream, attempt.body.len())?;
     fresh.set_version(head.version);
+    if let Some(token) = &attempt.token {
+        fresh.insert_header("authorization", token.clone())?;
+    }
     *head = fresh;
     Ok(())
 }

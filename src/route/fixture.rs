@@ -20,6 +20,7 @@ pub(super) fn endpoint(model: &str, provider: &str, context: u32, weight: f64) -
         host: &crate::dialect::openai::Host::GENERIC,
         origin,
         base_path: "/v1".to_owned(),
+        query: None,
         auth: Auth::None,
         timeouts: Timeouts::default(),
         probe: None,

@@ -2,12 +2,14 @@
 //!
 //! A [`Pipe`] takes one of three paths. Where both sides stream in OpenAI's form, whole frames are
 //! relayed as they are, without copying (`relay`). Where both sides send one JSON document, it
-//! passes too (`whole`). Everything else goes through the hub's events (`translate`). On every
+//! passes too (`whole`). Where both sides speak another format in common, its bytes pass and are
+//! overheard (`echo`). Everything else goes through the hub's events (`translate`). On every
 //! path the pipe keeps a [`Meter`], and adds what the answer costs to its usage.
 //!
 //! Nothing comes out before the first semantic event, so that a failure before it can be retried
 //! unseen; and nothing that is not complete ends as if it were.
 
+mod echo;
 mod meter;
 mod relay;
 mod splice;
@@ -28,6 +30,7 @@ use crate::dialect::{AnswerFault, AnswerShape, Dialect, Surface};
 use crate::error::GatewayError;
 use crate::vocab::{GenerationId, ModelId, NanoUsd};
 
+use self::echo::Echo;
 pub use self::meter::Meter;
 use self::relay::Relay;
 use self::translate::Translate;
@@ -99,6 +102,7 @@ pub struct Pipe {
 enum Path {
     Relay(Box<Relay>),
     Whole(Whole),
+    Echo(Dialect, Echo),
     Translate(Box<Translate>),
 }
 
@@ -109,6 +113,11 @@ impl Pipe {
         let path = match (passed, shape.surface, framing, shape.stream) {
             (true, Surface::Chat, Framing::Sse, true) => Path::Relay(Box::default()),
             (true, Surface::Chat, Framing::Whole, false) => Path::Whole(Whole::default()),
+            (true, surface, Framing::Sse, true) | (true, surface, Framing::Whole, false)
+                if surface != Surface::Chat =>
+            {
+                Path::Echo(dialect, Echo::new(dialect, &shape))
+            }
             _ => Path::Translate(Box::new(Translate::new(dialect, &shape, framing))),
         };
         let meter = Meter::up_to(shape.completion_max);
@@ -128,6 +137,7 @@ impl Pipe {
                 whole.push(chunk)?;
                 None
             }
+            Path::Echo(_, echo) => echo.push(chunk, meter)?,
             Path::Translate(translate) => translate.push(chunk, shape, meter)?,
         };
         Ok(self.hand_on(out))
@@ -142,6 +152,7 @@ impl Pipe {
         let out = match path {
             Path::Relay(relay) => relay.end(shape, meter)?,
             Path::Whole(whole) => whole.end(shape, meter)?,
+            Path::Echo(_, echo) => echo.end(shape, meter)?,
             Path::Translate(translate) => translate.end(shape, meter)?,
         };
         Ok(self.hand_on(out))
@@ -187,6 +198,12 @@ impl Pipe {
                 self.meter.name(&mut shape);
                 let mut wire = kept(relay.leftover());
                 chat::error_chunk(&shape, error, &mut wire);
+                wire
+            }
+            Path::Echo(dialect, echo) => {
+                let mut wire = kept(echo.leftover());
+                let mut sink = self.shape.surface.stream_sink(&self.shape.answer(*dialect));
+                sink.abort(error, &mut wire);
                 wire
             }
             Path::Translate(translate) => {

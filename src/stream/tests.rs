@@ -20,7 +20,7 @@ fn pipe_of(dialect: Dialect, shape: Shape, sse: bool) -> Pipe {
     Pipe::new(dialect, shape, framing, dialect == Dialect::OpenAi)
 }
 
-fn shape(stream: bool) -> Shape {
+pub(super) fn shape(stream: bool) -> Shape {
     Shape {
         surface: Surface::Chat,
         host: &Host::GENERIC,

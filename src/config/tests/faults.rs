@@ -64,6 +64,27 @@ const CASES: &[(&str, &str, &str, &str)] = &[
     ("auth = \"none\"", "", "providers[0].api_key", "is required"),
     ("auth = \"none\"", "api_key = \"sk-live-1\"", "providers[0].api_key", "be a reference"),
     ("auth = \"none\"", "auth = \"none\"\napi_key = \"env:K\"", "providers[0].api_key", "no use"),
+    ("auth = \"none\"", "auth = \"none\"\nhost = \"x\"", "providers[0].host", "one of generic"),
+    (
+        "auth = \"none\"",
+        "auth = \"none\"\napi_version = \"1\"",
+        "providers[0].api_version",
+        "azure",
+    ),
+    ("dialect = \"openai\"", "dialect = \"azure\"", "providers[0].api_version", "is required"),
+    (
+        "auth = \"none\"",
+        "aws = { region = \"r\", access_key_id = \"env:A\", secret_access_key = \"env:B\" }",
+        "providers[0].aws",
+        "bedrock",
+    ),
+    (
+        "auth = \"none\"",
+        "service_account = \"env:A\"\napi_key = \"env:B\"",
+        "providers[0].service_account",
+        "together",
+    ),
+    ("", "[media]\nbytes_max = 0", "media.bytes_max", "from 1"),
     ("auth = \"none\"", "auth = \"digest\"\napi_key = \"env:K\"", "providers[0].auth", "bearer"),
     ("auth = \"none\"", "auth = \"header:\"\napi_key = \"env:K\"", "providers[0].auth", "name"),
     ("auth = \"none\"", "auth = \"header:Host\"\napi_key = \"env:K\"", "providers[0].auth", "host"),
@@ -189,7 +210,7 @@ size = 1
 ttl_default_s = 0
 [[providers]]
 id = 5
-dialect = "gemini"
+dialect = "morse"
 base_url = "ftp://h"
 [[providers]]
 id = "p"

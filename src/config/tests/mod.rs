@@ -31,11 +31,16 @@ fn env(name: &str) -> Option<String> {
     (!name.starts_with("UNSET")).then(|| format!("value-of-{name}"))
 }
 
+/// The form of a service account's key.
+const GOOGLE: &str =
+    r#"{"type":"service_account","client_email":"a@b","private_key":"x","token_uri":"http://t"}"#;
+
 /// A few files.
 fn read_file(path: &Path) -> io::Result<String> {
     match path.to_str().unwrap_or_default() {
         "/etc/turnpike/cert.pem" => Ok("-----BEGIN CERTIFICATE-----\nAA==\n".to_owned()),
         "/etc/turnpike/key.pem" => Ok("-----BEGIN EC PRIVATE KEY-----\nAA==\n".to_owned()),
+        "/etc/turnpike/google.json" => Ok(GOOGLE.to_owned()),
         "/secret" => Ok("  sk-secret-1234567890\n".to_owned()),
         "/empty" => Ok("\n".to_owned()),
         "/binary" => Ok("sk-sécret".to_owned()),

@@ -23,6 +23,7 @@ fn model(n: usize) -> Model {
         host: &crate::dialect::openai::Host::GENERIC,
         origin,
         base_path: String::new(),
+        query: None,
         auth: Auth::None,
         timeouts: Timeouts::default(),
         probe: None,
