@@ -5,6 +5,7 @@
 //! [`ir::Event`]s that the surface's [`sink`] writes. Where both sides speak the same format the
 //! hub is not entered: the request is spliced and the answer's bytes pass.
 
+pub mod abilities;
 pub mod anthropic;
 pub mod bedrock;
 pub mod chat;

@@ -25,6 +25,9 @@ pub struct AnswerShape {
     /// Members of the request that the answer repeats, as JSON: `"temperature":1,…`, without
     /// braces. Only Responses does that.
     pub echo: Option<Arc<str>>,
+    /// `openrouter_metadata` as JSON, for a client that asked for it: it goes with the end of the
+    /// answer.
+    pub metadata: Option<Arc<str>>,
 }
 
 /// Writes the events of one answer as a stream, as they come.

@@ -26,6 +26,7 @@ use crate::dialect::frames::Framing;
 use crate::edge::clock;
 use crate::edge::failure;
 use crate::edge::journey::{Attempt, Chat, Cut, Facts, Progress};
+use crate::edge::metadata;
 use crate::edge::task::Task;
 use crate::edge::upstream::DECIDED;
 use crate::edge::watchdog::Watchdog;
@@ -90,7 +91,8 @@ async fn wait_for_hold(chat: &mut Chat) -> Result<()> {
 }
 
 fn shape(chat: &Chat, facts: &Facts) -> Option<Shape> {
-    let endpoint = &chat.attempt.as_ref()?.slot.endpoint;
+    let attempt = chat.attempt.as_ref()?;
+    let endpoint = &attempt.slot.endpoint;
     let head = &chat.ask.head;
     let limits = [head.max_tokens, chat.money.limit.map(u64::from)].into_iter().flatten();
     let most = limits.fold(u64::from(endpoint.max_output), u64::min);
@@ -99,6 +101,7 @@ fn shape(chat: &Chat, facts: &Facts) -> Option<Shape> {
     Some(Shape {
         surface,
         host: endpoint.provider.host,
+        metadata: chat.metadata.then(|| metadata::of(chat, attempt)),
         echo: parsed.and_then(|request| surface.echo(request)),
         generation: facts.id,
         created: facts.arrived_ms / 1000,

@@ -11,12 +11,13 @@ use pingora::proxy::Session;
 use crate::auth;
 use crate::balance::Wait;
 use crate::cache::{self, Intent};
-use crate::dialect::scan;
+use crate::dialect::{self, abilities, scan};
 use crate::edge::arrive;
 use crate::edge::body;
 use crate::edge::clock;
 use crate::edge::gateway::Gateway;
 use crate::edge::journey::{Ask, CacheUse, Chat, Facts, Money};
+use crate::edge::metadata;
 use crate::edge::random;
 use crate::edge::task::Task;
 use crate::error::{GatewayError, Kind};
@@ -68,6 +69,7 @@ pub(crate) async fn chat(
         snapshot,
         caller,
         task,
+        metadata: metadata::wanted(session),
         ask,
         cache,
         plan: Plan::default(),
@@ -182,7 +184,10 @@ pub(crate) fn plan_and_hold(
         wait: if head.stream { Wait::FirstToken } else { Wait::WholeAnswer },
     };
     let now = clock::now();
-    let plan = route::plan(&chat.snapshot.table, &features, random::u64(), now)?;
+    let mut plan = route::plan(&chat.snapshot.table, &features, random::u64(), now)?;
+    if head.provider.as_ref().is_some_and(|prefs| prefs.require_parameters) {
+        keep_faithful(&mut plan, chat)?;
+    }
     let estimate = Estimate::of(&plan, chat);
     chat.plan = plan;
     let ask = HoldAsk {
@@ -199,6 +204,38 @@ pub(crate) fn plan_and_hold(
     chat.money.hold = Some(hold);
     gateway.retries.deposit(now);
     Ok(())
+}
+
+/// Keeps the candidates to which nothing of the request is lost (`provider.require_parameters`).
+fn keep_faithful(plan: &mut Plan, chat: &mut Chat) -> std::result::Result<(), GatewayError> {
+    let Task::Answer(surface) = chat.task;
+    let (body, head) = (&*chat.ask.body, &chat.ask.head);
+    let mut ask = dialect::Ask { surface, body, head, parsed: &mut chat.ask.parsed };
+    let request = ask.tree()?;
+    let mut lost = None;
+    plan.candidates.retain(|candidate| {
+        let provider = &candidate.slot.endpoint.provider;
+        let losses = abilities::losses(request, provider.dialect);
+        let faithful = losses.is_empty();
+        if !faithful {
+            lost.get_or_insert((provider.name.clone(), losses));
+        }
+        faithful
+    });
+    match lost {
+        Some((provider, losses)) if plan.candidates.is_empty() => {
+            let names: Vec<&str> = losses.iter().map(|loss| loss.param.as_ref()).collect();
+            let text = format!(
+                "No endpoint takes all parameters of this request, as provider.require_parameters \
+                 demands: {provider} does not take {}. Leave them out, or allow them to be dropped \
+                 with require_parameters: false.",
+                names.join(", ")
+            );
+            let first = losses.first().map(|loss| loss.param.to_string()).unwrap_or_default();
+            Err(GatewayError::new(Kind::InvalidRequest, text).with_param(first))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What a request may cost, at the dearest endpoint of its plan.

@@ -76,6 +76,8 @@ pub(crate) struct Chat {
     pub(crate) task: Task,
     /// What is asked.
     pub(crate) ask: Ask,
+    /// The client wants to be told how its request was routed.
+    pub(crate) metadata: bool,
     /// Whether and how the answer may come from or go to the cache.
     pub(crate) cache: CacheUse,
     /// Where it may be answered; empty until the cache has been missed.

@@ -21,6 +21,7 @@ mod intake;
 mod journey;
 mod local;
 mod manage;
+mod metadata;
 mod peer;
 mod proxy;
 mod quit;

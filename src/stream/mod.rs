@@ -50,6 +50,8 @@ pub struct Shape {
     pub host: &'static Host,
     /// What an answer in the client's format repeats of the request.
     pub echo: Option<Arc<str>>,
+    /// How the request was routed, as JSON, for a client that asked to be told.
+    pub metadata: Option<Arc<str>>,
     /// The generation that is answered.
     pub generation: GenerationId,
     /// When the answer began, in seconds since 1970.
@@ -81,6 +83,7 @@ impl Shape {
             hide_reasoning: self.hide_reasoning,
             reasoning_format: dialect.reasoning_format(),
             echo: self.echo.clone(),
+            metadata: self.metadata.clone(),
         }
     }
 
@@ -114,7 +117,7 @@ impl Pipe {
             (true, Surface::Chat, Framing::Sse, true) => Path::Relay(Box::default()),
             (true, Surface::Chat, Framing::Whole, false) => Path::Whole(Whole::default()),
             (true, surface, Framing::Sse, true) | (true, surface, Framing::Whole, false)
-                if surface != Surface::Chat =>
+                if surface != Surface::Chat && shape.metadata.is_none() =>
             {
                 Path::Echo(dialect, Echo::new(dialect, &shape))
             }

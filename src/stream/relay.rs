@@ -194,7 +194,7 @@ impl Relay {
         }
         self.ended = true;
         meter.complete = true;
-        if self.charged && meter.is_reported() {
+        if self.charged && meter.is_reported() && shape.metadata.is_none() {
             return Ok(Verdict::Keep);
         }
         let usage = meter.usage(shape.prompt_estimate);

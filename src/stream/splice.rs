@@ -71,6 +71,21 @@ pub(super) fn usage(
     Ok(())
 }
 
+/// The document with one more member at its end.
+pub(super) fn member(document: &[u8], name: &str, value: &str) -> Result<Vec<u8>, Fault> {
+    let place = find(document, 0, name.as_bytes())?;
+    let mut out = Vec::with_capacity(document.len() + name.len() + value.len() + 4);
+    out.extend_from_slice(&document[..place.close]);
+    if !place.empty {
+        out.push(b',');
+    }
+    json::string(&mut out, name);
+    out.push(b':');
+    out.extend_from_slice(value.as_bytes());
+    out.extend_from_slice(&document[place.close..]);
+    Ok(out)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -98,6 +98,9 @@ fn charged(
     if meter.usage.is_none() || !splice::cost(body, cost, &mut out)? {
         splice::usage(body, &meter.usage(shape.prompt_estimate), cost, &mut out)?;
     }
+    if let Some(metadata) = &shape.metadata {
+        out = splice::member(&out, "openrouter_metadata", metadata)?;
+    }
     Ok(Bytes::from(out))
 }
 

@@ -3,6 +3,8 @@
 //! A chunk differs from the one before only in its delta, so everything in front of `choices` is
 //! written once, when the answer begins, and copied.
 
+use std::sync::Arc;
+
 use crate::dialect::ir::{Citation, Event, FinishReason};
 use crate::dialect::json;
 use crate::dialect::sink::{AnswerShape, StreamSink};
@@ -34,6 +36,7 @@ pub struct StreamWriter {
     usage: Option<Usage>,
     hide_reasoning: bool,
     reasoning_format: &'static str,
+    metadata: Option<Arc<str>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -91,6 +94,7 @@ impl StreamWriter {
             usage: None,
             hide_reasoning: shape.hide_reasoning,
             reasoning_format: shape.reasoning_format,
+            metadata: shape.metadata.clone(),
         }
     }
 }
@@ -211,11 +215,12 @@ impl StreamWriter {
     }
 
     fn end(&self, cost: Option<NanoUsd>, wire: &mut Vec<u8>) {
-        if self.usage.is_some() || cost.is_some() {
+        if self.usage.is_some() || cost.is_some() || self.metadata.is_some() {
             let shape = &self.prefix[..self.prefix.len() - PREFIX_CHOICES.len()];
             wire.extend_from_slice(shape);
             wire.extend_from_slice(b",\"choices\":[],\"usage\":");
             usage(wire, &self.usage.unwrap_or_default(), cost);
+            metadata(wire, self.metadata.as_deref());
             wire.extend_from_slice(b"}\n\n");
         }
         wire.extend_from_slice(DONE);
@@ -308,6 +313,14 @@ pub(super) fn detail(
     json::text_member(out, "format", format);
     json::number_member(out, "index", index);
     out.push(b'}');
+}
+
+/// `openrouter_metadata`, if it was asked for.
+pub(in crate::dialect) fn metadata(out: &mut Vec<u8>, metadata: Option<&str>) {
+    if let Some(metadata) = metadata {
+        json::key(out, "openrouter_metadata");
+        out.extend_from_slice(metadata.as_bytes());
+    }
 }
 
 /// The object `usage`, in OpenAI's names with OpenRouter's `cost`.

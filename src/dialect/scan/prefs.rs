@@ -17,11 +17,19 @@ pub struct Prefs {
     pub ignore: Vec<String>,
     /// Whether providers beside the first choice (or beside `order`) may be tried.
     pub allow_fallbacks: bool,
+    /// Whether a provider may be used only if it takes everything that is asked.
+    pub require_parameters: bool,
 }
 
 impl Default for Prefs {
     fn default() -> Self {
-        Self { order: Vec::new(), only: Vec::new(), ignore: Vec::new(), allow_fallbacks: true }
+        Self {
+            order: Vec::new(),
+            only: Vec::new(),
+            ignore: Vec::new(),
+            allow_fallbacks: true,
+            require_parameters: false,
+        }
     }
 }
 
@@ -37,7 +45,7 @@ impl Prefs {
             _ => return Err(refuse("provider", "'provider' must be an object")),
         }
         let mut prefs = Self::default();
-        let (mut seen, mut unknown) = ([false; 4], Vec::new());
+        let (mut seen, mut unknown) = ([false; 5], Vec::new());
         let mut first = true;
         while let Some(key) = lexer.member(&mut first)? {
             let name = key.unescape().unwrap_or_else(|| "\u{fffd}".to_owned());
@@ -46,6 +54,7 @@ impl Prefs {
                 "only" => 1,
                 "ignore" => 2,
                 "allow_fallbacks" => 3,
+                "require_parameters" => 4,
                 _ => {
                     lexer.value(2, &mut Blind)?;
                     if unknown.len() < 8 {
@@ -62,7 +71,8 @@ impl Prefs {
                 0 => prefs.order = strings(lexer, &param, LIST_MAX)?,
                 1 => prefs.only = strings(lexer, &param, LIST_MAX)?,
                 2 => prefs.ignore = strings(lexer, &param, LIST_MAX)?,
-                _ => prefs.allow_fallbacks = boolean(lexer, &param)?.unwrap_or(true),
+                3 => prefs.allow_fallbacks = boolean(lexer, &param)?.unwrap_or(true),
+                _ => prefs.require_parameters = boolean(lexer, &param)?.unwrap_or(false),
             }
         }
         if !unknown.is_empty() {

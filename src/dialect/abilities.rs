@@ -1,0 +1,350 @@
+//! What each dialect can carry: one table, from which the losses of a request are told, the
+//! catalog's defaults and the README's table are made, and which a test holds against what the
+//! writers really do.
+
+use std::borrow::Cow;
+
+use super::Dialect;
+use super::ir::{Loss, Message, Part, PartBody, Request, ResponseFormat, ToolChoice};
+
+/// Something that a request can ask for and that not every provider takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ability {
+    /// Functions that the model may call.
+    Tools,
+    /// `tool_choice` that demands a call, or names it.
+    ToolChoice,
+    /// `parallel_tool_calls: false`.
+    SingleCalls,
+    /// `response_format: json_object`.
+    JsonObject,
+    /// `response_format: json_schema`.
+    JsonSchema,
+    /// Pictures in the prompt.
+    Images,
+    /// Sound in the prompt.
+    Audio,
+    /// Films in the prompt.
+    Video,
+    /// Documents in the prompt.
+    Files,
+    /// Control over how much the model thinks.
+    Reasoning,
+    /// Marks for the prompt cache.
+    CacheControl,
+    /// `n` above 1.
+    Choices,
+    /// `stop`.
+    Stop,
+    /// `temperature`.
+    Temperature,
+    /// `top_p`.
+    TopP,
+    /// `top_k`.
+    TopK,
+    /// `min_p`.
+    MinP,
+    /// `top_a`.
+    TopA,
+    /// `seed`.
+    Seed,
+    /// `frequency_penalty` and `presence_penalty`.
+    Penalties,
+    /// `repetition_penalty`.
+    RepetitionPenalty,
+    /// `logprobs`.
+    Logprobs,
+    /// `verbosity`.
+    Verbosity,
+    /// `service_tier`.
+    ServiceTier,
+    /// `prompt_cache_key`.
+    PromptCacheKey,
+    /// `user`.
+    User,
+    /// `metadata`.
+    Metadata,
+}
+
+use Ability as A;
+
+impl Ability {
+    /// Every ability, in the order of the README's table.
+    pub const ALL: [Self; 27] = [
+        A::Tools,
+        A::ToolChoice,
+        A::SingleCalls,
+        A::JsonObject,
+        A::JsonSchema,
+        A::Images,
+        A::Audio,
+        A::Video,
+        A::Files,
+        A::Reasoning,
+        A::CacheControl,
+        A::Choices,
+        A::Stop,
+        A::Temperature,
+        A::TopP,
+        A::TopK,
+        A::MinP,
+        A::TopA,
+        A::Seed,
+        A::Penalties,
+        A::RepetitionPenalty,
+        A::Logprobs,
+        A::Verbosity,
+        A::ServiceTier,
+        A::PromptCacheKey,
+        A::User,
+        A::Metadata,
+    ];
+
+    /// The member of a chat request that asks for it, as in OpenRouter's `supported_parameters`
+    /// where it is one.
+    pub const fn name(self) -> &'static str {
+        match self {
+            A::Tools => "tools",
+            A::ToolChoice => "tool_choice",
+            A::SingleCalls => "parallel_tool_calls",
+            A::JsonObject => "response_format",
+            A::JsonSchema => "structured_outputs",
+            A::Images => "image_url",
+            A::Audio => "input_audio",
+            A::Video => "video_url",
+            A::Files => "file",
+            A::Reasoning => "reasoning",
+            A::CacheControl => "cache_control",
+            A::Choices => "n",
+            A::Stop => "stop",
+            A::Temperature => "temperature",
+            A::TopP => "top_p",
+            A::TopK => "top_k",
+            A::MinP => "min_p",
+            A::TopA => "top_a",
+            A::Seed => "seed",
+            A::Penalties => "frequency_penalty",
+            A::RepetitionPenalty => "repetition_penalty",
+            A::Logprobs => "logprobs",
+            A::Verbosity => "verbosity",
+            A::ServiceTier => "service_tier",
+            A::PromptCacheKey => "prompt_cache_key",
+            A::User => "user",
+            A::Metadata => "metadata",
+        }
+    }
+
+    /// Whether a request asks for it.
+    fn is_asked_by(self, request: &Request) -> bool {
+        let sampling = &request.sampling;
+        let has = |wanted: fn(&PartBody) -> bool| parts(request).any(|part| wanted(&part.body));
+        match self {
+            A::Tools => !request.tools.is_empty(),
+            A::ToolChoice => !matches!(request.tool_choice, None | Some(ToolChoice::Auto)),
+            A::SingleCalls => request.parallel_tool_calls == Some(false),
+            A::JsonObject => matches!(request.response_format, Some(ResponseFormat::JsonObject)),
+            A::JsonSchema => {
+                matches!(request.response_format, Some(ResponseFormat::JsonSchema { .. }))
+            }
+            A::Images => has(|part| matches!(part, PartBody::Image { .. })),
+            A::Audio => has(|part| matches!(part, PartBody::Audio { .. })),
+            A::Video => has(|part| matches!(part, PartBody::Video(_))),
+            A::Files => has(|part| matches!(part, PartBody::File { .. })),
+            A::Reasoning => request.reasoning.is_some_and(|r| {
+                r.effort.is_some() || r.max_tokens.is_some() || r.enabled.is_some()
+            }),
+            A::CacheControl => {
+                let tools = request.tools.iter().any(|tool| tool.cache.is_some());
+                request.cache.is_some() || tools || parts(request).any(|part| part.cache.is_some())
+            }
+            A::Choices => request.n.is_some_and(|n| n > 1),
+            A::Stop => !request.stop.is_empty(),
+            A::Temperature => sampling.temperature.is_some(),
+            A::TopP => sampling.top_p.is_some(),
+            A::TopK => sampling.top_k.is_some_and(|k| k > 0),
+            A::MinP => sampling.min_p.is_some(),
+            A::TopA => sampling.top_a.is_some(),
+            A::Seed => sampling.seed.is_some(),
+            A::Penalties => {
+                sampling.frequency_penalty.is_some() || sampling.presence_penalty.is_some()
+            }
+            A::RepetitionPenalty => sampling.repetition_penalty.is_some(),
+            A::Logprobs => request.logprobs.is_some(),
+            A::Verbosity => request.verbosity.is_some(),
+            A::ServiceTier => request.service_tier.is_some(),
+            A::PromptCacheKey => request.prompt_cache_key.is_some(),
+            A::User => request.user.is_some(),
+            A::Metadata => request.metadata.is_some(),
+        }
+    }
+}
+
+fn parts(request: &Request) -> impl Iterator<Item = &Part> {
+    request.messages.iter().flat_map(|message| match message {
+        Message::System { parts, .. }
+        | Message::User { parts, .. }
+        | Message::Tool { parts, .. } => parts,
+        Message::Assistant(turn) => &turn.parts,
+    })
+}
+
+/// What is lost of a request on its way to a provider of this dialect: what its reader could not
+/// keep, what the dialect has no word for, and what nobody here knows.
+pub fn losses(request: &Request, dialect: Dialect) -> Vec<Loss> {
+    let mut losses = request.losses.clone();
+    let asked = Ability::ALL.iter().filter(|ability| ability.is_asked_by(request));
+    losses.extend(asked.filter(|ability| !dialect.can(**ability)).map(|ability| Loss {
+        param: Cow::Borrowed(ability.name()),
+        why: "is not known to this provider's API",
+    }));
+    if !matches!(dialect, Dialect::OpenAi | Dialect::Azure) {
+        losses.extend(request.rest.iter().filter(|(name, _)| !is_ours(name)).map(|(name, _)| {
+            Loss {
+                param: Cow::Owned(name.chars().take(64).collect()),
+                why: "is not known to this provider's API",
+            }
+        }));
+    }
+    losses
+}
+
+/// Members that the gateway itself acts on, or that say nothing about the answer.
+fn is_ours(name: &str) -> bool {
+    const OURS: [&str; 14] = [
+        "models",
+        "provider",
+        "plugins",
+        "transforms",
+        "route",
+        "preset",
+        "usage",
+        "session_id",
+        "trace",
+        "stream_options",
+        "store",
+        "fallbacks",
+        "include",
+        "safety_identifier",
+    ];
+    OURS.contains(&name)
+}
+
+impl Dialect {
+    /// Whether a provider of this dialect takes it, by itself or by what the writer puts in its
+    /// place.
+    pub fn can(self, ability: Ability) -> bool {
+        !self.lacks().contains(&ability)
+    }
+
+    /// What the dialect has no word for.
+    const fn lacks(self) -> &'static [Ability] {
+        match self {
+            Self::OpenAi => &[],
+            Self::Azure => &[A::CacheControl, A::TopK, A::MinP, A::TopA, A::RepetitionPenalty],
+            Self::Responses => &[
+                A::Audio,
+                A::Video,
+                A::CacheControl,
+                A::Choices,
+                A::Stop,
+                A::TopK,
+                A::MinP,
+                A::TopA,
+                A::Seed,
+                A::Penalties,
+                A::RepetitionPenalty,
+            ],
+            Self::Anthropic | Self::VertexAnthropic => &[
+                A::Audio,
+                A::Video,
+                A::Choices,
+                A::MinP,
+                A::TopA,
+                A::Seed,
+                A::Penalties,
+                A::RepetitionPenalty,
+                A::Logprobs,
+                A::Verbosity,
+                A::ServiceTier,
+                A::PromptCacheKey,
+                A::Metadata,
+            ],
+            Self::Gemini | Self::Vertex => &[
+                A::SingleCalls,
+                A::CacheControl,
+                A::MinP,
+                A::TopA,
+                A::RepetitionPenalty,
+                A::Verbosity,
+                A::ServiceTier,
+                A::PromptCacheKey,
+                A::User,
+                A::Metadata,
+            ],
+            Self::Bedrock => &[
+                A::SingleCalls,
+                A::Audio,
+                A::Choices,
+                A::MinP,
+                A::TopA,
+                A::Seed,
+                A::Penalties,
+                A::RepetitionPenalty,
+                A::Logprobs,
+                A::Verbosity,
+                A::PromptCacheKey,
+                A::User,
+            ],
+            Self::Cohere => &[
+                A::SingleCalls,
+                A::Audio,
+                A::Video,
+                A::Files,
+                A::CacheControl,
+                A::Choices,
+                A::MinP,
+                A::TopA,
+                A::RepetitionPenalty,
+                A::Verbosity,
+                A::ServiceTier,
+                A::PromptCacheKey,
+                A::User,
+                A::Metadata,
+            ],
+            Self::Mistral => &[A::Video, A::CacheControl, A::MinP, A::TopA, A::Verbosity, A::User],
+            Self::Ollama => &[
+                A::ToolChoice,
+                A::SingleCalls,
+                A::Audio,
+                A::Video,
+                A::Files,
+                A::CacheControl,
+                A::Choices,
+                A::TopA,
+                A::Verbosity,
+                A::ServiceTier,
+                A::PromptCacheKey,
+                A::User,
+                A::Metadata,
+            ],
+            Self::Completions => &[
+                A::ToolChoice,
+                A::SingleCalls,
+                A::Images,
+                A::Audio,
+                A::Video,
+                A::Files,
+                A::CacheControl,
+                A::Logprobs,
+                A::Verbosity,
+                A::ServiceTier,
+                A::PromptCacheKey,
+                A::Metadata,
+            ],
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "abilities_tests.rs"]
+mod tests;
