@@ -96,6 +96,7 @@ impl Case {
             provider: "Host".into(),
             hide_reasoning: parsed.as_ref().is_some_and(|request| request.hides_reasoning()),
             reasoning_format: self.dialect.reasoning_format(),
+            metadata: None,
             echo: parsed.as_ref().and_then(|request| self.surface.echo(request)),
         }
     }

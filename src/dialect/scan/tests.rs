@@ -38,7 +38,8 @@ fn what_is_asked_for_is_read() {
             order: vec!["x".into()],
             only: vec!["y".into()],
             ignore: vec!["z".into()],
-            allow_fallbacks: false
+            allow_fallbacks: false,
+            require_parameters: false,
         }
     );
 }
