@@ -26,6 +26,7 @@ pub mod scan;
 pub mod sink;
 pub mod sse;
 mod table;
+pub mod tokens;
 pub(crate) mod tree;
 #[cfg(test)]
 mod vectors;

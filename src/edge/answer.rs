@@ -110,6 +110,7 @@ fn shape(chat: &Chat, facts: &Facts) -> Option<Shape> {
         stream: head.stream,
         prices: endpoint.prices,
         prompt_estimate: chat.ask.prompt_tokens,
+        request: chat.ask.body.clone(),
         completion_max: most.saturating_mul(u64::from(head.n.max(1))),
         hide_reasoning: parsed.is_some_and(|p| p.hides_reasoning()),
     })

@@ -11,7 +11,7 @@ use pingora::proxy::Session;
 use crate::auth;
 use crate::balance::Wait;
 use crate::cache::{self, Intent};
-use crate::dialect::{self, abilities, scan};
+use crate::dialect::{self, Surface, abilities, scan, tokens};
 use crate::edge::arrive;
 use crate::edge::body;
 use crate::edge::clock;
@@ -115,7 +115,10 @@ pub(crate) async fn count_tokens(
             format!("There is no model {model:?}; GET /v1/models lists those that there are.");
         return Ok(Err(GatewayError::new(Kind::ModelNotFound, text).with_param("model")));
     }
-    let tokens = head.estimate_prompt_tokens();
+    let tokens = match Surface::Messages.read_request(&body.bytes) {
+        Ok(request) => tokio::task::block_in_place(|| tokens::count_request(&request)),
+        Err(error) => return Ok(Err(error)),
+    };
     Ok(Ok(Bytes::from(format!("{{\"input_tokens\":{tokens}}}"))))
 }
 

@@ -3,6 +3,7 @@
 use crate::dialect::AnswerShape;
 use crate::dialect::ir::{Event, FinishReason};
 use crate::dialect::scan::TextStats;
+use crate::dialect::tokens;
 use crate::vocab::Usage;
 
 /// What was overheard of an answer so far.
@@ -27,14 +28,36 @@ pub struct Meter {
     text: TextStats,
     /// What was put out since the last report.
     since: TextStats,
+    /// The same text, while it may have to be counted: nobody has reported on it.
+    kept: Option<String>,
     /// The most completion tokens that were asked for.
     completion_max: Option<u64>,
 }
+
+/// The longest text that is kept to be counted, in bytes; what is longer is estimated by its size.
+const KEPT_MAX: usize = 256 << 10;
 
 impl Meter {
     /// A meter for an answer of which at most so many completion tokens were asked for.
     pub(super) fn up_to(completion_max: u64) -> Self {
         Self { completion_max: Some(completion_max), ..Self::default() }
+    }
+
+    /// Keeps the text that comes from here on, so that it can be counted if the provider does not.
+    pub(super) fn keep_text(&mut self) {
+        self.kept = Some(String::new());
+    }
+
+    /// Counts what nobody has reported on, at the end of an answer. `prompt` is the request.
+    pub(super) fn count_rest(&mut self, prompt: &[u8]) {
+        let Some(kept) = self.kept.take().filter(|_| self.usage.is_none()) else { return };
+        let usage = Usage {
+            prompt: tokens::count_body(prompt),
+            completion: tokens::count(&kept).min(self.completion_max.unwrap_or(u64::MAX)),
+            estimated: true,
+            ..Usage::default()
+        };
+        self.report(usage);
     }
 
     /// What is charged: the provider's own counts, or else ours, marked as estimated. Ours never
@@ -63,6 +86,7 @@ impl Meter {
 
     /// Takes the provider's counts.
     pub(super) fn report(&mut self, usage: Usage) {
+        self.kept = None;
         self.usage = Some(usage);
         self.since = TextStats::default();
     }
@@ -89,6 +113,10 @@ impl Meter {
                 let mut stats = TextStats::default();
                 stats.add_plain(text);
                 self.put_out(stats);
+                match &mut self.kept {
+                    Some(kept) if kept.len() + text.len() <= KEPT_MAX => kept.push_str(text),
+                    _ => self.kept = None,
+                }
             }
             Event::Finish { choice, reason, native, .. } => {
                 if *choice == 0 || self.finish.is_none() {

@@ -66,6 +66,9 @@ pub struct Shape {
     pub prices: Prices,
     /// Prompt tokens as estimated, for a provider that reports none.
     pub prompt_estimate: u64,
+    /// The request as it came, whose tokens are counted at the end of an answer whose provider
+    /// reports none.
+    pub request: Bytes,
     /// The most completion tokens that were asked for, of all choices together: an estimate of a
     /// provider that reports none, or breaks off, stays below.
     pub completion_max: u64,
@@ -123,7 +126,10 @@ impl Pipe {
             }
             _ => Path::Translate(Box::new(Translate::new(dialect, &shape, framing))),
         };
-        let meter = Meter::up_to(shape.completion_max);
+        let mut meter = Meter::up_to(shape.completion_max);
+        if matches!(path, Path::Translate(_)) {
+            meter.keep_text();
+        }
         Self { shape, meter, path, started: false }
     }
 

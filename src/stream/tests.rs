@@ -25,6 +25,7 @@ pub(super) fn shape(stream: bool) -> Shape {
         surface: Surface::Chat,
         host: &Host::GENERIC,
         echo: None,
+        request: Bytes::new(),
         metadata: None,
         generation: GenerationId::from_bits(7),
         created: 1_700_000_000,

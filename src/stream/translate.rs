@@ -199,6 +199,7 @@ impl Translate {
         }
         self.ended = true;
         meter.complete = true;
+        meter.count_rest(&shape.request);
         let usage = meter.usage(shape.prompt_estimate);
         let cost = Some(shape.prices.cost(&usage));
         match self.sink.take() {

@@ -1,0 +1,122 @@
+//! Counting tokens where a provider does not.
+//!
+//! Every model has a tokenizer of its own and most are not published, so what is counted here is an
+//! estimate and is marked so. It is OpenAI's `o200k_base`, by the crate `bpe-openai`, whose time
+//! stays linear on hostile text. Its tables are unpacked when they are first needed.
+
+use super::ir::{Message, Part, PartBody, ReasoningBody, Request};
+use super::scan::lexer::{Lexer, Text, Watch};
+
+/// What a message costs beside its text, in tokens.
+const PER_MESSAGE: u64 = 4;
+/// What an image or file is taken to cost, in tokens.
+const PER_MEDIA: u64 = 1_000;
+/// A string longer than this many bytes without a space is media, not text.
+const MEDIA_MIN: usize = 4_096;
+
+/// The tokens of a text.
+pub fn count(text: &str) -> u64 {
+    u64::try_from(bpe_openai::o200k_base().count(text)).unwrap_or(u64::MAX)
+}
+
+/// The tokens of a request, as far as can be told.
+pub fn count_request(request: &Request) -> u64 {
+    let messages = request.messages.iter().map(|message| {
+        PER_MESSAGE
+            + match message {
+                Message::System { parts, .. }
+                | Message::User { parts, .. }
+                | Message::Tool { parts, .. } => count_parts(parts),
+                Message::Assistant(turn) => {
+                    let calls = turn.tool_calls.iter();
+                    let reasoning = turn.reasoning.iter().map(|block| match &block.body {
+                        ReasoningBody::Text { text, .. } | ReasoningBody::Summary(text) => {
+                            count(text)
+                        }
+                        ReasoningBody::Encrypted(_) => 0,
+                    });
+                    count_parts(&turn.parts)
+                        + calls.map(|call| count(&call.name) + count(&call.arguments)).sum::<u64>()
+                        + reasoning.sum::<u64>()
+                }
+            }
+    });
+    let tools = request.tools.iter().map(|tool| {
+        let told = tool.description.as_deref().map_or(0, count);
+        let schema = tool.parameters.as_ref().map_or(0, |schema| count(schema.as_str()));
+        PER_MESSAGE + count(&tool.name) + told + schema
+    });
+    messages.sum::<u64>() + tools.sum::<u64>()
+}
+
+fn count_parts(parts: &[Part]) -> u64 {
+    let part = |part: &Part| match &part.body {
+        PartBody::Text(text) | PartBody::Refusal(text) => count(text),
+        PartBody::Image { .. }
+        | PartBody::Audio { .. }
+        | PartBody::Video(_)
+        | PartBody::File { .. } => PER_MEDIA,
+    };
+    parts.iter().map(part).sum()
+}
+
+/// The tokens of the texts in a body, whatever its form.
+pub fn count_body(body: &[u8]) -> u64 {
+    let mut texts = Texts::default();
+    // What cannot be read to its end is counted as far as it goes.
+    let _rest = Lexer::new(body, 0).value(0, &mut texts).is_err();
+    texts.tokens
+}
+
+#[derive(Default)]
+struct Texts {
+    tokens: u64,
+}
+
+impl Watch for Texts {
+    fn key(&mut self, _key: &Text<'_>) {}
+
+    fn text(&mut self, key: Option<&[u8]>, text: &Text<'_>) {
+        let said_nothing: [&[u8]; 5] = [b"role", b"type", b"model", b"id", b"tool_call_id"];
+        if key.is_some_and(|key| said_nothing.contains(&key)) {
+            return;
+        }
+        let media = text.raw.starts_with(b"data:")
+            || (text.raw.len() > MEDIA_MIN && !text.raw.contains(&b' '));
+        self.tokens +=
+            if media { PER_MEDIA } else { text.unescape().map_or(0, |text| count(&text)) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::Surface;
+
+    #[test]
+    fn words_are_about_a_token_each() {
+        assert_eq!(count(""), 0);
+        assert_eq!(count("Hello world"), 2);
+        assert!((30..60).contains(&count(&"river ".repeat(40))));
+        let emoji = count("🦀🦀🦀");
+        assert!((1..=12).contains(&emoji), "{emoji}");
+    }
+
+    #[test]
+    fn requests_and_bodies_are_counted_alike() {
+        let body = br#"{"model":"a/b","messages":[{"role":"system","content":"Be brief, please."},
+            {"role":"user","content":[{"type":"text","text":"What is the longest river?"},
+            {"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}]}]}"#;
+        let request = Surface::Chat.read_request(body).expect("a request");
+        let (tree, raw) = (count_request(&request), count_body(body));
+        assert!((1_010..1_030).contains(&tree), "{tree}");
+        assert_eq!(tree, raw + 2 * PER_MESSAGE);
+    }
+
+    #[test]
+    fn hostile_text_is_counted_in_reasonable_time() {
+        // Quadratic tokenizers take minutes for this.
+        assert!(count(&"a".repeat(200_000)) > 0);
+        assert!(count(&" ".repeat(200_000)) > 0);
+    }
+}
