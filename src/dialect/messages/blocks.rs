@@ -50,9 +50,7 @@ impl Shown {
     /// encrypted blocks stay, since without them the next turn could not go on.
     pub(super) fn piece<'e>(self, event: &'e Event) -> Option<Piece<'e>> {
         Some(match event {
-            Event::Text { choice: 0, text } | Event::Refusal { choice: 0, text } => {
-                Piece::Text(Cow::Borrowed(text))
-            }
+            Event::Text { choice: 0, text } => Piece::Text(Cow::Borrowed(text)),
             // Anthropic's models draw nothing; a link is what a reader of text can use.
             Event::Image { choice: 0, url } => Piece::Text(Cow::Owned(format!("![image]({url})"))),
             Event::Citation { choice: 0, citation } => Piece::Citation(citation),
@@ -111,6 +109,11 @@ impl Blocks {
     /// Whether more is kept than any honest answer needs.
     pub(super) fn is_too_large(&self) -> bool {
         self.bytes > KEPT_MAX || self.list.len() > BLOCKS_MAX
+    }
+
+    /// Adds a text that is a block of its own.
+    pub(super) fn add_text(&mut self, text: &str) {
+        self.list.push_back(Block::Text { text: text.to_owned(), citations: Vec::new() });
     }
 
     /// Adds a piece to the block that it goes on with, or begins one.

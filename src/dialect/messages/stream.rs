@@ -231,6 +231,10 @@ impl StreamWriter {
         self.begin(wire);
         self.release(true, wire);
         self.close(wire);
+        if let Some(text) = self.ending.refusal().map(str::to_owned) {
+            self.put(Piece::Text(text.into()), wire);
+            self.close(wire);
+        }
     }
 
     fn end(&mut self, cost: Option<NanoUsd>, wire: &mut Vec<u8>) {
@@ -238,7 +242,9 @@ impl StreamWriter {
             let failed = "The provider failed after a part of the answer.";
             return self.abort(&GatewayError::new(Kind::ProviderFailed, failed), wire);
         }
-        self.finish(wire);
+        if !self.ending.is_finished() {
+            self.finish(wire);
+        }
         self.over = true;
         open_event("message_delta", wire);
         json::key(wire, "delta");

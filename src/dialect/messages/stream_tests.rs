@@ -212,6 +212,30 @@ fn a_failure_told_as_a_reason_is_an_error() {
 }
 
 #[test]
+fn a_refusal_is_text_unless_it_is_anthropics_own() {
+    let refusal = |text: &str| Event::Refusal { choice: 0, text: text.into() };
+    for (native, blocks) in [
+        ("stop", json!([{"type": "text", "text": "Hm."}, {"type": "text", "text": "I can't."}])),
+        ("refusal", json!([{"type": "text", "text": "Hm."}])),
+    ] {
+        let reason =
+            if native == "stop" { FinishReason::Stop } else { FinishReason::ContentFilter };
+        let events = [
+            text("Hm."),
+            refusal("I "),
+            refusal("can't."),
+            Event::Finish { choice: 0, reason, native: native.into(), stop: None },
+            Event::End,
+        ];
+        let message = put_together(&wire(&events));
+        assert_eq!(message, whole(&events));
+        assert_eq!(message["content"], blocks);
+        assert_eq!(message["stop_reason"], "refusal");
+        assert_eq!(message["stop_details"]["explanation"], "I can't.");
+    }
+}
+
+#[test]
 fn hidden_reasoning_leaves_its_signature() {
     let shape = AnswerShape { hide_reasoning: true, ..shape() };
     let (mut writer, mut wire) = (StreamWriter::new(&shape), Vec::new());

@@ -36,7 +36,10 @@ impl WholeSink for WholeWriter {
         }
     }
 
-    fn finish(self: Box<Self>, usage: Option<&Usage>, cost: Option<NanoUsd>) -> Vec<u8> {
+    fn finish(mut self: Box<Self>, usage: Option<&Usage>, cost: Option<NanoUsd>) -> Vec<u8> {
+        if let Some(text) = self.ending.refusal() {
+            self.blocks.add_text(text);
+        }
         let mut out = self.head;
         json::key(&mut out, "content");
         out.push(b'[');

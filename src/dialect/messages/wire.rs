@@ -6,8 +6,8 @@ use crate::dialect::media::bounded;
 use crate::dialect::sink::AnswerShape;
 use crate::vocab::{NanoUsd, Usage};
 
-/// The longest explanation of a refusal that is told beside the text, in bytes.
-const EXPLANATION_MAX: usize = 1024;
+/// The longest refusal that is told, in bytes.
+const REFUSAL_MAX: usize = 64 << 10;
 
 /// The message's members up to its content, after an opening brace: `"id":…,"role":…`.
 pub(super) fn head(shape: &AnswerShape) -> Vec<u8> {
@@ -82,7 +82,7 @@ impl Ending {
     pub(super) fn note(&mut self, event: &Event) {
         match event {
             Event::Refusal { choice: 0, text } => {
-                let room = EXPLANATION_MAX.saturating_sub(self.refusal.len());
+                let room = REFUSAL_MAX.saturating_sub(self.refusal.len());
                 self.refusal.push_str(&bounded(text, room));
             }
             Event::ToolStart { choice: 0, .. } => self.called = true,
@@ -102,6 +102,13 @@ impl Ending {
     /// Whether the answer has come to its end.
     pub(super) const fn is_finished(&self) -> bool {
         self.finish.is_some()
+    }
+
+    /// A refusal that has to be told as text. Anthropic's own is the explanation of its reason; what
+    /// the models of others refuse with is all that they say.
+    pub(super) fn refusal(&self) -> Option<&str> {
+        let own = self.finish.as_ref().is_some_and(|finish| finish.native == "refusal");
+        Some(self.refusal.as_str()).filter(|text| !own && !text.is_empty())
     }
 
     /// Appends `"stop_reason":…,"stop_sequence":…,"stop_details":…`.
