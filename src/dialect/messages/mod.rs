@@ -31,4 +31,6 @@ pub use whole::WholeWriter;
 #[cfg(test)]
 mod request_tests;
 #[cfg(test)]
+mod roundtrip_tests;
+#[cfg(test)]
 mod stream_tests;
