@@ -156,21 +156,23 @@ fn source<'a>(
 }
 
 /// A `data:` URL of what is base64 already.
-fn data_url(source: &mut Raw<'_>, at: &Path<'_>) -> Result<String, GatewayError> {
+fn data_url(source: &mut Raw<'_>, allowed: &[&str], at: &Path<'_>) -> Result<String, GatewayError> {
     let media_type = string(source, "media_type", at)?;
-    let data = string(source, "data", at)?;
-    let plain = media_type.bytes().all(|b| b.is_ascii_alphanumeric() || b"/+.-".contains(&b));
-    if !plain || media_type.is_empty() {
-        return Err(at.field("media_type").fault("must be a media type"));
+    if !allowed.contains(&media_type.as_str()) {
+        return Err(at.field("media_type").fault(one_of(allowed)));
     }
+    let data = string(source, "data", at)?;
     Ok(format!("data:{media_type};base64,{data}"))
 }
+
+/// The media types that the API documents (2026-11).
+const IMAGES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
 
 fn read_image(members: &mut Raw<'_>, at: &Path<'_>) -> Result<Part, GatewayError> {
     let (mut source, kind) = source(members, at)?;
     let at = at.field("source");
     let url = match kind.as_deref() {
-        Some("base64") => data_url(&mut source, &at)?,
+        Some("base64") => data_url(&mut source, &IMAGES, &at)?,
         Some("url") => read_url(string(&mut source, "url", &at)?, &at.field("url"))?,
         // Uploads stay with the provider that has them; there is none here.
         _ => return Err(at.field("type").fault(one_of(&["base64", "url"]))),
@@ -193,7 +195,7 @@ fn read_document(
     let (mut source, kind) = source(members, at)?;
     let at = at.field("source");
     let source = match kind.as_deref() {
-        Some("base64") => FileSource::Url(data_url(&mut source, &at)?),
+        Some("base64") => FileSource::Url(data_url(&mut source, &["application/pdf"], &at)?),
         Some("url") => {
             FileSource::Url(read_url(string(&mut source, "url", &at)?, &at.field("url"))?)
         }

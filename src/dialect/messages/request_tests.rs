@@ -42,6 +42,11 @@ fn messages_that_are_wrong_are_told_by_their_place() {
         (with("messages", Value::Null), "messages"),
         (with("messages", json!([])), "messages"),
         (with("messages", json!("x")), "messages"),
+        (
+            turns(&[("user", json!([])), ("system", json!("")), ("assistant", json!([]))]),
+            "messages",
+        ),
+        (user(json!({"type": "container_upload", "file_id": "f"})), "messages"),
         (turns(&[("tool", json!("x"))]), "messages[0].role"),
         (turns(&[("user", json!(5))]), "messages[0].content"),
         (turns(&[("user", Value::Null)]), "messages[0].content"),
@@ -58,7 +63,7 @@ fn messages_that_are_wrong_are_told_by_their_place() {
         ),
         (
             user(json!({"type": "image", "source": {
-                "type": "base64", "media_type": "image/png,", "data": "AA=="}})),
+                "type": "base64", "media_type": "image/bmp", "data": "AA=="}})),
             "messages[0].content[0].source.media_type",
         ),
         (

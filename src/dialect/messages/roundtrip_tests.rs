@@ -3,7 +3,9 @@
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::read_request;
+use super::{WholeWriter, read_request};
+use crate::dialect::ir::{Event, Message, ReasoningBlock, ReasoningBody};
+use crate::dialect::sink::{AnswerShape, WholeSink};
 use crate::dialect::{Target, anthropic};
 
 /// Draws choices from bytes.
@@ -226,6 +228,49 @@ fn as_blocks(mut request: Value) -> Value {
         blocks(&mut message["content"]);
     }
     request
+}
+
+/// What the client gets of an answer's reasoning and hands back, as the hub then has it.
+fn handed_back(events: &[Event], reasoning_format: &'static str) -> Vec<ReasoningBlock> {
+    let shape = AnswerShape { reasoning_format, ..AnswerShape::default() };
+    let mut writer = Box::new(WholeWriter::new(&shape));
+    events.iter().for_each(|event| writer.write(event));
+    let message: Value = serde_json::from_slice(&writer.finish(None, None)).unwrap();
+    let turn = json!({"role": "assistant", "content": message["content"]});
+    let user = json!({"role": "user", "content": "go on"});
+    let body = json!({"max_tokens": 9, "messages": [turn, user]});
+    let request = read_request(body.to_string().as_bytes()).map_err(|e| e.message).unwrap();
+    request.messages.into_iter().fold(Vec::new(), |mut all, message| {
+        if let Message::Assistant(turn) = message {
+            all.extend(turn.reasoning);
+        }
+        all
+    })
+}
+
+#[test]
+fn reasoning_of_every_family_finds_home() {
+    let choice = 0;
+    for format in ["anthropic-claude-v1", "google-gemini-v1", "openai-responses-v1", "unknown"] {
+        let id = (format != "anthropic-claude-v1").then(|| "rs:1\u{e9}".to_owned());
+        let events = [
+            Event::Reasoning { choice, text: "Hm.".into() },
+            Event::ReasoningSignature { choice, signature: "Er+/= :é".into() },
+            Event::ReasoningEncrypted { choice, id: id.clone(), data: "gAAA:b/=".into() },
+            Event::Text { choice, text: "Hi".into() },
+        ];
+        let signature = Some("Er+/= :é".to_owned());
+        let body = ReasoningBody::Text { text: "Hm.".into(), signature };
+        let block = |id, body| ReasoningBlock { id, body, format: Some(format.to_owned()) };
+        let expected = [block(None, body), block(id, ReasoningBody::Encrypted("gAAA:b/=".into()))];
+        assert!(handed_back(&events, format) == expected, "{format}");
+    }
+    let unsigned = [Event::ReasoningSummary { choice, text: "Hm.".into() }];
+    let back = handed_back(&unsigned, "openai-responses-v1");
+    assert!(matches!(
+        &back[..],
+        [ReasoningBlock { body: ReasoningBody::Text { signature: None, .. }, format: None, .. }]
+    ));
 }
 
 fn is_the_clients_fault(body: &[u8]) -> bool {

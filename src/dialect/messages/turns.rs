@@ -58,7 +58,11 @@ pub(super) fn read_messages(
     for (i, item) in items.into_iter().enumerate() {
         turns.read(item, i)?;
     }
-    turns.close()
+    turns.close()?;
+    if out.is_empty() {
+        return Err(at.fault("must have some content that can be read here"));
+    }
+    Ok(())
 }
 
 struct Turns<'r> {
@@ -83,8 +87,7 @@ impl Turns<'_> {
             Some("user") => self.user(raw()?, &place),
             Some("assistant") => self.assistant(raw()?, i, &place),
             Some("system") => {
-                let parts = read_instructions(raw()?, &place)?;
-                self.said.push(Message::System { parts, name: None });
+                self.said.extend(read_system(raw()?, &place)?);
                 Ok(())
             }
             _ => Err(at.field("role").fault(one_of(&["user", "assistant", "system"]))),
