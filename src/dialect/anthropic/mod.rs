@@ -6,8 +6,10 @@
 //! `anthropic` 2.12.0 and Anthropic's API reference).
 
 mod blocks;
+mod citations;
 mod fault;
 mod ids;
+mod options;
 mod reader;
 mod request;
 mod thinking;

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::citations::Cited;
 use super::usage::Counters;
 use crate::dialect::AnswerFault;
 use crate::dialect::ir::{Event, FinishReason};
@@ -27,17 +28,27 @@ pub struct Reader {
     message: Option<String>,
     counters: Counters,
     open: Vec<(u64, Block)>,
-    tools: u32,
+    said: Said,
     /// Some block began.
     spoke: bool,
     finished: bool,
     ended: bool,
 }
 
+/// What was said so far.
+#[derive(Default)]
+pub(super) struct Said {
+    /// Characters of text.
+    chars: u64,
+    /// Calls.
+    pub(super) tools: u32,
+}
+
 /// What must be remembered of an open block until it closes.
 enum Block {
-    /// Text, or a block that is not for the client.
+    /// A block that is not for the client.
     Plain,
+    Text(Cited),
     Thinking {
         signature: String,
     },
@@ -92,6 +103,8 @@ struct ContentBlock<'a> {
     name: Option<Cow<'a, str>>,
     #[serde(borrow)]
     input: Option<&'a RawValue>,
+    #[serde(borrow)]
+    citations: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -106,6 +119,8 @@ struct Delta<'a> {
     signature: Option<Cow<'a, str>>,
     #[serde(borrow)]
     partial_json: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    citation: Option<&'a RawValue>,
     #[serde(borrow)]
     stop_reason: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -167,7 +182,7 @@ impl Reader {
         if self.open.len() >= OPEN_MAX || self.open.iter().any(|(at, _)| *at == index) {
             return Err(AnswerFault::Garbled("a block began twice, or too many are open"));
         }
-        let kept = begin(&block, &mut self.tools, out)?;
+        let kept = begin(&block, &mut self.said, out)?;
         self.spoke = true;
         self.open.push((index, kept));
         Ok(())
@@ -177,7 +192,10 @@ impl Reader {
         let block = self.open.iter_mut().find(|(at, _)| *at == index).map(|(_, block)| block);
         let block = block.ok_or(AnswerFault::Garbled("a delta without a block"))?;
         match (delta.kind.as_ref(), block) {
-            ("text_delta", Block::Plain) => text(delta.text, out),
+            ("text_delta", Block::Text(_)) => self.said.text(delta.text, out),
+            ("citations_delta", Block::Text(cited)) => {
+                delta.citation.into_iter().for_each(|raw| cited.add(raw));
+            }
             ("thinking_delta", Block::Thinking { .. }) => thinking(delta.thinking, out),
             ("signature_delta", Block::Thinking { signature }) => {
                 signature.push_str(delta.signature.as_deref().unwrap_or_default());
@@ -192,7 +210,7 @@ impl Reader {
                     out.push(Event::ToolArguments { choice, index, json });
                 }
             }
-            // Citations, the input of the provider's own tools, and what is yet to be invented.
+            // The input of the provider's own tools, and what is yet to be invented.
             _ => {}
         }
         Ok(())
@@ -226,7 +244,7 @@ impl Reader {
     fn close(&mut self, index: u64, out: &mut Vec<Event>) {
         if let Some(place) = self.open.iter().position(|(at, _)| *at == index) {
             let (_, block) = self.open.swap_remove(place);
-            end(block, out);
+            end(block, &self.said, out);
         }
     }
 
@@ -236,12 +254,12 @@ impl Reader {
             // Blocks that a proxy forgot to close.
             let mut open = std::mem::take(&mut self.open);
             open.sort_unstable_by_key(|(index, _)| *index);
-            open.into_iter().for_each(|(_, block)| end(block, out));
+            open.into_iter().for_each(|(_, block)| end(block, &self.said, out));
             if !self.finished {
                 self.finished = true;
                 let details = delta.as_ref().and_then(|d| d.stop_details.as_ref());
                 let stop = delta.as_ref().and_then(|d| d.stop_sequence.as_deref());
-                finish(Ending { native, stop, details, called: self.tools > 0 }, out);
+                finish(Ending { native, stop, details, called: self.said.tools > 0 }, out);
             }
         }
         if let Some(counters) = &data.usage {
@@ -336,14 +354,19 @@ const KNOWN: [&str; 5] = [
     "message_stop",
 ];
 
-/// The beginning of a block, or with what came with it, all of it. `tools` counts the calls.
+/// The beginning of a block, or with what came with it, all of it.
 fn begin(
     block: &ContentBlock<'_>,
-    tools: &mut u32,
+    said: &mut Said,
     out: &mut Vec<Event>,
 ) -> Result<Block, AnswerFault> {
     match block.kind.as_ref() {
-        "text" => text(block.text.clone(), out),
+        "text" => {
+            let mut cited = Cited::new(said.chars);
+            block.citations.into_iter().for_each(|raw| cited.add_all(raw));
+            said.text(block.text.clone(), out);
+            return Ok(Block::Text(cited));
+        }
         "thinking" => {
             thinking(block.thinking.clone(), out);
             let signature = block.signature.clone().unwrap_or_default().into_owned();
@@ -363,8 +386,8 @@ fn begin(
             let (Some(id), Some(name)) = (&block.id, &block.name) else {
                 return Err(AnswerFault::Garbled("a tool_use without id or name"));
             };
-            let index = *tools;
-            *tools = tools.checked_add(1).ok_or(AnswerFault::TooLarge)?;
+            let index = said.tools;
+            said.tools = said.tools.checked_add(1).ok_or(AnswerFault::TooLarge)?;
             let (id, name) = (id.clone().into_owned(), name.clone().into_owned());
             out.push(Event::ToolStart { choice: CHOICE, index, id, name });
             let input = block.input.map(|raw| raw.get()).filter(|raw| *raw != "null");
@@ -376,8 +399,9 @@ fn begin(
     Ok(Block::Plain)
 }
 
-fn end(block: Block, out: &mut Vec<Event>) {
+fn end(block: Block, said: &Said, out: &mut Vec<Event>) {
     match block {
+        Block::Text(cited) => cited.end(CHOICE, said.chars, out),
         Block::Thinking { signature } if !signature.is_empty() => {
             out.push(Event::ReasoningSignature { choice: CHOICE, signature });
         }
@@ -389,20 +413,23 @@ fn end(block: Block, out: &mut Vec<Event>) {
 }
 
 /// A whole block at once. One of a type that is not read is passed over, whatever its members.
-pub(super) fn whole_block(raw: &RawValue, tools: &mut u32, out: &mut Vec<Event>) -> Outcome {
+pub(super) fn whole_block(raw: &RawValue, said: &mut Said, out: &mut Vec<Event>) -> Outcome {
     let Ok(block) = serde_json::from_str::<ContentBlock<'_>>(raw.get()) else {
         let kind = serde_json::from_str::<Kind<'_>>(raw.get());
         let unknown = kind.is_ok_and(|kind| !BLOCKS.contains(&kind.kind.as_ref()));
         return if unknown { Ok(()) } else { Err(AnswerFault::Garbled("a block is garbled")) };
     };
-    let kept = begin(&block, tools, out)?;
-    end(kept, out);
+    let kept = begin(&block, said, out)?;
+    end(kept, said, out);
     Ok(())
 }
 
-fn text(text: Option<Cow<'_, str>>, out: &mut Vec<Event>) {
-    if let Some(text) = text.filter(|text| !text.is_empty()) {
-        out.push(Event::Text { choice: CHOICE, text: text.into_owned() });
+impl Said {
+    fn text(&mut self, text: Option<Cow<'_, str>>, out: &mut Vec<Event>) {
+        if let Some(text) = text.filter(|text| !text.is_empty()) {
+            self.chars = self.chars.saturating_add(text.chars().count() as u64);
+            out.push(Event::Text { choice: CHOICE, text: text.into_owned() });
+        }
     }
 }
 

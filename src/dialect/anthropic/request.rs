@@ -5,11 +5,12 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::blocks::{Block, Body, Conversation, Source, conversation};
-use super::thinking::{Limits, limits};
-use crate::dialect::Target;
-use crate::dialect::ir::{CacheMark, Message, Request, ResponseFormat, Sampling, Tool, ToolChoice};
+use super::options::{write_options, write_sampling, write_thinking, write_tier};
+use super::thinking::limits;
+use crate::dialect::ir::{CacheMark, Message, Request, ResponseFormat, Tool, ToolChoice};
 use crate::dialect::json;
 use crate::dialect::media::refusal;
+use crate::dialect::{Surface, Target};
 use crate::error::GatewayError;
 
 /// The most cache marks in one request.
@@ -49,8 +50,8 @@ pub(super) fn write(
     place: Place,
 ) -> Result<Bytes, GatewayError> {
     refuse_inexpressible(request)?;
-    let conversation = conversation(request)?;
-    check_marks(request, &conversation)?;
+    let mut conversation = conversation(request)?;
+    let mark = whole_mark(request, &mut conversation, place)?;
     let limits = limits(request, target);
     let mut out = Vec::with_capacity(1024 + size_hint(&conversation));
     out.push(b'{');
@@ -62,8 +63,13 @@ pub(super) fn write(
     write_system(&conversation, &request.response_format, &mut out);
     write_tools(request, &mut out);
     write_turns(&conversation, &mut out);
-    write_sampling(&request.sampling, limits.budget.is_some(), &mut out);
-    write_options(request, limits, &mut out);
+    write_sampling(&request.sampling, limits.thinks(), &mut out);
+    write_options(request, &mut out);
+    write_thinking(request, limits, &mut out);
+    write_mark(mark, &mut out);
+    if place == Place::Anthropic && request.surface == Surface::Messages {
+        write_tier(request, &mut out);
+    }
     out.push(b'}');
     Ok(Bytes::from(out))
 }
@@ -78,14 +84,32 @@ fn refuse_inexpressible(request: &Request) -> Result<(), GatewayError> {
     Ok(())
 }
 
-fn check_marks(request: &Request, conversation: &Conversation<'_>) -> Result<(), GatewayError> {
+/// Checks the number of marks, and gives back the mark on the whole prompt as far as there is room
+/// for it. Vertex AI does not take that one ("Extra inputs are not permitted", 2026-05); there it
+/// is put where Anthropic would put it: on the last block that can have one.
+fn whole_mark(
+    request: &Request,
+    conversation: &mut Conversation<'_>,
+    place: Place,
+) -> Result<Option<CacheMark>, GatewayError> {
     let in_turns = conversation.turns.iter().flat_map(|turn| &turn.blocks);
     let marks = conversation.system.iter().chain(in_turns).filter(|block| block.cache.is_some());
     let marks = marks.count() + request.tools.iter().filter(|tool| tool.cache.is_some()).count();
     if marks > MARKS_MAX {
         return Err(refusal("cache_control".into(), "may be given at most 4 times for this model"));
     }
-    Ok(())
+    let Some(mark) = request.cache.filter(|_| marks < MARKS_MAX) else { return Ok(None) };
+    if place == Place::Anthropic {
+        return Ok(Some(mark));
+    }
+    let blocks = conversation.turns.iter_mut().flat_map(|turn| &mut turn.blocks).rev();
+    let can = |block: &&mut Block<'_>| {
+        !matches!(block.body, Body::Thinking { .. } | Body::RedactedThinking(_))
+    };
+    if let Some(last) = blocks.into_iter().find(can) {
+        last.cache.get_or_insert(mark);
+    }
+    Ok(None)
 }
 
 /// About how long the texts are, so that a large request is not copied while it grows.
@@ -264,7 +288,7 @@ fn write_mark(mark: Option<CacheMark>, out: &mut Vec<u8>) {
     raw_member(out, "cache_control", mark);
 }
 
-fn raw_member(out: &mut Vec<u8>, name: &'static str, raw: &str) {
+pub(super) fn raw_member(out: &mut Vec<u8>, name: &'static str, raw: &str) {
     json::key(out, name);
     out.extend_from_slice(raw.as_bytes());
 }
@@ -374,60 +398,4 @@ fn write_choice(request: &Request, out: &mut Vec<u8>) {
         raw_member(out, "disable_parallel_tool_use", "true");
     }
     out.push(b'}');
-}
-
-fn write_sampling(sampling: &Sampling, thinks: bool, out: &mut Vec<u8>) {
-    // With thinking Anthropic wants temperature and top_k unset and top_p at 0.95 or above.
-    // Without, newer models refuse temperature and top_p together, so of the two one that says
-    // nothing (1, the default) is left out.
-    let temperature = sampling.temperature.map(|t| t.min(1.0)).filter(|_| !thinks);
-    let top_p = sampling.top_p.map(|p| if thinks { p.max(0.95) } else { p });
-    let (temperature, top_p) = match (temperature, top_p) {
-        (Some(t), Some(1.0)) => (Some(t), None),
-        (Some(1.0), Some(p)) => (None, Some(p)),
-        both => both,
-    };
-    if let Some(temperature) = temperature {
-        json::key(out, "temperature");
-        json::display(out, temperature);
-    }
-    if let Some(top_p) = top_p {
-        json::key(out, "top_p");
-        json::display(out, top_p);
-    }
-    if let Some(top_k) = sampling.top_k.filter(|k| *k > 0 && !thinks) {
-        json::number_member(out, "top_k", u64::from(top_k));
-    }
-}
-
-fn write_options(request: &Request, limits: Limits, out: &mut Vec<u8>) {
-    let mut stops = request.stop.iter().filter(|stop| !stop.trim().is_empty()).peekable();
-    if stops.peek().is_some() {
-        json::key(out, "stop_sequences");
-        out.push(b'[');
-        for stop in stops {
-            json::comma(out);
-            json::string(out, stop);
-        }
-        out.push(b']');
-    }
-    if let Some(budget) = limits.budget {
-        out.extend_from_slice(b",\"thinking\":{\"type\":\"enabled\"");
-        json::number_member(out, "budget_tokens", u64::from(budget));
-        out.push(b'}');
-    }
-    if let Some(ResponseFormat::JsonSchema { schema, .. }) = &request.response_format {
-        out.extend_from_slice(b",\"output_config\":{\"format\":{\"type\":\"json_schema\"");
-        raw_member(out, "schema", schema.as_str());
-        out.extend_from_slice(b"}}");
-    }
-    if let Some(user) = request.user.as_deref().filter(|user| !user.is_empty()) {
-        out.extend_from_slice(b",\"metadata\":{\"user_id\":");
-        json::string(out, user);
-        out.push(b'}');
-    }
-    write_mark(request.cache, out);
-    if request.stream {
-        raw_member(out, "stream", "true");
-    }
 }

@@ -3,8 +3,8 @@
 //! Anthropic wants a budget of at least 1024 tokens that is below `max_tokens`; OpenRouter derives
 //! it from a level as a share of `max_tokens` (2026-08).
 
-use crate::dialect::Target;
 use crate::dialect::ir::{Effort, Message, Reasoning, Request, ToolChoice};
+use crate::dialect::{Surface, Target};
 
 /// The smallest budget that Anthropic accepts, in tokens.
 const BUDGET_MIN: u32 = 1024;
@@ -13,11 +13,27 @@ const BUDGET_MAX: u32 = 128_000;
 /// `max_tokens` where neither the client nor the catalog has an opinion.
 const DEFAULT_MAX_TOKENS: u32 = 4096;
 
-/// What is sent as `max_tokens` and `thinking.budget_tokens`.
+/// What is sent as `max_tokens` and `thinking`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Limits {
     pub(super) max_tokens: u32,
-    pub(super) budget: Option<u32>,
+    pub(super) thinking: Option<Thinking>,
+}
+
+/// How the model is to think.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Thinking {
+    /// Within so many tokens.
+    Budget(u32),
+    /// When and as much as it likes; only a client of Messages can ask for that.
+    Adaptive,
+}
+
+impl Limits {
+    /// Whether the model is to think.
+    pub(super) const fn thinks(self) -> bool {
+        self.thinking.is_some()
+    }
 }
 
 /// The most completion tokens that this request can use at this target, thinking included: what a
@@ -32,10 +48,14 @@ pub(super) fn limits(request: &Request, target: &Target<'_>) -> Limits {
     let ceiling = of_model.min(target.credit_limit.unwrap_or(u32::MAX)).max(1);
     let default = if target.max_output == 0 { DEFAULT_MAX_TOKENS } else { target.max_output };
     let max_tokens = request.max_tokens.unwrap_or(default).min(ceiling);
-    let plain = Limits { max_tokens, budget: None };
+    let plain = Limits { max_tokens, thinking: None };
+    if request.surface == Surface::Messages && asks_for_no_budget(request.reasoning) {
+        let thinking = may_adapt(request).then_some(Thinking::Adaptive);
+        return Limits { thinking, ..plain };
+    }
     let Some(wanted) = wanted_budget(request, max_tokens) else { return plain };
     if wanted < max_tokens {
-        return Limits { max_tokens, budget: Some(wanted) };
+        return Limits { thinking: Some(Thinking::Budget(wanted)), ..plain };
     }
     // Room for the answer comes on top of the budget, up to the ceiling; what the ceiling cuts is
     // cut from the budget.
@@ -44,7 +64,20 @@ pub(super) fn limits(request: &Request, target: &Target<'_>) -> Limits {
     if budget < BUDGET_MIN {
         return plain;
     }
-    Limits { max_tokens: raised, budget: Some(budget) }
+    Limits { max_tokens: raised, thinking: Some(Thinking::Budget(budget)) }
+}
+
+/// Whether a client of Messages leaves the number of tokens to the model, or asks for no thinking.
+fn asks_for_no_budget(reasoning: Option<Reasoning>) -> bool {
+    reasoning.is_none_or(|reasoning| reasoning.max_tokens.is_none())
+}
+
+/// Whether thinking that is left to the model was asked for, and is possible: it needs no signed
+/// reasoning to go on with.
+fn may_adapt(request: &Request) -> bool {
+    let asked = request.reasoning.is_some_and(|reasoning| reasoning.enabled == Some(true));
+    let prefills = matches!(request.messages.last(), Some(Message::Assistant(_)));
+    asked && !prefills && !forces_call(request)
 }
 
 /// The budget that was asked for, if the conversation allows thinking.
@@ -105,7 +138,11 @@ mod tests {
         let target = Target { credit_limit, ..Target::new("m", max_output) };
         let limits = limits(&request, &target);
         assert_eq!(completion_limit(&request, &target), limits.max_tokens);
-        (limits.max_tokens, limits.budget)
+        match limits.thinking {
+            Some(Thinking::Budget(budget)) => (limits.max_tokens, Some(budget)),
+            None => (limits.max_tokens, None),
+            Some(Thinking::Adaptive) => panic!("not from chat"),
+        }
     }
 
     #[test]

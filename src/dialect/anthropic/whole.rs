@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::reader::{Ending, ErrorBody, StopDetails, finish, whole_block};
+use super::reader::{Ending, ErrorBody, Said, StopDetails, finish, whole_block};
 use super::usage::Counters;
 use crate::dialect::AnswerFault;
 use crate::dialect::ir::Event;
@@ -60,12 +60,12 @@ pub fn read_whole(body: &[u8], out: &mut Vec<Event>) -> Result<(), AnswerFault> 
     let some = |text: Cow<'_, str>| Some(bounded(&text, 256)).filter(|text| !text.is_empty());
     let (id, model) = (answer.id.and_then(some), answer.model.and_then(some));
     let mut events = vec![Event::Start { id, model }];
-    let mut tools = 0;
+    let mut said = Said::default();
     for block in content {
-        whole_block(block, &mut tools, &mut events)?;
+        whole_block(block, &mut said, &mut events)?;
     }
     let (stop, details) = (answer.stop_sequence.as_deref(), answer.stop_details.as_ref());
-    finish(Ending { native: &native, stop, details, called: tools > 0 }, &mut events);
+    finish(Ending { native: &native, stop, details, called: said.tools > 0 }, &mut events);
     if let Some(counters) = answer.usage {
         events.push(Event::Usage(counters.usage()));
     }

@@ -1,55 +1,36 @@
-//! The client surface Anthropic Messages: `POST /v1/messages`.
+//! The client surface Anthropic Messages: `POST /v1/messages`, with OpenRouter's additions.
+//!
+//! In: [`read_request`] checks a body and makes it the hub's request. Out: events become the named
+//! events of a stream ([`StreamWriter`]) or one message ([`WholeWriter`]), and errors the object
+//! that Anthropic's SDKs understand ([`error_body`]). Facts about the wire are of 2026-11 (SDK
+//! `anthropic` 2.14.0, Anthropic's and OpenRouter's references).
+//!
+//! What the hub cannot carry is noted in [`Request::losses`](crate::dialect::ir::Request::losses):
+//! tools that only Anthropic runs and their blocks in the history, `citations` and `context` of
+//! documents, the place of a text between two calls, and a cache mark that has nothing to stand on.
+//! What other models say and Anthropic's do not has a form here that clients hand back unchanged
+//! (the module `replay`), a picture is a link in Markdown, and log probabilities have no place.
 
-use crate::dialect::ir::{Event, Request};
-use crate::dialect::sink::{AnswerShape, StreamSink, WholeSink};
-use crate::error::{GatewayError, Kind};
-use crate::vocab::{NanoUsd, Usage};
+mod arguments;
+mod blocks;
+mod content;
+mod fault;
+mod replay;
+mod request;
+mod stream;
+mod tools;
+mod turns;
+mod whole;
+mod wire;
 
-/// Reads and checks a request.
-///
-/// # Errors
-/// The body is no JSON object, or a member has a wrong type or value; `param` names the place.
-pub fn read_request(_body: &[u8]) -> Result<Request, GatewayError> {
-    Err(GatewayError::new(Kind::Internal, "not built"))
-}
+pub use fault::error_body;
+pub use request::read_request;
+pub use stream::StreamWriter;
+pub use whole::WholeWriter;
 
-/// Writes a streamed answer.
-#[derive(Debug)]
-pub struct StreamWriter;
-
-impl StreamWriter {
-    /// A writer at the beginning of an answer.
-    pub fn new(_shape: &AnswerShape) -> Self {
-        Self
-    }
-}
-
-impl StreamSink for StreamWriter {
-    fn write(&mut self, _event: &Event, _cost: Option<NanoUsd>, _wire: &mut Vec<u8>) {}
-
-    fn abort(&mut self, _error: &GatewayError, _wire: &mut Vec<u8>) {}
-}
-
-/// Writes a whole answer.
-#[derive(Debug)]
-pub struct WholeWriter;
-
-impl WholeWriter {
-    /// A writer at the beginning of an answer.
-    pub fn new(_shape: &AnswerShape) -> Self {
-        Self
-    }
-}
-
-impl WholeSink for WholeWriter {
-    fn write(&mut self, _event: &Event) {}
-
-    fn finish(self: Box<Self>, _usage: Option<&Usage>, _cost: Option<NanoUsd>) -> Vec<u8> {
-        Vec::new()
-    }
-}
-
-/// The body of an error answer.
-pub fn error_body(_error: &GatewayError) -> Vec<u8> {
-    Vec::new()
-}
+#[cfg(test)]
+mod request_tests;
+#[cfg(test)]
+mod roundtrip_tests;
+#[cfg(test)]
+mod stream_tests;
