@@ -203,21 +203,30 @@ pub fn upstream_request(
     ask: &mut Ask<'_>,
     target: &Target<'_>,
 ) -> Result<Bytes, GatewayError> {
-    if passes(ask.surface, dialect, ask.head, target.host) {
+    if splices(ask.surface, dialect, ask.head, target) {
         return openai::request(ask.body, ask.head, target);
     }
     dialect.write_request(ask.tree()?, target)
 }
 
-/// Whether client and provider speak the same format, so that the request's bytes go on with a few
-/// members changed, and the answer's bytes come back.
-pub fn passes(
-    surface: Surface,
-    dialect: Dialect,
-    _head: &scan::Head,
-    _host: &openai::Host,
-) -> bool {
-    matches!((surface, dialect), (Surface::Chat, Dialect::OpenAi))
+/// Whether client and provider speak the same format, so that the answer's bytes come back as they
+/// are; and so do the request's, with a few members changed, if the host takes all of them.
+///
+/// Reasoning that is to stay hidden is taken out by the gateway where the host does not know how,
+/// so such an answer is read and written anew.
+pub fn passes(surface: Surface, dialect: Dialect, head: &scan::Head, host: &openai::Host) -> bool {
+    matches!((surface, dialect), (Surface::Chat, Dialect::OpenAi | Dialect::Azure))
+        && !head.notes.meets(host.hides())
+}
+
+/// Whether the request's bytes pass.
+fn splices(surface: Surface, dialect: Dialect, head: &scan::Head, target: &Target<'_>) -> bool {
+    let host = target.host;
+    // A limit that must be put in is spelled `max_tokens` by the splice.
+    let limited = target.credit_limit.is_some() && head.max_tokens.is_none();
+    passes(surface, dialect, head, host)
+        && !head.notes.meets(host.diverts())
+        && (!limited || host.limit.name == "max_tokens")
 }
 
 /// What a provider's error answer means.

@@ -29,6 +29,12 @@ pub(crate) struct Chunk<'a> {
     pub(crate) usage: Option<&'a RawValue>,
     #[serde(borrow, default)]
     pub(crate) x_groq: Option<&'a RawValue>,
+    /// Perplexity and xAI: addresses.
+    #[serde(borrow, default)]
+    pub(crate) citations: Option<&'a RawValue>,
+    /// Perplexity: addresses with titles.
+    #[serde(borrow, default)]
+    pub(crate) search_results: Option<&'a RawValue>,
     #[serde(borrow, default)]
     pub(crate) error: Option<&'a RawValue>,
 }
@@ -70,6 +76,8 @@ pub(crate) struct Part<'a> {
     pub(crate) audio: Option<&'a RawValue>,
     #[serde(borrow, default)]
     pub(crate) images: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(crate) annotations: Option<&'a RawValue>,
 }
 
 /// A tool call or a piece of one.
@@ -99,6 +107,7 @@ pub(crate) struct Piece {
     #[serde(rename = "type")]
     pub(crate) kind: String,
     pub(crate) text: Option<String>,
+    pub(crate) summary: Option<String>,
     pub(crate) thinking: Vec<Self>,
     pub(crate) signature: Option<String>,
     pub(crate) data: Option<String>,
@@ -230,6 +239,10 @@ struct WireUsage {
     prompt_cache_hit_tokens: Count,
     /// Mistral.
     num_cached_tokens: Count,
+    /// Moonshot.
+    cached_tokens: Count,
+    /// Perplexity.
+    num_search_queries: Count,
     server_tool_use_details: Option<ServerTools>,
 }
 
@@ -251,8 +264,9 @@ struct ServerTools {
 /// The usage that a host reports; `None` if there is none or it cannot be read.
 ///
 /// Details that exceed their whole are cut to it. xAI leaves reasoning out of
-/// `completion_tokens` (the total tells), the others do not (2026-11).
-pub(crate) fn usage(raw: Option<&RawValue>) -> Option<Usage> {
+/// `completion_tokens` (the total tells, and `beside` where it is missing), the others do not
+/// (2026-11).
+pub(crate) fn usage(raw: Option<&RawValue>, beside: bool) -> Option<Usage> {
     let raw = raw?.get();
     if !raw.starts_with('{') || raw == "{}" {
         return None;
@@ -263,10 +277,16 @@ pub(crate) fn usage(raw: Option<&RawValue>) -> Option<Usage> {
     let prompt = wire.prompt_tokens.0;
     let reasoning = output.reasoning_tokens.0;
     let mut completion = wire.completion_tokens.0;
-    if reasoning > 0 && wire.total_tokens.0 == prompt + completion + reasoning {
+    let total = wire.total_tokens.0;
+    if total == prompt + completion + reasoning || (beside && total == 0) {
         completion += reasoning;
     }
-    let cached = [input.cached_tokens, wire.prompt_cache_hit_tokens, wire.num_cached_tokens];
+    let cached = [
+        input.cached_tokens,
+        wire.prompt_cache_hit_tokens,
+        wire.num_cached_tokens,
+        wire.cached_tokens,
+    ];
     let cache_read = cached.map(|c| c.0).into_iter().max().unwrap_or(0).min(prompt);
     Some(Usage {
         prompt,
@@ -276,7 +296,10 @@ pub(crate) fn usage(raw: Option<&RawValue>) -> Option<Usage> {
         completion,
         reasoning: reasoning.min(completion),
         audio_completion: output.audio_tokens.0.min(completion),
-        searches: wire.server_tool_use_details.map_or(0, |s| s.web_search_requests.0),
+        searches: wire
+            .server_tool_use_details
+            .map_or(0, |s| s.web_search_requests.0)
+            .max(wire.num_search_queries.0),
         ..Usage::default()
     })
 }
@@ -284,13 +307,20 @@ pub(crate) fn usage(raw: Option<&RawValue>) -> Option<Usage> {
 /// The usage of a chunk, wherever the host put it: on top, in the last choice (Moonshot), or in
 /// `x_groq`.
 pub(crate) fn chunk_usage(chunk: &Chunk<'_>) -> Option<Usage> {
+    chunk_usage_at(chunk, false)
+}
+
+/// The same at a host that may leave reasoning `beside` the completion.
+pub(crate) fn chunk_usage_at(chunk: &Chunk<'_>, beside: bool) -> Option<Usage> {
     #[derive(Deserialize)]
     struct Groq<'a> {
         #[serde(borrow, default)]
         usage: Option<&'a RawValue>,
     }
     let choices = chunk.choices.as_deref().unwrap_or_default();
-    usage(chunk.usage)
-        .or_else(|| choices.iter().rev().find_map(|c| usage(c.usage)))
-        .or_else(|| usage(serde_json::from_str::<Groq<'_>>(chunk.x_groq?.get()).ok()?.usage))
+    usage(chunk.usage, beside)
+        .or_else(|| choices.iter().rev().find_map(|c| usage(c.usage, beside)))
+        .or_else(|| {
+            usage(serde_json::from_str::<Groq<'_>>(chunk.x_groq?.get()).ok()?.usage, beside)
+        })
 }
