@@ -1,5 +1,6 @@
 //! What the errors of OpenAI-like hosts mean.
 
+use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -17,7 +18,26 @@ pub(crate) fn check(chunk: &Chunk<'_>, data: &str) -> Result<(), AnswerFault> {
     if wire::says_something(chunk.error) || (is_error && chunk.choices.is_none()) {
         return Err(in_band(data));
     }
-    Ok(())
+    if chunk.choices.as_ref().is_some_and(|choices| !choices.is_empty()) {
+        return Ok(());
+    }
+    match chunk.base_resp.and_then(|raw| serde_json::from_str(raw.get()).ok()) {
+        Some(BaseResp { status_code, status_msg }) if status_code != 0 => {
+            Err(AnswerFault::InBand {
+                code: Some(status_code.to_string()),
+                message: excerpt(&status_msg),
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// MiniMax's word on how it went.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct BaseResp {
+    status_code: i64,
+    status_msg: String,
 }
 
 /// The fault that some JSON reports.

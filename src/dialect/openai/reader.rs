@@ -127,7 +127,7 @@ impl Reader {
             out.extend(cited.into_iter().map(|citation| Event::Citation { choice, citation }));
         }
         if let Some(native) = wire::native_finish(wire.finish_reason) {
-            progress.finish(choice, native, out)?;
+            progress.finish(choice, native, wire::stop_sequence(wire), out)?;
         }
         Ok(())
     }
@@ -141,7 +141,7 @@ impl Reader {
     fn finish_all(&mut self, out: &mut Vec<Event>) -> Result<(), AnswerFault> {
         for (choice, progress) in (0..).zip(&mut self.choices) {
             if progress.seen {
-                progress.finish(choice, String::new(), out)?;
+                progress.finish(choice, String::new(), None, out)?;
             }
         }
         Ok(())
@@ -308,6 +308,7 @@ impl Progress {
         &mut self,
         choice: u32,
         native: String,
+        stop: Option<String>,
         out: &mut Vec<Event>,
     ) -> Result<(), AnswerFault> {
         if self.finished {
@@ -324,7 +325,7 @@ impl Progress {
             reason = FinishReason::ToolCalls;
         }
         self.finished = true;
-        out.push(Event::Finish { choice, reason, native, stop: None });
+        out.push(Event::Finish { choice, reason, native, stop });
         Ok(())
     }
 }

@@ -37,6 +37,9 @@ pub(crate) struct Chunk<'a> {
     pub(crate) search_results: Option<&'a RawValue>,
     #[serde(borrow, default)]
     pub(crate) error: Option<&'a RawValue>,
+    /// MiniMax: how it went, in an answer with status 200.
+    #[serde(borrow, default)]
+    pub(crate) base_resp: Option<&'a RawValue>,
 }
 
 /// One choice of a [`Chunk`].
@@ -50,6 +53,12 @@ pub(crate) struct Choice<'a> {
     pub(crate) message: Option<&'a RawValue>,
     #[serde(borrow, default)]
     pub(crate) finish_reason: Option<&'a RawValue>,
+    /// vLLM: the stop sequence that was hit, or a token's number.
+    #[serde(borrow, default)]
+    pub(crate) stop_reason: Option<&'a RawValue>,
+    /// The same at SGLang.
+    #[serde(borrow, default)]
+    pub(crate) matched_stop: Option<&'a RawValue>,
     #[serde(borrow, default)]
     pub(crate) usage: Option<&'a RawValue>,
 }
@@ -159,16 +168,33 @@ pub(crate) fn native_finish(raw: Option<&RawValue>) -> Option<String> {
     name(raw).filter(|word| !word.trim().is_empty())
 }
 
+/// The stop sequence that ended a choice, if the host says. Some proxies have a finish reason of
+/// another API in the same place.
+pub(crate) fn stop_sequence(choice: &Choice<'_>) -> Option<String> {
+    const WORDS: [&str; 6] = ["stop", "end_turn", "eos", "eos_token", "stop_sequence", "length"];
+    let said = name(choice.stop_reason).or_else(|| name(choice.matched_stop));
+    let ended = choice.finish_reason.map(RawValue::get) == Some("\"stop\"");
+    said.filter(|stop| ended && !WORDS.contains(&stop.as_str()))
+}
+
 /// A finish reason in OpenAI's words. `None`: the host failed.
 ///
 /// Sources: OpenAI, Mistral (`model_length`), DeepSeek (`insufficient_system_resource`), Together
-/// (`eos`), read 2026-11; unknown words count as `stop`.
+/// (`eos`), Z.ai (`sensitive`, `network_error`), vLLM (`abort`), Gemini in OpenAI's form
+/// (`content_filter: …`), read 2026-11; unknown words count as `stop`.
 pub(crate) fn finish_reason(native: &str) -> Option<FinishReason> {
     Some(match native {
-        "length" | "max_tokens" | "model_length" | "MAX_TOKENS" => FinishReason::Length,
+        "length"
+        | "max_tokens"
+        | "model_length"
+        | "model_context_window_exceeded"
+        | "MAX_TOKENS" => FinishReason::Length,
         "tool_calls" | "function_call" | "tool_use" | "TOOL_CALL" => FinishReason::ToolCalls,
-        "content_filter" | "safety" | "SAFETY" | "refusal" => FinishReason::ContentFilter,
-        "error" | "ERROR" | "insufficient_system_resource" => return None,
+        "safety" | "SAFETY" | "refusal" | "sensitive" => FinishReason::ContentFilter,
+        _ if native.starts_with("content_filter") => FinishReason::ContentFilter,
+        "error" | "ERROR" | "insufficient_system_resource" | "network_error" | "abort" => {
+            return None;
+        }
         _ => FinishReason::Stop,
     })
 }

@@ -7,8 +7,9 @@ use serde_json::{Map, Value, json};
 use super::host::{Prefill, Replay, Thinking};
 use super::*;
 use crate::dialect::chat::read_request;
+use crate::dialect::ir::{Event, FinishReason};
 use crate::dialect::scan::scan;
-use crate::dialect::{Ask, Dialect, Surface, Target, passes, upstream_request};
+use crate::dialect::{AnswerFault, Ask, Dialect, Surface, Target, passes, upstream_request};
 
 fn at(host: &'static Host) -> Target<'static> {
     Target { host, ..Target::new("up", 8192) }
@@ -167,6 +168,47 @@ fn every_row_writes_json_and_no_member_twice() {
 
 const PLAIN: &str = r#"{"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"x",
     "reasoning_content":"r"},{"role":"user","content":"q"}]}"#;
+
+#[test]
+fn what_ended_an_answer_is_told() {
+    for (choice, reason, stop) in [
+        (r#""finish_reason":"stop","stop_reason":"END""#, Ok(FinishReason::Stop), Some("END")),
+        (r#""finish_reason":"stop","stop_reason":128009"#, Ok(FinishReason::Stop), None),
+        (r#""finish_reason":"stop","stop_reason":"end_turn""#, Ok(FinishReason::Stop), None),
+        (r#""finish_reason":"stop","matched_stop":"\n\n""#, Ok(FinishReason::Stop), Some("\n\n")),
+        (r#""finish_reason":"length","stop_reason":null"#, Ok(FinishReason::Length), None),
+        (r#""finish_reason":"sensitive""#, Ok(FinishReason::ContentFilter), None),
+        (r#""finish_reason":"content_filter: RECITATION""#, Ok(FinishReason::ContentFilter), None),
+        (r#""finish_reason":"network_error""#, Err("network_error"), None),
+        (r#""finish_reason":"abort""#, Err("abort"), None),
+    ] {
+        let body = format!(r#"{{"choices":[{{"message":{{"content":"x"}},{choice}}}]}}"#);
+        let mut events = Vec::new();
+        match (read_whole(body.as_bytes(), &mut events), reason) {
+            (Ok(()), Ok(reason)) => assert!(
+                events.iter().any(|event| matches!(event, Event::Finish { reason: r, stop: s, .. }
+                    if *r == reason && s.as_deref() == stop)),
+                "{choice} {events:?}"
+            ),
+            (Err(AnswerFault::InBand { code, .. }), Err(word)) => {
+                assert_eq!(code.as_deref(), Some(word));
+                assert!(events.is_empty(), "a fault leaves no events");
+            }
+            (got, _) => panic!("{choice} {got:?}"),
+        }
+    }
+}
+
+#[test]
+fn minimax_says_in_an_answer_that_it_failed() {
+    let read = |body: &str| read_whole(body.as_bytes(), &mut Vec::new());
+    let failed =
+        r#"{"id":"1","choices":null,"base_resp":{"status_code":1004,"status_msg":"login fail"}}"#;
+    let fault = AnswerFault::InBand { code: Some("1004".into()), message: "login fail".into() };
+    assert_eq!(read(failed), Err(fault));
+    let good = r#"{"choices":[{"message":{"content":"x"}}],"base_resp":{"status_code":0,"status_msg":""}}"#;
+    assert_eq!(read(good), Ok(()));
+}
 
 fn text() -> impl Strategy<Value = String> {
     "[a-z\"\\\\\n\u{e9}\u{1f600} ]{0,12}"
