@@ -203,7 +203,8 @@ pub fn upstream_request(
     ask: &mut Ask<'_>,
     target: &Target<'_>,
 ) -> Result<Bytes, GatewayError> {
-    if splices(ask.surface, dialect, ask.head, target) {
+    let passes = passes(ask.surface, dialect, ask.head, target.host);
+    if passes && !ask.head.notes.meets(target.host.diverts()) {
         return openai::request(ask.body, ask.head, target);
     }
     dialect.write_request(ask.tree()?, target)
@@ -217,16 +218,6 @@ pub fn upstream_request(
 pub fn passes(surface: Surface, dialect: Dialect, head: &scan::Head, host: &openai::Host) -> bool {
     matches!((surface, dialect), (Surface::Chat, Dialect::OpenAi | Dialect::Azure))
         && !head.notes.meets(host.hides())
-}
-
-/// Whether the request's bytes pass.
-fn splices(surface: Surface, dialect: Dialect, head: &scan::Head, target: &Target<'_>) -> bool {
-    let host = target.host;
-    // A limit that must be put in is spelled `max_tokens` by the splice.
-    let limited = target.credit_limit.is_some() && head.max_tokens.is_none();
-    passes(surface, dialect, head, host)
-        && !head.notes.meets(host.diverts())
-        && (!limited || host.limit.name == "max_tokens")
 }
 
 /// What a provider's error answer means.

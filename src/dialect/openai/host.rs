@@ -259,16 +259,11 @@ impl Host {
             }
             _ => ASKS_TO_THINK,
         };
-        let other_limit = match self.limit.name.len() == "max_tokens".len() {
-            true => "max_completion_tokens",
-            false => "max_tokens",
-        };
         let replays = matches!(self.replay, Replay::Either | Replay::Details);
         self.diverts = self
             .drops
             .and(self.refuses)
             .and(effort)
-            .and(Notes::members(&[other_limit]).when(self.limit.only))
             .and(Notes::REPLAY.when(!replays))
             .and(Notes::PREFILL.when(!matches!(self.prefill, Prefill::Plain)))
             .and(Notes::members(&["logprobs"]).when(matches!(self.logprobs, Logprobs::Count)))

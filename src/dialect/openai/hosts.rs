@@ -7,6 +7,8 @@
 //!
 //! A row speaks of the host, not of its models: that a model is deaf to images or wants no
 //! temperature is the catalog's to say.
+//!
+//! To add a host, add a row, list it in [`ALL`], and show with a vector what it gets.
 
 use super::host::{Host, Limit, Logprobs, Pieces, Prefill, Replay, Thinking};
 use crate::dialect::ir::Effort;
