@@ -206,23 +206,23 @@ pub fn upstream_request(
     ask: &mut Ask<'_>,
     target: &Target<'_>,
 ) -> Result<Bytes, GatewayError> {
-    if passes(ask.surface, dialect, ask.head, target.host) {
+    let passes = passes(ask.surface, dialect, ask.head, target.host);
+    let diverts = ask.surface == Surface::Chat && ask.head.notes.meets(target.host.diverts());
+    if passes && !diverts {
         return openai::request(ask.body, ask.head, target);
     }
     dialect.write_request(ask.tree()?, target)
 }
 
-/// Whether client and provider speak the same format, so that the request's bytes go on with a few
-/// members changed, and the answer's bytes come back.
-pub fn passes(
-    surface: Surface,
-    dialect: Dialect,
-    _head: &scan::Head,
-    _host: &openai::Host,
-) -> bool {
+/// Whether client and provider speak the same format, so that the answer's bytes come back as they
+/// are; and so do the request's, with a few members changed, if the host takes all of them.
+///
+/// Reasoning that is to stay hidden is taken out by the gateway where the host does not know how,
+/// so such an answer is read and written anew.
+pub fn passes(surface: Surface, dialect: Dialect, head: &scan::Head, host: &openai::Host) -> bool {
     match (surface, dialect) {
-        (Surface::Chat, Dialect::OpenAi)
-        | (Surface::Messages, Dialect::Anthropic)
+        (Surface::Chat, Dialect::OpenAi | Dialect::Azure) => !head.notes.meets(host.hides()),
+        (Surface::Messages, Dialect::Anthropic)
         | (Surface::Responses, Dialect::Responses)
         | (Surface::Completions, Dialect::Completions) => true,
         _ => false,

@@ -1,5 +1,6 @@
 //! What the errors of OpenAI-like hosts mean.
 
+use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -17,7 +18,26 @@ pub(crate) fn check(chunk: &Chunk<'_>, data: &str) -> Result<(), AnswerFault> {
     if wire::says_something(chunk.error) || (is_error && chunk.choices.is_none()) {
         return Err(in_band(data));
     }
-    Ok(())
+    if chunk.choices.as_ref().is_some_and(|choices| !choices.is_empty()) {
+        return Ok(());
+    }
+    match chunk.base_resp.and_then(|raw| serde_json::from_str(raw.get()).ok()) {
+        Some(BaseResp { status_code, status_msg }) if status_code != 0 => {
+            Err(AnswerFault::InBand {
+                code: Some(status_code.to_string()),
+                message: excerpt(&status_msg),
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// MiniMax's word on how it went.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct BaseResp {
+    status_code: i64,
+    status_msg: String,
 }
 
 /// The fault that some JSON reports.
@@ -69,8 +89,15 @@ impl Said {
             .or_else(|| message_of(&value))
             .unwrap_or_default();
         let code = scalar(inner.get("code")).or_else(|| scalar(value.get("code")));
+        let code = code.or_else(|| scalar(value.get("statusCode")));
         let kind = scalar(inner.get("type")).or_else(|| scalar(inner.get("status")));
-        Self::new(code, kind, message)
+        let mut said = Self::new(code, kind, message);
+        // Azure says there which policy was broken.
+        if let Some(cause) = scalar(inner.get("innererror").and_then(|cause| cause.get("code"))) {
+            said.words.push(' ');
+            said.words.push_str(&cause.to_lowercase());
+        }
+        said
     }
 
     fn new(code: Option<String>, kind: Option<String>, message: &str) -> Self {
@@ -89,12 +116,20 @@ impl Said {
 
 /// `message`, `detail` (a text, or FastAPI's list of `{msg}`) or `msg`, also one level deeper.
 fn message_of(value: &Value) -> Option<&str> {
-    ["message", "detail", "msg", "error"].iter().find_map(|name| match value.get(*name)? {
+    text_of(value, &["message", "detail", "msg", "error"], |inner| {
+        text_of(inner, &["message", "detail", "msg"], |_| None)
+    })
+}
+
+fn text_of<'v>(
+    value: &'v Value,
+    names: &[&str],
+    deeper: impl Fn(&'v Value) -> Option<&'v str>,
+) -> Option<&'v str> {
+    names.iter().find_map(|name| match value.get(*name)? {
         Value::String(text) if !text.is_empty() => Some(text.as_str()),
         Value::Array(list) => list.first().and_then(|e| e.get("msg").or(Some(e))?.as_str()),
-        Value::Object(inner) => ["message", "detail", "msg"]
-            .iter()
-            .find_map(|name| inner.get(*name).and_then(Value::as_str)),
+        inner @ Value::Object(_) => deeper(inner),
         _ => None,
     })
 }
@@ -156,7 +191,9 @@ fn classify(status: u16, said: &Said) -> FaultClass {
         _ if refused && said.has(&CONTEXT) => FaultClass::ContextLength,
         400 | 403 | 422 | 451 if said.has(&POLICY) => FaultClass::ContentPolicy,
         400 | 403 if said.has(&KEY) => FaultClass::Authentication,
-        400 | 422 if said.has(&["model_not_found", "model_not_exist"]) => FaultClass::NotFound,
+        400 | 422 if said.has(&["model_not_found", "model_not_exist", "deploymentnotfound"]) => {
+            FaultClass::NotFound
+        }
         // Groq: the model wrote a bad call; another try may do better.
         400 if said.has(&["tool_use_failed"]) => FaultClass::Server,
         401 => FaultClass::Authentication,

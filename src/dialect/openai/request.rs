@@ -7,15 +7,18 @@ use crate::dialect::scan::lexer::Lexer;
 use crate::dialect::scan::{Field, Form, Head, Key};
 use crate::error::{GatewayError, Kind};
 
-/// Splices the body of a request: the model's name, `stream_options`, the token limit; without
-/// the members that only the gateway reads. Everything else stays byte for byte.
+use super::host::Limit;
+
+/// Splices the body of a request: the model's name, `stream_options`, the token limit, and its
+/// name where the host takes one only; without the members that only the gateway reads. Everything
+/// else stays byte for byte.
 ///
 /// `head` must come from a scan of this `body`. One allocation, of the exact size.
 ///
 /// # Errors
 /// [`Kind::Internal`]: `head` belongs to another body.
 pub fn request(body: &[u8], head: &Head, target: &Target<'_>) -> Result<Bytes, GatewayError> {
-    let mut plan = Plan::new(target.upstream_model);
+    let mut plan = Plan::new(head, target);
     plan.insert_missing(head, target);
     for field in &head.fields {
         plan.field(body, head, target, field);
@@ -34,8 +37,10 @@ enum Piece {
     /// `"model":…,`
     ModelMember,
     Number(u32),
+    /// The limit's name as the host has it.
+    LimitName,
     /// `"max_tokens":…,`, or what the limit is called.
-    LimitMember(&'static str, u32),
+    LimitMember(u32),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -45,19 +50,26 @@ struct Edit {
     piece: Piece,
 }
 
-/// At most one edit per known member, and three members put in.
-const EDITS_MAX: usize = Key::ALL.len() + 4;
+/// At most one edit per known member, one more for the limit's name, and four members put in.
+const EDITS_MAX: usize = Key::ALL.len() + 5;
 
 struct Plan<'a> {
     model: &'a str,
+    /// What the host calls the token limit.
+    limit: Limit,
     edits: [Edit; EDITS_MAX],
     len: usize,
 }
 
 impl<'a> Plan<'a> {
-    const fn new(model: &'a str) -> Self {
+    const fn new(head: &Head, target: &Target<'a>) -> Self {
         let none = Edit { start: 0, end: 0, piece: Piece::Nothing };
-        Self { model, edits: [none; EDITS_MAX], len: 0 }
+        let model = target.upstream_model;
+        let limit = match head.form {
+            Form::Chat => target.host.limit,
+            _ => Limit { name: head.max_tokens_key.name(), only: false },
+        };
+        Self { model, limit, edits: [none; EDITS_MAX], len: 0 }
     }
 
     fn push(&mut self, start: u32, end: u32, piece: Piece) {
@@ -81,7 +93,7 @@ impl<'a> Plan<'a> {
         if let (None, Some(limit), None) =
             (head.max_tokens, target.credit_limit, head.field(head.max_tokens_key))
         {
-            self.push(at, at, Piece::LimitMember(head.max_tokens_key.name(), limit));
+            self.push(at, at, Piece::LimitMember(limit));
         }
         if head.form == Form::Responses && head.field(Key::Store).is_none() {
             // The provider would keep the answer.
@@ -96,9 +108,16 @@ impl<'a> Plan<'a> {
             Key::StreamOptions if !head.stream => self.remove(field),
             Key::StreamOptions => self.stream_options(body, head, field),
             Key::Store if head.form == Form::Responses => {
-                self.push(value.start, value.end, Piece::Static("false"))
+                self.push(value.start, value.end, Piece::Static("false"));
             }
             Key::MaxTokens | Key::MaxCompletionTokens | Key::MaxOutputTokens => {
+                if self.limit.only && field.key != head.max_tokens_key {
+                    // Only one name is taken, and the other member has the say.
+                    return self.remove(field);
+                }
+                if self.limit.only && field.key.name() != self.limit.name {
+                    self.push(field.name.start, field.name.end, Piece::LimitName);
+                }
                 let Some(limit) = target.credit_limit else { return };
                 let asked = std::str::from_utf8(value.of(body)).ok().and_then(|n| n.parse().ok());
                 let replace = match asked {
@@ -174,8 +193,9 @@ impl<'a> Plan<'a> {
             Piece::Model => quoted_len(self.model),
             Piece::ModelMember => "\"model\":,".len() + quoted_len(self.model),
             Piece::Number(n) => itoa::Buffer::new().format(n).len(),
-            Piece::LimitMember(name, n) => {
-                "\"\":,".len() + name.len() + itoa::Buffer::new().format(n).len()
+            Piece::LimitName => "\"\"".len() + self.limit.name.len(),
+            Piece::LimitMember(n) => {
+                "\"\":,".len() + self.limit.name.len() + itoa::Buffer::new().format(n).len()
             }
         }
     }
@@ -191,10 +211,10 @@ impl<'a> Plan<'a> {
                 out.push(b',');
             }
             Piece::Number(n) => out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes()),
-            Piece::LimitMember(name, n) => {
-                out.push(b'"');
-                out.extend_from_slice(name.as_bytes());
-                out.extend_from_slice(b"\":");
+            Piece::LimitName => quote(self.limit.name, out),
+            Piece::LimitMember(n) => {
+                quote(self.limit.name, out);
+                out.push(b':');
                 out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes());
                 out.push(b',');
             }

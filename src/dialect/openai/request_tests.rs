@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::*;
+use crate::dialect::openai::Host;
 use crate::dialect::scan::scan;
 
 const PLAIN: Target<'static> = Target::new("up/stream", 4096);
@@ -83,6 +84,37 @@ fn the_token_limit_follows_the_credit() {
         let want = format!(r#"{{{want}"model":"up/stream","messages":[{{}}]}}"#);
         assert_eq!(spliced(&body, &target), want, "{body}");
     }
+}
+
+#[test]
+fn the_token_limit_has_the_hosts_name() {
+    let openai = Target { host: Host::parse("openai").expect("a row"), ..PLAIN };
+    let deepseek = Target { host: Host::parse("deepseek").expect("a row"), ..PLAIN };
+    let poor = |target| Target { credit_limit: Some(9), ..target };
+    for (target, limits, want) in [
+        (openai, r#""max_tokens" :50,"#, r#""max_completion_tokens" :50,"#),
+        (openai, r#""max_completion_tokens":50,"#, r#""max_completion_tokens":50,"#),
+        (openai, r#""max_tokens":1,"max_completion_tokens":2,"#, r#""max_completion_tokens":2,"#),
+        (openai, r#""max_completion_tokens":2,"max_tokens":1,"#, r#""max_completion_tokens":2,"#),
+        (
+            openai,
+            r#""max_completion_tokens":null,"max_tokens":1,"#,
+            r#""max_completion_tokens":1,"#,
+        ),
+        (openai, r#""max_tokens":null,"#, r#""max_completion_tokens":null,"#),
+        (poor(openai), "", r#""max_completion_tokens":9,"#),
+        (poor(openai), r#""max_tokens":50,"#, r#""max_completion_tokens":9,"#),
+        (poor(openai), r#""max_tokens":null,"#, r#""max_completion_tokens":9,"#),
+        (poor(deepseek), r#""max_completion_tokens":50,"#, r#""max_tokens":9,"#),
+        (deepseek, r#""max_tokens":1,"max_completion_tokens":2,"#, r#""max_tokens":2,"#),
+    ] {
+        let body = format!(r#"{{{limits}"model":"m","messages":[{{}}]}}"#);
+        let want = format!(r#"{{{want}"model":"up/stream","messages":[{{}}]}}"#);
+        assert_eq!(spliced(&body, &target), want, "{body}");
+    }
+    let last = r#"{"model":"m","messages":[{}],"max_completion_tokens":2,"max_tokens":1}"#;
+    let want = r#"{"model":"up/stream","messages":[{}],"max_completion_tokens":2}"#;
+    assert_eq!(spliced(last, &openai), want);
 }
 
 #[test]

@@ -288,6 +288,11 @@ fn usage_is_normalised() {
             Some(Usage { cache_read: 8, ..plain }),
         ),
         (
+            // Moonshot, Perplexity.
+            r#""usage":{"prompt_tokens":10,"completion_tokens":5,"cached_tokens":4,"num_search_queries":3}"#,
+            Some(Usage { cache_read: 4, searches: 3, ..plain }),
+        ),
+        (
             r#""x_groq":{"id":"r","usage":{"prompt_tokens":10,"completion_tokens":5,"total_time":0.1}}"#,
             Some(plain),
         ),
@@ -349,6 +354,27 @@ const PROVIDER_ERRORS: &[Case] = &[
         FaultClass::Server,
         Some("tool_use_failed"),
         "m",
+    ),
+    (
+        400,
+        r#"{"error":{"message":"The response was filtered.","type":null,"param":"prompt","code":null,"status":400,"innererror":{"code":"ResponsibleAIPolicyViolation"}}}"#,
+        FaultClass::ContentPolicy,
+        Some("400"),
+        "The response was filtered.",
+    ),
+    (
+        404,
+        r#"{"error":{"code":"DeploymentNotFound","message":"The API deployment for this resource does not exist."}}"#,
+        FaultClass::NotFound,
+        Some("DeploymentNotFound"),
+        "The API deployment for this resource does not exist.",
+    ),
+    (
+        401,
+        r#"{"statusCode":401,"message":"Unauthorized. Access token is missing."}"#,
+        FaultClass::Authentication,
+        Some("401"),
+        "Unauthorized. Access token is missing.",
     ),
     (401, r#"{"detail":"Unauthorized"}"#, FaultClass::Authentication, None, "Unauthorized"),
     (

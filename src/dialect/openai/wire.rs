@@ -29,8 +29,17 @@ pub(crate) struct Chunk<'a> {
     pub(crate) usage: Option<&'a RawValue>,
     #[serde(borrow, default)]
     pub(crate) x_groq: Option<&'a RawValue>,
+    /// Perplexity and xAI: addresses.
+    #[serde(borrow, default)]
+    pub(crate) citations: Option<&'a RawValue>,
+    /// Perplexity: addresses with titles.
+    #[serde(borrow, default)]
+    pub(crate) search_results: Option<&'a RawValue>,
     #[serde(borrow, default)]
     pub(crate) error: Option<&'a RawValue>,
+    /// MiniMax: how it went, in an answer with status 200.
+    #[serde(borrow, default)]
+    pub(crate) base_resp: Option<&'a RawValue>,
 }
 
 /// One choice of a [`Chunk`].
@@ -44,6 +53,12 @@ pub(crate) struct Choice<'a> {
     pub(crate) message: Option<&'a RawValue>,
     #[serde(borrow, default)]
     pub(crate) finish_reason: Option<&'a RawValue>,
+    /// vLLM: the stop sequence that was hit, or a token's number.
+    #[serde(borrow, default)]
+    pub(crate) stop_reason: Option<&'a RawValue>,
+    /// The same at SGLang.
+    #[serde(borrow, default)]
+    pub(crate) matched_stop: Option<&'a RawValue>,
     #[serde(borrow, default)]
     pub(crate) usage: Option<&'a RawValue>,
 }
@@ -70,6 +85,8 @@ pub(crate) struct Part<'a> {
     pub(crate) audio: Option<&'a RawValue>,
     #[serde(borrow, default)]
     pub(crate) images: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(crate) annotations: Option<&'a RawValue>,
 }
 
 /// A tool call or a piece of one.
@@ -99,6 +116,7 @@ pub(crate) struct Piece {
     #[serde(rename = "type")]
     pub(crate) kind: String,
     pub(crate) text: Option<String>,
+    pub(crate) summary: Option<String>,
     pub(crate) thinking: Vec<Self>,
     pub(crate) signature: Option<String>,
     pub(crate) data: Option<String>,
@@ -150,16 +168,33 @@ pub(crate) fn native_finish(raw: Option<&RawValue>) -> Option<String> {
     name(raw).filter(|word| !word.trim().is_empty())
 }
 
+/// The stop sequence that ended a choice, if the host says. Some proxies have a finish reason of
+/// another API in the same place.
+pub(crate) fn stop_sequence(choice: &Choice<'_>) -> Option<String> {
+    const WORDS: [&str; 6] = ["stop", "end_turn", "eos", "eos_token", "stop_sequence", "length"];
+    let said = name(choice.stop_reason).or_else(|| name(choice.matched_stop));
+    let ended = choice.finish_reason.map(RawValue::get) == Some("\"stop\"");
+    said.filter(|stop| ended && !WORDS.contains(&stop.as_str()))
+}
+
 /// A finish reason in OpenAI's words. `None`: the host failed.
 ///
 /// Sources: OpenAI, Mistral (`model_length`), DeepSeek (`insufficient_system_resource`), Together
-/// (`eos`), read 2026-11; unknown words count as `stop`.
+/// (`eos`), Z.ai (`sensitive`, `network_error`), vLLM (`abort`), Gemini in OpenAI's form
+/// (`content_filter: …`), read 2026-11; unknown words count as `stop`.
 pub(crate) fn finish_reason(native: &str) -> Option<FinishReason> {
     Some(match native {
-        "length" | "max_tokens" | "model_length" | "MAX_TOKENS" => FinishReason::Length,
+        "length"
+        | "max_tokens"
+        | "model_length"
+        | "model_context_window_exceeded"
+        | "MAX_TOKENS" => FinishReason::Length,
         "tool_calls" | "function_call" | "tool_use" | "TOOL_CALL" => FinishReason::ToolCalls,
-        "content_filter" | "safety" | "SAFETY" | "refusal" => FinishReason::ContentFilter,
-        "error" | "ERROR" | "insufficient_system_resource" => return None,
+        "safety" | "SAFETY" | "refusal" | "sensitive" => FinishReason::ContentFilter,
+        _ if native.starts_with("content_filter") => FinishReason::ContentFilter,
+        "error" | "ERROR" | "insufficient_system_resource" | "network_error" | "abort" => {
+            return None;
+        }
         _ => FinishReason::Stop,
     })
 }
@@ -230,6 +265,10 @@ struct WireUsage {
     prompt_cache_hit_tokens: Count,
     /// Mistral.
     num_cached_tokens: Count,
+    /// Moonshot.
+    cached_tokens: Count,
+    /// Perplexity.
+    num_search_queries: Count,
     server_tool_use_details: Option<ServerTools>,
 }
 
@@ -251,8 +290,9 @@ struct ServerTools {
 /// The usage that a host reports; `None` if there is none or it cannot be read.
 ///
 /// Details that exceed their whole are cut to it. xAI leaves reasoning out of
-/// `completion_tokens` (the total tells), the others do not (2026-11).
-pub(crate) fn usage(raw: Option<&RawValue>) -> Option<Usage> {
+/// `completion_tokens` (the total tells, and `beside` where it is missing), the others do not
+/// (2026-11).
+pub(crate) fn usage(raw: Option<&RawValue>, beside: bool) -> Option<Usage> {
     let raw = raw?.get();
     if !raw.starts_with('{') || raw == "{}" {
         return None;
@@ -263,10 +303,16 @@ pub(crate) fn usage(raw: Option<&RawValue>) -> Option<Usage> {
     let prompt = wire.prompt_tokens.0;
     let reasoning = output.reasoning_tokens.0;
     let mut completion = wire.completion_tokens.0;
-    if reasoning > 0 && wire.total_tokens.0 == prompt + completion + reasoning {
+    let total = wire.total_tokens.0;
+    if total == prompt + completion + reasoning || (beside && total == 0) {
         completion += reasoning;
     }
-    let cached = [input.cached_tokens, wire.prompt_cache_hit_tokens, wire.num_cached_tokens];
+    let cached = [
+        input.cached_tokens,
+        wire.prompt_cache_hit_tokens,
+        wire.num_cached_tokens,
+        wire.cached_tokens,
+    ];
     let cache_read = cached.map(|c| c.0).into_iter().max().unwrap_or(0).min(prompt);
     Some(Usage {
         prompt,
@@ -276,7 +322,10 @@ pub(crate) fn usage(raw: Option<&RawValue>) -> Option<Usage> {
         completion,
         reasoning: reasoning.min(completion),
         audio_completion: output.audio_tokens.0.min(completion),
-        searches: wire.server_tool_use_details.map_or(0, |s| s.web_search_requests.0),
+        searches: wire
+            .server_tool_use_details
+            .map_or(0, |s| s.web_search_requests.0)
+            .max(wire.num_search_queries.0),
         ..Usage::default()
     })
 }
@@ -284,13 +333,20 @@ pub(crate) fn usage(raw: Option<&RawValue>) -> Option<Usage> {
 /// The usage of a chunk, wherever the host put it: on top, in the last choice (Moonshot), or in
 /// `x_groq`.
 pub(crate) fn chunk_usage(chunk: &Chunk<'_>) -> Option<Usage> {
+    chunk_usage_at(chunk, false)
+}
+
+/// The same at a host that may leave reasoning `beside` the completion.
+pub(crate) fn chunk_usage_at(chunk: &Chunk<'_>, beside: bool) -> Option<Usage> {
     #[derive(Deserialize)]
     struct Groq<'a> {
         #[serde(borrow, default)]
         usage: Option<&'a RawValue>,
     }
     let choices = chunk.choices.as_deref().unwrap_or_default();
-    usage(chunk.usage)
-        .or_else(|| choices.iter().rev().find_map(|c| usage(c.usage)))
-        .or_else(|| usage(serde_json::from_str::<Groq<'_>>(chunk.x_groq?.get()).ok()?.usage))
+    usage(chunk.usage, beside)
+        .or_else(|| choices.iter().rev().find_map(|c| usage(c.usage, beside)))
+        .or_else(|| {
+            usage(serde_json::from_str::<Groq<'_>>(chunk.x_groq?.get()).ok()?.usage, beside)
+        })
 }

@@ -1,6 +1,7 @@
 //! The top-level members of a request that the gateway acts on.
 
 use super::lexer::Text;
+use super::notes::Notes;
 
 /// The top-level members that the gateway acts on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,4 +103,16 @@ impl Key {
         };
         Self::ALL.iter().find(|(_, known)| known.as_bytes() == name).map(|&(key, _)| key)
     }
+}
+
+/// What a member that is no [`Key`] is noted as.
+pub(super) fn note(key: &Text<'_>) -> Notes {
+    // The longest noted name has 22 characters.
+    if key.raw.len() > 22 * 6 {
+        return Notes::UNKNOWN;
+    }
+    if key.escaped {
+        return key.unescape().map_or(Notes::UNKNOWN, |name| Notes::member(name.as_bytes()));
+    }
+    Notes::member(key.raw)
 }

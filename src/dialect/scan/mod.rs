@@ -9,6 +9,7 @@
 mod form;
 mod keys;
 pub(crate) mod lexer;
+mod notes;
 mod prefs;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use crate::error::{GatewayError, Kind};
 pub use self::form::Form;
 pub use self::keys::Key;
 use self::lexer::{Blind, Fault, Lexer, Text, Watch, position};
+pub use self::notes::Notes;
 pub use self::prefs::Prefs;
 use self::prefs::{boolean, strings};
 pub use self::text::TextStats;
@@ -99,6 +101,8 @@ pub struct Head {
     pub inside: u32,
     /// How much text the prompt has.
     pub text: TextStats,
+    /// What it has that hosts differ in.
+    pub notes: Notes,
 }
 
 impl Head {
@@ -202,6 +206,7 @@ impl<'a> Scan<'a> {
             include_usage: None,
             inside: 0,
             text: TextStats::default(),
+            notes: Notes::ANY,
         };
         Self { lexer: Lexer::new(body, 0), seen: 0, limits: [None; 2], head }
     }
@@ -227,6 +232,7 @@ impl<'a> Scan<'a> {
             match key {
                 Some(key) => self.member(key)?,
                 None => {
+                    self.head.notes.add(keys::note(&name));
                     self.lexer.value(1, &mut Blind)?;
                 }
             }
@@ -257,6 +263,7 @@ impl<'a> Scan<'a> {
         if self.head.model.is_none() && self.head.models.is_empty() {
             return Err(refuse("model", "'model' is required"));
         }
+        self.note_members();
         let [max_tokens, max_completion_tokens] = self.limits;
         self.head.max_tokens = max_completion_tokens.or(max_tokens);
         let completion_seen = self.has(Key::MaxCompletionTokens);
@@ -269,6 +276,19 @@ impl<'a> Scan<'a> {
 
     const fn has(&self, key: Key) -> bool {
         self.seen & 1 << key as u32 != 0
+    }
+
+    /// The members that both the gateway and hosts look at.
+    fn note_members(&mut self) {
+        for (name, there) in [
+            ("max_tokens", self.has(Key::MaxTokens)),
+            ("max_completion_tokens", self.has(Key::MaxCompletionTokens)),
+            ("n", self.head.n > 1),
+            ("stream", self.head.stream),
+            ("tools", self.head.has_tools),
+        ] {
+            self.head.notes.add(Notes::member(name.as_bytes()).when(there));
+        }
     }
 
     fn member(&mut self, key: Key) -> Result<(), Oops> {
@@ -470,9 +490,10 @@ impl<'a> Scan<'a> {
     }
 
     fn tools(&mut self) -> Result<(), Oops> {
-        let mut tools = text::Tools(self.head.text);
+        let mut tools = text::Tools { text: self.head.text, notes: Notes::NONE };
         self.head.has_tools = self.array_or_null("tools", &mut tools)?;
-        self.head.text = tools.0;
+        self.head.text = tools.text;
+        self.head.notes.add(tools.notes);
         Ok(())
     }
 
@@ -497,6 +518,7 @@ impl<'a> Scan<'a> {
         self.head.text = prompt.text;
         self.head.has_images = prompt.images;
         self.head.has_media = prompt.media;
+        self.head.notes.add(prompt.notes());
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! How much text a prompt has, and what that makes in tokens, roughly.
 
 use super::lexer::{Text, Watch};
+use super::notes::Notes;
 
 /// A string longer than this many bytes that holds a file is media, not text.
 const MEDIA_MIN: usize = 512;
@@ -76,23 +77,59 @@ pub(crate) struct Prompt {
     pub(crate) text: TextStats,
     pub(crate) images: bool,
     pub(crate) media: bool,
+    pub(super) notes: Notes,
+    /// Functions whose name has not come yet: a `name` that is none of theirs is a speaker's.
+    pub(super) functions: u32,
+    /// The latest role is the model's.
+    pub(super) assistant: bool,
+}
+
+impl Prompt {
+    /// What hosts differ in.
+    pub(super) fn notes(&self) -> Notes {
+        self.notes.and(Notes::PREFILL.when(self.assistant))
+    }
 }
 
 impl Watch for Prompt {
     fn key(&mut self, key: &Text<'_>) {
-        match key.raw {
+        let note = match key.raw {
             b"image_url" => {
                 self.images = true;
-                self.media = true;
+                Notes::IMAGE
             }
-            b"input_audio" | b"file" | b"video_url" | b"input_video" => self.media = true,
-            _ => {}
-        }
+            b"input_audio" => Notes::SOUND,
+            b"file" => Notes::FILE,
+            b"video_url" | b"input_video" => Notes::FILM,
+            b"cache_control" => return self.notes.add(Notes::MARK),
+            b"reasoning" | b"reasoning_content" | b"reasoning_details" => {
+                return self.notes.add(Notes::REPLAY);
+            }
+            b"function" => {
+                self.functions = self.functions.saturating_add(1);
+                return;
+            }
+            b"name" => match self.functions.checked_sub(1) {
+                Some(left) => {
+                    self.functions = left;
+                    return;
+                }
+                None => return self.notes.add(Notes::NAME),
+            },
+            _ => return,
+        };
+        self.media = true;
+        self.notes.add(note);
     }
 
     fn text(&mut self, key: Option<&[u8]>, text: &Text<'_>) {
         let long = text.raw.len() > MEDIA_MIN;
         let is_media = match key {
+            Some(b"role") => {
+                self.assistant = text.raw == b"assistant";
+                self.notes.add(Notes::DEVELOPER.when(text.raw == b"developer"));
+                false
+            }
             Some(b"url" | b"image_url") => true,
             Some(b"data" | b"file_data") => long,
             _ => long && text.raw.starts_with(b"data:"),
@@ -107,14 +144,20 @@ impl Watch for Prompt {
 
 /// Counts the text of `tools`, whose keys the model reads too.
 #[derive(Debug, Default)]
-pub(crate) struct Tools(pub(crate) TextStats);
+pub(crate) struct Tools {
+    pub(crate) text: TextStats,
+    pub(crate) notes: Notes,
+}
 
 impl Watch for Tools {
     fn key(&mut self, key: &Text<'_>) {
-        self.0.add(key);
+        self.text.add(key);
+        if key.raw == b"cache_control" {
+            self.notes.add(Notes::MARK);
+        }
     }
 
     fn text(&mut self, _key: Option<&[u8]>, text: &Text<'_>) {
-        self.0.add(text);
+        self.text.add(text);
     }
 }
