@@ -12,8 +12,10 @@
 //! Lost on the way out: `min_p`, `top_a`, `repetition_penalty`, negative penalties and seeds,
 //! logprobs, `parallel_tool_calls`, `user`, `metadata`, `detail: original`, marks for a cache,
 //! `is_error` of a result, reasoning of turns without calls, signed or encrypted reasoning,
-//! verbosity, unknown fields. Temperatures above 1 are 1, `top_p` is from 0.01 to 0.99. On the
-//! way in: citations of sources without a URL, and those of reasoning.
+//! verbosity, unknown fields. A schema goes on together with tools, although Cohere's guide says
+//! that models refuse the two together (2026-11): that is theirs to judge. Temperatures above 1 are
+//! 1, `top_p` is from 0.01 to 0.99. On the way in: citations of sources without a URL, and those of
+//! reasoning.
 
 mod fault;
 mod messages;

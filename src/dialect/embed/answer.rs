@@ -269,7 +269,10 @@ fn numbers(raw: &str) -> Result<String, AnswerFault> {
     if inner.trim().is_empty() || !inner.bytes().all(allowed) {
         return Err(NO_NUMBERS);
     }
-    Ok(raw.chars().filter(|c| !c.is_ascii_whitespace()).collect())
+    if raw.bytes().any(|b| b.is_ascii_whitespace()) {
+        return Ok(raw.chars().filter(|c| !c.is_ascii_whitespace()).collect());
+    }
+    Ok(raw.to_owned())
 }
 
 /// Base64 of an array that [`numbers`] gave.

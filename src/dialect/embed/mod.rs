@@ -35,7 +35,9 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::Dialect;
-use super::ir::{Part, RawJson};
+use super::ir::{Part, PartBody, RawJson};
+use super::scan::TextStats;
+use crate::vocab::Usage;
 
 pub(in crate::dialect) use self::answer::wire_count;
 pub use self::answer::{Answer, Vector, read_answer, write_answer};
@@ -103,6 +105,31 @@ impl Request {
             Input::Tokens(lists) => lists.len(),
             Input::Contents(contents) => contents.len(),
         }
+    }
+
+    /// About what the request consumes: what a hold must cover, and what stands in where the
+    /// provider does not say. Tokens that are given as such are exact.
+    pub fn estimate(&self) -> Usage {
+        let mut stats = TextStats::default();
+        let mut tokens = 0_usize;
+        match &self.input {
+            Input::Texts(texts) => texts.iter().for_each(|text| stats.add_plain(text)),
+            Input::Tokens(lists) => tokens = lists.iter().map(Vec::len).sum(),
+            Input::Contents(contents) => {
+                for part in contents.iter().flatten() {
+                    match &part.body {
+                        PartBody::Text(text) | PartBody::Refusal(text) => stats.add_plain(text),
+                        PartBody::Image { .. }
+                        | PartBody::Audio { .. }
+                        | PartBody::Video(_)
+                        | PartBody::File { .. } => stats.media = stats.media.saturating_add(1),
+                    }
+                }
+            }
+        }
+        let given = u64::try_from(tokens).unwrap_or(u64::MAX);
+        let prompt = given.saturating_add(stats.estimate_prompt_tokens());
+        Usage { prompt, estimated: true, ..Usage::default() }
     }
 }
 

@@ -88,6 +88,16 @@ fn nothing_of_the_input_is_in_debug() {
 }
 
 #[test]
+fn what_a_request_consumes_is_estimated() {
+    let tokens = |body: &str| request(body).estimate().prompt;
+    assert_eq!(tokens(r#"{"input":[[1,2],[3]]}"#), 3);
+    assert_eq!(tokens(r#"{"input":["12345678","éé"]}"#), 4);
+    let image = r#"{"input":[{"content":[{"type":"text","text":"1234"},{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}]}]}"#;
+    assert_eq!(tokens(image), 1001);
+    assert!(request(image).estimate().estimated);
+}
+
+#[test]
 fn every_dialect_embeds_or_says_that_it_does_not() {
     let request = request(r#"{"input":"a"}"#);
     for dialect in Dialect::ALL {

@@ -13,15 +13,17 @@ use crate::vocab::NanoUsd;
 
 pub(in crate::dialect) const COST: Option<NanoUsd> = Some(NanoUsd(123_000));
 
+type Write = fn(Dialect, &[u8], &Target<'_>) -> Result<Vec<u8>, GatewayError>;
+type Answer = fn(Dialect, &[u8], &[u8], &AnswerShape) -> Result<Vec<u8>, AnswerFault>;
+
 /// A surface without streams.
 pub(in crate::dialect) struct Runner {
     /// The folder in `tests`.
     pub(in crate::dialect) root: &'static str,
     /// The client's body → the provider's.
-    pub(in crate::dialect) write: fn(Dialect, &[u8], &Target<'_>) -> Result<Vec<u8>, GatewayError>,
+    pub(in crate::dialect) write: Write,
     /// The client's body and the provider's answer → the client's.
-    pub(in crate::dialect) answer:
-        fn(Dialect, &[u8], &[u8], &AnswerShape) -> Result<Vec<u8>, AnswerFault>,
+    pub(in crate::dialect) answer: Answer,
 }
 
 struct Case {

@@ -90,7 +90,12 @@ pub fn read_answer(body: &[u8], request: &Request) -> Result<Answer, AnswerFault
         }
         hits.push(Hit { index: result.index, score: score.to_owned() });
     }
-    hits.truncate(most);
+    if hits.len() > most {
+        // Who does not know `top_n` may not know order either.
+        let score = |hit: &Hit| hit.score.parse::<f64>().unwrap_or(f64::NEG_INFINITY);
+        hits.sort_by(|a, b| score(b).total_cmp(&score(a)));
+        hits.truncate(most);
+    }
     Ok(Answer { hits, usage: usage(&answer) })
 }
 

@@ -29,6 +29,8 @@ use std::fmt;
 
 use super::Dialect;
 use super::ir::RawJson;
+use super::scan::TextStats;
+use crate::vocab::Usage;
 
 pub use self::answer::{Answer, Hit, read_answer, write_answer};
 pub use self::request::read_request;
@@ -68,7 +70,37 @@ impl Request {
     /// The most documents. Cohere advises against more than 1000 and refuses more than 10000
     /// (2026-11).
     pub const DOCUMENTS_MAX: usize = 10_000;
+
+    /// About what the request consumes: what a hold must cover, and what stands in where the
+    /// provider does not say. Every document is read with the query; Cohere counts a document anew
+    /// for every 500 tokens of the two, and 100 of them as a search (2026-11).
+    pub fn estimate(&self, dialect: Dialect) -> Usage {
+        let tokens = |text: &str| {
+            let mut stats = TextStats::default();
+            stats.add_plain(text);
+            stats.estimate_prompt_tokens()
+        };
+        let query = tokens(&self.query);
+        let (mut prompt, mut chunks) = (0_u64, 0_u64);
+        for document in &self.documents {
+            let text = document.text.as_deref().map_or(0, tokens);
+            let image = if document.image.is_some() { PER_IMAGE } else { 0 };
+            prompt = prompt.saturating_add(query + text + image);
+            chunks =
+                chunks.saturating_add(text.div_ceil(CHUNK.saturating_sub(query).max(1)).max(1));
+        }
+        if dialect == Dialect::Cohere {
+            let searches = chunks.div_ceil(100);
+            return Usage { searches, estimated: true, ..Usage::default() };
+        }
+        Usage { prompt, estimated: true, ..Usage::default() }
+    }
 }
+
+/// The tokens of query and document that Cohere counts as one document.
+const CHUNK: u64 = 500;
+/// What an image is taken to cost, in tokens, as in a prompt.
+const PER_IMAGE: u64 = 1_000;
 
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

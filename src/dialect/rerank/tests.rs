@@ -54,7 +54,6 @@ fn every_dialect_reranks_or_says_that_it_does_not() {
     for dialect in Dialect::ALL {
         let written = write(dialect, &request(), &Target::new("m", 0));
         assert_eq!(written.is_ok(), path(dialect, "m").is_some(), "{dialect}");
-        assert!(written.is_ok_and(|_| true) || path(dialect, "m").is_none());
     }
     assert!(!format!("{:?}", request()).contains("secret"));
 }
@@ -86,6 +85,27 @@ fn faults_of_answers_are_named_and_scores_keep_their_digits() {
     let text = String::from_utf8(bytes).unwrap();
     assert!(text.contains(r#"{"index":1,"relevance_score":0.90,"document":{"text":"b"}}"#));
     assert!(!text.contains("usage"));
+}
+
+#[test]
+fn what_a_request_consumes_is_estimated() {
+    let long = "1234".repeat(1000);
+    let body = format!(r#"{{"query":"1234","documents":["{long}","12345678"]}}"#);
+    let request = read_request(body.as_bytes()).unwrap();
+    assert_eq!(request.estimate(Dialect::OpenAi).prompt, 1001 + 3);
+    let cohere = request.estimate(Dialect::Cohere);
+    assert_eq!((cohere.searches, cohere.prompt, cohere.estimated), (1, 0, true));
+    let many = format!(r#"{{"query":"q","documents":["{long}"{}]}}"#, r#","a""#.repeat(99));
+    let request = read_request(many.as_bytes()).unwrap();
+    assert_eq!(request.estimate(Dialect::Cohere).searches, 2, "the long one counts thrice");
+}
+
+#[test]
+fn the_best_are_kept_where_more_come_than_were_asked_for() {
+    let request = read_request(br#"{"query":"q","documents":["a","b","c"],"top_n":2}"#).unwrap();
+    let body = br#"{"results":[{"index":0,"relevance_score":-1e-3},{"index":1,"relevance_score":0.5},{"index":2,"relevance_score":5e-1}]}"#;
+    let answer = read_answer(body, &request).unwrap();
+    assert_eq!(answer.hits.iter().map(|hit| hit.index).collect::<Vec<_>>(), [1, 2]);
 }
 
 proptest! {
