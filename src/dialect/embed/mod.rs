@@ -2,7 +2,7 @@
 //! providers' dialects make of it.
 //!
 //! There is no stream and there are no events here: [`read_request`] reads the client's body,
-//! [`write`] writes the provider's, [`read_answer`] reads the vectors and what they cost, and once
+//! [`write()`] writes the provider's, [`read_answer`] reads the vectors and what they cost, and once
 //! the caller has put a price to that, [`write_answer`] writes the client's answer.
 //!
 //! | dialect | path | what it takes |

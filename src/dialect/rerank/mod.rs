@@ -1,7 +1,7 @@
 //! Reranking: `POST /v1/rerank` in OpenRouter's form, which is Cohere's and Jina's, and what the
 //! providers' dialects make of it.
 //!
-//! As with [`super::embed`] there is no stream: [`read_request`] reads the client's body, [`write`]
+//! As with [`super::embed`] there is no stream: [`read_request`] reads the client's body, [`write()`]
 //! writes the provider's, [`read_answer`] reads the results and what they cost, and once the caller
 //! has put a price to that, [`write_answer`] writes the client's answer. Documents in it are the
 //! client's own; those of the provider are not looked at.
