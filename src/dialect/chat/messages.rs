@@ -171,7 +171,11 @@ fn read_content(
     Ok(Some(parts))
 }
 
-fn read_part(json: Json<'_>, allowed: &[&str], at: &Path<'_>) -> Result<Part, GatewayError> {
+pub(in crate::dialect) fn read_part(
+    json: Json<'_>,
+    allowed: &[&str],
+    at: &Path<'_>,
+) -> Result<Part, GatewayError> {
     let mut members = json.object(at)?;
     let place = at.field("type");
     let kind = members.take("type", &place)?.map(|json| json.text(&place)).transpose()?;

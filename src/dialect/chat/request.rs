@@ -279,7 +279,9 @@ pub(in crate::dialect) fn raw_text(raw: &RawValue, at: &Path<'_>) -> Result<Stri
 }
 
 /// What is not acted on here, as written.
-fn read_rest(body: Body<'_>) -> Result<Vec<(String, RawJson)>, GatewayError> {
+pub(in crate::dialect) fn read_rest(
+    body: Body<'_>,
+) -> Result<Vec<(String, RawJson)>, GatewayError> {
     let mut seen = std::collections::HashSet::new();
     let mut rest = Vec::new();
     for (name, raw) in body.raw.into_rest() {
