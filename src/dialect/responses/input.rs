@@ -102,7 +102,9 @@ impl<'r> Writer<'r> {
                 self.custom_calls.push(&call.id);
                 json::text_member(out, "input", &input_of_arguments(&call.arguments));
             } else {
-                json::text_member(out, "arguments", &call.arguments);
+                // A call without arguments; OpenAI wants JSON.
+                let arguments = Some(call.arguments.as_str()).filter(|a| !a.trim().is_empty());
+                json::text_member(out, "arguments", arguments.unwrap_or("{}"));
             }
             out.push(b'}');
         }

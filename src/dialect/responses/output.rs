@@ -329,6 +329,7 @@ impl Output {
 
     /// Adds an item and says so.
     fn open(&mut self, prefix: &str, id: Option<&str>, body: Body, wire: &mut Vec<u8>) -> usize {
+        self.begin(wire);
         self.size = self.size.saturating_add(OVERHEAD);
         let at = self.items.len();
         let id = match id {

@@ -34,16 +34,31 @@ impl Output {
         if self.silent {
             return;
         }
-        if !self.begun {
-            self.begun = true;
-            for kind in ["response.created", "response.in_progress"] {
-                self.say(kind, wire, |this, wire| {
-                    json::key(wire, "response");
-                    this.response("in_progress", None, None, wire);
-                    wire.extend_from_slice(b",\"usage\":null}");
-                });
-            }
+        self.begin(wire);
+        self.step(kind, wire, write);
+    }
+
+    /// Says the beginning, before anything is in the output.
+    pub(super) fn begin(&mut self, wire: &mut Vec<u8>) {
+        if self.begun || self.silent {
+            return;
         }
+        self.begun = true;
+        for kind in ["response.created", "response.in_progress"] {
+            self.step(kind, wire, |this, wire| {
+                json::key(wire, "response");
+                this.response("in_progress", None, None, wire);
+                wire.extend_from_slice(b",\"usage\":null}");
+            });
+        }
+    }
+
+    fn step(
+        &mut self,
+        kind: &'static str,
+        wire: &mut Vec<u8>,
+        write: impl FnOnce(&Self, &mut Vec<u8>),
+    ) {
         wire.extend_from_slice(b"event: ");
         wire.extend_from_slice(kind.as_bytes());
         wire.extend_from_slice(b"\ndata: {");
