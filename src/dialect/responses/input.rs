@@ -4,6 +4,8 @@
 //! word JSON, which its JSON mode demands, in `input` only, and some hosts know no `instructions`
 //! (2026-11).
 
+use std::collections::HashSet;
+
 use serde_json::value::RawValue;
 
 use super::items::FORMAT;
@@ -21,7 +23,8 @@ pub(super) fn write_input(
     customs: &[(String, &RawValue)],
     out: &mut Vec<u8>,
 ) -> Result<(), GatewayError> {
-    let mut writer = Writer { customs, custom_calls: Vec::new() };
+    let customs = customs.iter().map(|(name, _)| name.as_str()).collect();
+    let mut writer = Writer { customs, custom_calls: HashSet::new() };
     json::key(out, "input");
     out.push(b'[');
     for (i, message) in request.messages.iter().enumerate() {
@@ -37,9 +40,10 @@ pub(super) fn write_input(
 }
 
 struct Writer<'r> {
-    customs: &'r [(String, &'r RawValue)],
+    /// The names of custom tools.
+    customs: HashSet<&'r str>,
     /// Ids of calls of custom tools that have no result yet.
-    custom_calls: Vec<&'r str>,
+    custom_calls: HashSet<&'r str>,
 }
 
 fn said(
@@ -91,7 +95,7 @@ impl<'r> Writer<'r> {
             out.extend_from_slice(b"]}");
         }
         for call in &turn.tool_calls {
-            let custom = self.customs.iter().any(|(name, _)| *name == call.name);
+            let custom = self.customs.contains(call.name.as_str());
             json::comma(out);
             out.push(b'{');
             let kind = if custom { "custom_tool_call" } else { "function_call" };
@@ -99,7 +103,7 @@ impl<'r> Writer<'r> {
             json::text_member(out, "call_id", &call.id);
             json::text_member(out, "name", &call.name);
             if custom {
-                self.custom_calls.push(&call.id);
+                self.custom_calls.insert(&call.id);
                 json::text_member(out, "input", &input_of_arguments(&call.arguments));
             } else {
                 // A call without arguments; OpenAI wants JSON.
@@ -118,14 +122,8 @@ impl<'r> Writer<'r> {
         message: usize,
         out: &mut Vec<u8>,
     ) -> Result<(), GatewayError> {
-        let custom = self.custom_calls.iter().position(|id| *id == call_id);
-        let kind = match custom {
-            Some(at) => {
-                self.custom_calls.swap_remove(at);
-                "custom_tool_call_output"
-            }
-            None => "function_call_output",
-        };
+        let custom = self.custom_calls.remove(call_id);
+        let kind = if custom { "custom_tool_call_output" } else { "function_call_output" };
         json::comma(out);
         out.push(b'{');
         json::text_member(out, "type", kind);

@@ -5,7 +5,7 @@
 mod close;
 mod say;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -47,9 +47,12 @@ pub(super) struct Output {
     /// The open message, and the open reasoning; at most one of the two.
     message: Option<usize>,
     reasoning: Option<usize>,
-    /// Calls by their index in the answer, with their items. All are open until the end: which
-    /// one goes on only the provider knows.
-    calls: Vec<(u32, usize)>,
+    /// Items of calls by the calls' index in the answer, and in order. All are open until the end:
+    /// which one goes on only the provider knows.
+    calls: HashMap<u32, usize>,
+    open_calls: Vec<usize>,
+    /// Where parts of text are: the characters before each, its item, its place in it.
+    texts: Vec<(u64, usize, usize)>,
     /// Characters of text so far.
     chars: u64,
     /// About how many bytes are kept.
@@ -84,7 +87,9 @@ impl Output {
             given: HashSet::new(),
             message: None,
             reasoning: None,
-            calls: Vec::new(),
+            calls: HashMap::new(),
+            open_calls: Vec::new(),
+            texts: Vec::new(),
             chars: 0,
             size: 0,
             finish: None,
@@ -159,6 +164,9 @@ impl Output {
             let part =
                 Part { refusal, text: String::new(), base: self.chars, citations: Vec::new() };
             if let Body::Message(parts) = &mut self.items[at].body {
+                if !refusal {
+                    self.texts.push((part.base, at, parts.len()));
+                }
                 parts.push(part);
             }
             self.say("response.content_part.added", wire, |this, wire| this.part(at, wire));
@@ -189,20 +197,11 @@ impl Output {
         if !self.charge(size + citation.content.as_ref().map_or(0, String::len)) {
             return;
         }
-        let mut found = None;
-        for (at, item) in self.items.iter().enumerate().rev() {
-            let Body::Message(parts) = &item.body else { continue };
-            for (index, part) in parts.iter().enumerate().rev().filter(|(_, part)| !part.refusal) {
-                found = Some((at, index, part.base));
-                if citation.end == 0 || part.base <= citation.start {
-                    break;
-                }
-            }
-            if found.is_some_and(|(_, _, base)| citation.end == 0 || base <= citation.start) {
-                break;
-            }
-        }
-        let Some((at, index, base)) = found else { return };
+        let before = match citation.end {
+            0 => self.texts.len(),
+            _ => self.texts.partition_point(|(base, ..)| *base <= citation.start),
+        };
+        let Some(&(base, at, index)) = self.texts.get(before.saturating_sub(1)) else { return };
         let Body::Message(parts) = &mut self.items[at].body else { return };
         let count = parts[index].citations.len();
         parts[index].citations.push(citation.clone());
@@ -223,7 +222,8 @@ impl Output {
         };
         let Body::Reasoning { thoughts, .. } = &mut self.items[at].body else { return };
         if thoughts.last().is_none_or(|thought| thought.summary != summary) {
-            let index = thoughts.iter().filter(|thought| thought.summary == summary).count() as u64;
+            let last = thoughts.iter().rev().find(|thought| thought.summary == summary);
+            let index = last.map_or(0, |thought| thought.index + 1);
             self.close_thought(at, wire);
             self.size = self.size.saturating_add(OVERHEAD);
             if let Body::Reasoning { thoughts, .. } = &mut self.items[at].body {
@@ -295,12 +295,12 @@ impl Output {
         let (call_id, name) = (id.to_owned(), name.to_owned());
         let body = Body::Call { call_id, name, arguments: String::new(), custom };
         let at = self.open(if custom { "ctc" } else { "fc" }, None, body, wire);
-        self.calls.push((index, at));
+        self.calls.insert(index, at);
+        self.open_calls.push(at);
     }
 
     fn arguments(&mut self, index: u32, piece: &str, wire: &mut Vec<u8>) {
-        let known = self.calls.iter().rev().find(|(known, _)| *known == index);
-        let Some(&(_, at)) = known else { return };
+        let Some(&at) = self.calls.get(&index) else { return };
         let Body::Call { arguments, custom, .. } = &mut self.items[at].body else { return };
         arguments.push_str(piece);
         if !*custom {

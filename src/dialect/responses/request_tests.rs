@@ -31,8 +31,6 @@ fn with(members: &str) -> String {
 
 #[test]
 fn faults_name_their_place() {
-    let call = r#"{"type":"function_call","call_id":"c","name":"f","arguments":"{}"}"#;
-    let output = r#"{"type":"function_call_output","call_id":"c","output":"x"}"#;
     for (body, param) in [
         ("{}".to_owned(), "input"),
         (r#"{"input":[]}"#.into(), "input"),
@@ -73,6 +71,16 @@ fn faults_name_their_place() {
             ),
             "tool_choice.tools",
         ),
+    ] {
+        assert_eq!(refused(&body), param, "{body}");
+    }
+}
+
+#[test]
+fn faults_in_the_input_name_their_place() {
+    let call = r#"{"type":"function_call","call_id":"c","name":"f","arguments":"{}"}"#;
+    let output = r#"{"type":"function_call_output","call_id":"c","output":"x"}"#;
+    for (body, param) in [
         (item(r#"{"role":"tool","content":"x"}"#), "input[1].role"),
         (item(r#"{"role":"user"}"#), "input[1].content"),
         (item(r#"{"type":"dream"}"#), "input[1].type"),

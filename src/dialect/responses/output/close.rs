@@ -113,7 +113,7 @@ impl Output {
         if let Some(at) = self.message {
             self.close_message_as(status(at), at, wire);
         }
-        for (_, at) in std::mem::take(&mut self.calls) {
+        for at in std::mem::take(&mut self.open_calls) {
             self.close_call(at, status(at), wire);
         }
     }
