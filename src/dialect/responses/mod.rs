@@ -1,93 +1,39 @@
 //! OpenAI Responses: as a client surface, and as a provider dialect.
+//!
+//! The surface `POST /v1/responses` is OpenRouter's: OpenAI's without state. In: [`read_request`]
+//! makes a body the hub's request. Out: events become the events of a stream ([`StreamWriter`]) or
+//! one response ([`WholeWriter`]); both repeat members of the request ([`echo`]). What other
+//! providers' reasoning needs for its replay rides in `signature` and `format` of reasoning items.
+//!
+//! The dialect: [`write`] writes the hub's request, [`Reader`] and [`read_whole`] read the answer.
+//! Its errors are those of OpenAI's other API (`openai::provider_fault`).
+//!
+//! Facts about the wire are of 2026-11 (SDK `openai` 3.57 and 2.54, OpenAI's API reference,
+//! OpenRouter's documentation).
 
-use bytes::Bytes;
+mod echo;
+mod input;
+mod items;
+mod object;
+mod output;
+mod reader;
+mod request;
+mod sinks;
+mod tools;
+mod wire;
+mod write;
 
-use crate::dialect::ir::{Event, Request};
-use crate::dialect::sse::Frame;
-use crate::dialect::{AnswerFault, Target};
-use crate::error::{GatewayError, Kind};
+pub use echo::echo;
+pub use reader::{Reader, read_whole};
+pub use request::read_request;
+pub use sinks::{StreamWriter, WholeWriter};
+pub use write::write;
 
-use crate::dialect::sink::{AnswerShape, StreamSink, WholeSink};
-use crate::vocab::{NanoUsd, Usage};
-
-/// Writes the request.
-///
-/// # Errors
-/// The request asks for what the dialect cannot express.
-pub fn write(_request: &Request, _target: &Target<'_>) -> Result<Bytes, GatewayError> {
-    Err(GatewayError::new(Kind::Internal, "not built"))
-}
-
-/// Reads a streamed answer.
-#[derive(Debug, Default)]
-pub struct Reader;
-
-impl Reader {
-    /// A reader at the beginning of an answer.
-    pub fn new() -> Self {
-        Self
-    }
-}
-
-impl crate::dialect::Reader for Reader {
-    fn read(&mut self, _frame: &Frame<'_>, _out: &mut Vec<Event>) -> Result<(), AnswerFault> {
-        Err(AnswerFault::Garbled("not built"))
-    }
-}
-
-/// Reads a whole answer.
-///
-/// # Errors
-/// The body is an error, cut short, empty, or not of this dialect.
-pub fn read_whole(_body: &[u8], _out: &mut Vec<Event>) -> Result<(), AnswerFault> {
-    Err(AnswerFault::Garbled("not built"))
-}
-
-/// Reads and checks a request.
-///
-/// # Errors
-/// The body is no JSON object, or a member has a wrong type or value; `param` names the place.
-pub fn read_request(_body: &[u8]) -> Result<Request, GatewayError> {
-    Err(GatewayError::new(Kind::Internal, "not built"))
-}
-
-/// Writes a streamed answer.
-#[derive(Debug)]
-pub struct StreamWriter;
-
-impl StreamWriter {
-    /// A writer at the beginning of an answer.
-    pub fn new(_shape: &AnswerShape) -> Self {
-        Self
-    }
-}
-
-impl StreamSink for StreamWriter {
-    fn write(&mut self, _event: &Event, _cost: Option<NanoUsd>, _wire: &mut Vec<u8>) {}
-
-    fn abort(&mut self, _error: &GatewayError, _wire: &mut Vec<u8>) {}
-}
-
-/// Writes a whole answer.
-#[derive(Debug)]
-pub struct WholeWriter;
-
-impl WholeWriter {
-    /// A writer at the beginning of an answer.
-    pub fn new(_shape: &AnswerShape) -> Self {
-        Self
-    }
-}
-
-impl WholeSink for WholeWriter {
-    fn write(&mut self, _event: &Event) {}
-
-    fn finish(self: Box<Self>, _usage: Option<&Usage>, _cost: Option<NanoUsd>) -> Vec<u8> {
-        Vec::new()
-    }
-}
-
-/// The members of the request that the answer repeats, without braces.
-pub fn echo(_request: &Request) -> String {
-    String::new()
-}
+#[cfg(test)]
+mod reader_tests;
+#[cfg(test)]
+mod request_tests;
+#[cfg(test)]
+mod sinks_tests;
+#[cfg(test)]
+mod write_tests;
