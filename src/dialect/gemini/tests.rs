@@ -1,0 +1,358 @@
+//! Answers that are not as they should be, and error answers.
+
+use proptest::prelude::*;
+
+use super::{Reader, provider_fault, read_whole};
+use crate::dialect::ir::{Event, FinishReason};
+use crate::dialect::sse::Frame;
+use crate::dialect::{AnswerFault, FaultClass, Reader as _};
+
+fn read(datas: &[&str]) -> (Vec<Event>, Result<(), AnswerFault>) {
+    let (mut reader, mut out) = (Reader::new(), Vec::new());
+    for data in datas {
+        if let Err(fault) = reader.read(&Frame { event: "", data }, &mut out) {
+            return (out, Err(fault));
+        }
+    }
+    (out, Ok(()))
+}
+
+const TEXT: &str =
+    r#"{"candidates":[{"content":{"parts":[{"text":"a"}]},"index":0}],"responseId":"r"}"#;
+const THOUGHT: &str = r#"{"candidates":[{"content":{"parts":[{"text":"t","thought":true,"thoughtSignature":"s"}]},"index":1}]}"#;
+const CALL: &str = r#"{"candidates":[{"content":{"parts":[{"functionCall":{"name":"f","args":{"a":1},"id":"i"},"thoughtSignature":"s"}]}}]}"#;
+const STOP: &str = r#"{"candidates":[{"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":1,"candidatesTokenCount":2}}"#;
+const IMAGE: &str = r#"{"candidates":[{"content":{"parts":[{"inlineData":{"mimeType":"image/png","data":"AAAA"}}]}}]}"#;
+
+#[test]
+fn faults_of_streams_are_named() {
+    let garbled = |datas: &[&str]| matches!(read(datas).1, Err(AnswerFault::Garbled(_)));
+    assert!(garbled(&["{"]), "a frame is whole");
+    assert!(garbled(&["5"]));
+    assert!(garbled(&[&TEXT.replace("\"index\":0", "\"index\":128")]));
+    assert!(garbled(&[&TEXT.replace("\"index\":0", "\"index\":-1")]));
+    assert!(garbled(&[&TEXT.replace("\"a\"", "1")]));
+    assert!(garbled(&[&CALL.replace("\"name\":\"f\",", "")]), "a call without a name");
+    assert!(garbled(&[&CALL.replace("{\"a\":1}", "[1]")]), "arguments are objects");
+    assert!(garbled(&[&CALL.replace("\"id\"", "\"willContinue\":true,\"id\"")]));
+    assert!(garbled(&[TEXT, STOP, TEXT]), "text after the end");
+    assert!(garbled(&[TEXT, STOP, CALL]), "a call after the end");
+    let signed = r#"{"candidates":[{"content":{"parts":[{"text":"","thoughtSignature":"s"}]}}]}"#;
+    let (events, result) = read(&[TEXT, STOP, signed, STOP]);
+    assert_eq!(result, Ok(()), "a late signature is no harm");
+    let finishes = events.iter().filter(|e| matches!(e, Event::Finish { .. })).count();
+    assert_eq!(finishes, 1, "a reason that is told twice counts once");
+    let bare = r#"{"error":{}}"#;
+    let fault = AnswerFault::InBand { code: None, message: "no message".into() };
+    assert_eq!(read(&[bare]).1, Err(fault));
+    let coded = r#"[{"error":{"code":429,"message":"key AIzaSyA1234567890"}}]"#;
+    let fault = AnswerFault::InBand { code: Some("429".into()), message: "key ***".into() };
+    assert_eq!(read(&[TEXT, coded]).1, Err(fault));
+    let long = format!(r#"{{"error":{{"message":"{}"}}}}"#, "é ".repeat(5000));
+    let Err(AnswerFault::InBand { message, .. }) = read(&[&long]).1 else { panic!("in band") };
+    assert!(message.len() <= 1024);
+}
+
+#[test]
+fn too_many_calls_are_refused() {
+    let calls = vec![CALL; 1025];
+    assert_eq!(read(&calls).1, Err(AnswerFault::TooLarge));
+}
+
+#[test]
+fn finish_reasons_are_mapped() {
+    for (native, called, reason) in [
+        ("STOP", false, FinishReason::Stop),
+        ("STOP", true, FinishReason::ToolCalls),
+        ("FINISH_REASON_UNSPECIFIED", false, FinishReason::Stop),
+        ("YET_TO_COME", true, FinishReason::ToolCalls),
+        ("MAX_TOKENS", true, FinishReason::Length),
+        ("CONTINUATION", false, FinishReason::Length),
+        ("SAFETY", true, FinishReason::ContentFilter),
+        ("NO_IMAGE", false, FinishReason::ContentFilter),
+        ("OTHER", false, FinishReason::Error),
+        ("MALFORMED_FUNCTION_CALL", true, FinishReason::Error),
+        ("MISSING_THOUGHT_SIGNATURE", false, FinishReason::Error),
+    ] {
+        let end = STOP.replace("STOP", native);
+        let (events, result) = read(&[if called { CALL } else { TEXT }, &end]);
+        assert_eq!(result, Ok(()), "{native}");
+        let finish = Event::Finish { choice: 0, reason, native: native.into(), stop: None };
+        assert!(events.contains(&finish), "{native} {called}");
+        if reason == FinishReason::Error {
+            let alone = read(&[&end]).1;
+            assert!(matches!(alone, Err(AnswerFault::InBand { .. })), "{native} alone");
+        }
+    }
+}
+
+#[test]
+fn faults_of_whole_answers_are_named() {
+    let fault = |body: &str| {
+        let mut out = Vec::new();
+        let fault = read_whole(body.as_bytes(), &mut out).unwrap_err();
+        assert!(out.is_empty());
+        fault
+    };
+    for body in [" \n", "{}", r#"{"candidates":[]}"#, r#"{"candidates":[{"content":{}}]}"#, "[]"] {
+        assert_eq!(fault(body), AnswerFault::Empty, "{body}");
+    }
+    assert_eq!(fault(r#"{"candidates":[{"con"#), AnswerFault::Truncated);
+    assert_eq!(fault(TEXT), AnswerFault::Truncated);
+    for body in ["<html>", "5", "{}x", "[5]"] {
+        assert!(matches!(fault(body), AnswerFault::Garbled(_)), "{body}");
+    }
+    let mut out = Vec::new();
+    let list = format!("[{TEXT}\n,{STOP}]");
+    read_whole(list.as_bytes(), &mut out).unwrap();
+    assert!(out.contains(&Event::Text { choice: 0, text: "a".into() }), "a stream without SSE");
+    assert_eq!(out.last(), Some(&Event::End));
+}
+
+#[test]
+fn pictures_are_counted() {
+    let (events, _) = read(&[IMAGE, IMAGE, STOP]);
+    let usage = events.iter().rev().find_map(|event| match event {
+        Event::Usage(usage) => Some(usage.images),
+        _ => None,
+    });
+    assert_eq!(usage, Some(2));
+}
+
+fn error(code: u16, message: &str, status: &str, details: &str) -> String {
+    format!(
+        r#"{{"error":{{"code":{code},"message":"{message}","status":"{status}","details":[{details}]}}}}"#
+    )
+}
+
+#[test]
+fn error_answers_are_classified() {
+    let info = |reason: &str| {
+        format!(
+            r#"{{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"{reason}","domain":"googleapis.com"}}"#
+        )
+    };
+    let quota = |id: &str| {
+        format!(
+            r#"{{"@type":"type.googleapis.com/google.rpc.QuotaFailure","violations":[{{"quotaMetric":"m","quotaId":"{id}"}}]}},{{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"34.4s"}}"#
+        )
+    };
+    let cases: Vec<(u16, String, FaultClass)> = vec![
+        (
+            400,
+            error(
+                400,
+                "The input token count (3475108) exceeds the maximum number of tokens allowed (1048576).",
+                "INVALID_ARGUMENT",
+                "",
+            ),
+            FaultClass::ContextLength,
+        ),
+        (
+            400,
+            error(
+                400,
+                "API key not valid. Please pass a valid API key.",
+                "INVALID_ARGUMENT",
+                &info("API_KEY_INVALID"),
+            ),
+            FaultClass::Authentication,
+        ),
+        (
+            400,
+            error(400, "API key expired. Please renew the API key.", "INVALID_ARGUMENT", ""),
+            FaultClass::Authentication,
+        ),
+        (400, error(400, "x", "INVALID_ARGUMENT", ""), FaultClass::InvalidRequest),
+        (
+            400,
+            error(
+                400,
+                "User location is not supported for the API use.",
+                "FAILED_PRECONDITION",
+                "",
+            ),
+            FaultClass::Permission,
+        ),
+        (
+            400,
+            error(
+                400,
+                "Gemini API free tier is not available in your country. Please enable billing on your project.",
+                "FAILED_PRECONDITION",
+                "",
+            ),
+            FaultClass::Billing,
+        ),
+        (400, error(400, "x", "FAILED_PRECONDITION", ""), FaultClass::InvalidRequest),
+        (
+            401,
+            error(
+                401,
+                "Request had invalid authentication credentials.",
+                "UNAUTHENTICATED",
+                &info("ACCESS_TOKEN_EXPIRED"),
+            ),
+            FaultClass::Authentication,
+        ),
+        (403, error(403, "x", "PERMISSION_DENIED", &info("BILLING_DISABLED")), FaultClass::Billing),
+        (
+            403,
+            error(403, "x", "PERMISSION_DENIED", &info("SERVICE_DISABLED")),
+            FaultClass::Permission,
+        ),
+        (
+            403,
+            error(
+                403,
+                "Your API key was reported as leaked. Please use another API key.",
+                "PERMISSION_DENIED",
+                "",
+            ),
+            FaultClass::Authentication,
+        ),
+        (
+            404,
+            error(404, "models/x is not found for API version v1beta", "NOT_FOUND", ""),
+            FaultClass::NotFound,
+        ),
+        (
+            429,
+            error(
+                429,
+                "x",
+                "RESOURCE_EXHAUSTED",
+                &quota("GenerateRequestsPerMinutePerProjectPerModel"),
+            ),
+            FaultClass::RateLimited,
+        ),
+        (
+            429,
+            error(
+                429,
+                "x",
+                "RESOURCE_EXHAUSTED",
+                &quota("GenerateRequestsPerDayPerProjectPerModel-FreeTier"),
+            ),
+            FaultClass::Billing,
+        ),
+        (
+            429,
+            error(429, "Resource exhausted. Please try again later.", "RESOURCE_EXHAUSTED", ""),
+            FaultClass::RateLimited,
+        ),
+        (
+            429,
+            error(429, "Your prepayment credits are depleted.", "RESOURCE_EXHAUSTED", ""),
+            FaultClass::Billing,
+        ),
+        (499, error(499, "The operation was cancelled.", "CANCELLED", ""), FaultClass::Server),
+        (500, error(500, "x", "INTERNAL", ""), FaultClass::Server),
+        (503, error(503, "The model is overloaded.", "UNAVAILABLE", ""), FaultClass::Overloaded),
+        (504, error(504, "x", "DEADLINE_EXCEEDED", ""), FaultClass::Timeout),
+        (503, format!("[{}]", error(503, "x", "UNAVAILABLE", "")), FaultClass::Overloaded),
+        (502, "<html>secret</html>".to_owned(), FaultClass::Server),
+        (429, r#"{"error":"plain"}"#.to_owned(), FaultClass::RateLimited),
+        (429, r#"{"error":{"details":{"a":1}}}"#.to_owned(), FaultClass::RateLimited),
+    ];
+    for (status, body, class) in cases {
+        let fault = provider_fault(status, body.as_bytes());
+        assert_eq!(fault.class, class, "{status} {body}");
+        assert!(!fault.message.contains('<'), "no HTML is handed on");
+    }
+    let leak = error(
+        403,
+        "Consumer 'api_key:AIzaSyA1234567890' has been suspended.",
+        "PERMISSION_DENIED",
+        "",
+    );
+    let fault = provider_fault(403, leak.as_bytes());
+    assert_eq!(fault.message, "Consumer 'api_key:***' has been suspended.");
+    assert_eq!(fault.code.as_deref(), Some("PERMISSION_DENIED"));
+}
+
+/// Chunks that are right, with something changed.
+fn mutated() -> impl Strategy<Value = String> {
+    let swaps = [
+        ("text", "thought"),
+        ("\"", ""),
+        (":0", ":1"),
+        ("{", "["),
+        ("functionCall", "inlineData"),
+        ("inlineData", "executableCode"),
+        ("1", "-1"),
+        ("2", "99999999999999999999"),
+        ("STOP", "MAX_TOKENS"),
+        ("STOP", "OTHER"),
+        ("STOP", ""),
+        ("\"a\"", "null"),
+        ("[{", "[null,{"),
+        ("candidates", "promptFeedback"),
+        ("index", "é"),
+        ("", ""),
+    ];
+    let whole = vec![TEXT, THOUGHT, CALL, STOP, IMAGE];
+    (prop::sample::select(whole), prop::sample::select(swaps.to_vec()), 0_usize..3).prop_map(
+        |(data, (from, to), how)| match how {
+            0 => data.to_owned(),
+            1 => data.replacen(from, to, 1),
+            _ => data.replace(from, to),
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn hostile_chunks_never_break_the_order(datas in prop::collection::vec(mutated(), 0..14)) {
+        let datas: Vec<&str> = datas.iter().map(String::as_str).collect();
+        let (events, _) = read(&datas);
+        if let Some(start) = events.iter().position(|e| matches!(e, Event::Start { .. })) {
+            prop_assert_eq!(start, 0);
+        }
+        let mut finished = Vec::new();
+        let mut ids = Vec::new();
+        for event in &events {
+            match event {
+                Event::Text { choice, text } | Event::Reasoning { choice, text } => {
+                    prop_assert!(!text.is_empty() && !finished.contains(choice));
+                }
+                Event::ToolStart { choice, index, id, name } => {
+                    prop_assert!(!finished.contains(choice) && !name.is_empty());
+                    prop_assert!(!ids.contains(&(*choice, id.clone())), "ids are unique");
+                    let before = ids.iter().filter(|(of, _)| of == choice).count();
+                    prop_assert_eq!(u32::try_from(before).unwrap(), *index);
+                    ids.push((*choice, id.clone()));
+                }
+                Event::ToolArguments { json, .. } => {
+                    prop_assert!(serde_json::from_str::<serde_json::Value>(json).unwrap().is_object());
+                }
+                Event::Finish { choice, .. } => {
+                    prop_assert!(!finished.contains(choice));
+                    finished.push(*choice);
+                }
+                Event::End => prop_assert!(false, "the pipe ends a stream"),
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_an_answer_or_a_fault(body in any::<Vec<u8>>(), status in any::<u16>()) {
+        let mut out = Vec::new();
+        prop_assert_eq!(read_whole(&body, &mut out).is_ok(), !out.is_empty());
+        prop_assert!(provider_fault(status, &body).message.len() <= 1024);
+    }
+
+    #[test]
+    fn changed_bytes_are_an_answer_or_a_fault(
+        data in prop::sample::select(vec![TEXT, CALL, IMAGE, STOP]),
+        at in any::<prop::sample::Index>(),
+        byte in any::<u8>(),
+    ) {
+        let mut body = format!("[{data},{STOP}]").into_bytes();
+        let at = at.index(body.len());
+        body[at] = byte;
+        let mut out = Vec::new();
+        prop_assert_eq!(read_whole(&body, &mut out).is_ok(), !out.is_empty());
+    }
+}
