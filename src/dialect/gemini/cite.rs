@@ -52,6 +52,8 @@ struct Support<'a> {
 struct Segment {
     start_index: Option<u64>,
     end_index: Option<u64>,
+    /// The part that the positions are counted in; absent for the first.
+    part_index: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -94,10 +96,11 @@ impl Sources {
             let raw = support.grounding_chunk_indices.map_or("[]", RawValue::get);
             let places = serde_json::from_str::<Vec<usize>>(raw).unwrap_or_default();
             let segment = support.segment.unwrap_or_default();
+            let end = segment.end_index.filter(|_| segment.part_index.is_none_or(|at| at == 0));
             for at in places {
                 let Some(mut citation) = found.get(at).and_then(source) else { continue };
                 cited[at] = true;
-                (citation.start, citation.end) = text.range(segment.start_index, segment.end_index);
+                (citation.start, citation.end) = text.range(segment.start_index, end);
                 self.add(citation);
             }
         }

@@ -104,6 +104,7 @@ pub(super) fn max_output_tokens(request: &Request, target: &Target<'_>) -> Optio
 /// think is asked nothing.
 pub(super) fn write(request: &Request, target: &Target<'_>, model: Model, out: &mut Vec<u8>) {
     let wish = wish(request.reasoning);
+    let all = max_output_tokens(request, target).unwrap_or(DEFAULT_MAX_OUTPUT);
     let mut show = !request.hides_reasoning();
     let (mut budget, mut level) = (None, None);
     match (model.thinks, wish) {
@@ -115,12 +116,12 @@ pub(super) fn write(request: &Request, target: &Target<'_>, model: Model, out: &
             show &= !off;
         }
         (Thinks::Budget { min, max, .. }, Wish::Effort(effort)) => {
-            let all = max_output_tokens(request, target).unwrap_or(DEFAULT_MAX_OUTPUT);
             let share = u64::from(all) * u64::from(effort.percent()) / 100;
             budget = Some(u32::try_from(share).unwrap_or(max).clamp(min, max));
         }
         (Thinks::Budget { min, max, .. }, Wish::Tokens(tokens)) => {
-            budget = Some(tokens.clamp(min, max));
+            // Some room is left for the answer.
+            budget = Some(tokens.min(all.saturating_sub(1)).clamp(min, max));
         }
         (Thinks::Level { .. }, Wish::Default) => {}
         (Thinks::Level { .. }, Wish::Tokens(tokens)) => budget = Some(tokens),
@@ -205,7 +206,7 @@ mod tests {
             (
                 "gemini-2.5-pro",
                 reasoning("\"max_tokens\":99999"),
-                "{includeThoughts:true,thinkingBudget:32768}",
+                "{includeThoughts:true,thinkingBudget:9999}",
             ),
             (
                 "models/gemini-2.5-flash",
