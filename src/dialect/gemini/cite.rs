@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::wire::Text;
+use super::wire::{List, Text};
 use crate::dialect::ir::Citation;
 
 /// The most sources of one choice; more are left out.
@@ -15,9 +15,8 @@ const TEXT_MAX: usize = 4096;
 #[serde(rename_all = "camelCase")]
 struct Grounding<'a> {
     #[serde(borrow)]
-    grounding_chunks: Option<Vec<Found<'a>>>,
-    #[serde(borrow)]
-    grounding_supports: Option<Vec<Support<'a>>>,
+    grounding_chunks: Option<List<Found<'a>, 1024>>,
+    grounding_supports: Option<List<Support, 4096>>,
 }
 
 #[derive(Deserialize)]
@@ -41,10 +40,9 @@ struct Source<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Support<'a> {
+struct Support {
     segment: Option<Segment>,
-    #[serde(borrow)]
-    grounding_chunk_indices: Option<&'a RawValue>,
+    grounding_chunk_indices: Option<List<usize, 64>>,
 }
 
 #[derive(Clone, Copy, Default, Deserialize)]
@@ -61,7 +59,7 @@ struct Segment {
 struct Recited<'a> {
     /// Vertex's name, and the Gemini API's.
     #[serde(borrow, alias = "citationSources")]
-    citations: Option<Vec<Recitation<'a>>>,
+    citations: Option<List<Recitation<'a>, 1024>>,
 }
 
 #[derive(Deserialize)]
@@ -85,19 +83,21 @@ impl Sources {
     /// Takes `groundingMetadata`. What cannot be read is passed over: it is not the answer.
     pub(super) fn ground(&mut self, raw: &RawValue, text: Positions) {
         let Ok(grounding) = serde_json::from_str::<Grounding<'_>>(raw.get()) else { return };
-        let found = grounding.grounding_chunks.unwrap_or_default();
+        let found = List::items(grounding.grounding_chunks.as_ref());
         let source = |found: &Found<'_>| {
             let source = [&found.web, &found.retrieved_context, &found.maps];
             let source = source.into_iter().find_map(Option::as_ref)?;
             citation(source.uri.as_ref(), source.title.as_ref())
         };
         let mut cited = vec![false; found.len()];
-        for support in grounding.grounding_supports.unwrap_or_default() {
-            let raw = support.grounding_chunk_indices.map_or("[]", RawValue::get);
-            let places = serde_json::from_str::<Vec<usize>>(raw).unwrap_or_default();
+        for support in List::items(grounding.grounding_supports.as_ref()) {
+            let places = List::items(support.grounding_chunk_indices.as_ref());
             let segment = support.segment.unwrap_or_default();
             let end = segment.end_index.filter(|_| segment.part_index.is_none_or(|at| at == 0));
-            for at in places {
+            for &at in places {
+                if self.is_full() {
+                    return;
+                }
                 let Some(mut citation) = found.get(at).and_then(source) else { continue };
                 cited[at] = true;
                 (citation.start, citation.end) = text.range(segment.start_index, end);
@@ -114,7 +114,7 @@ impl Sources {
     /// Takes `citationMetadata`.
     pub(super) fn recite(&mut self, raw: &RawValue, text: Positions) {
         let Ok(recited) = serde_json::from_str::<Recited<'_>>(raw.get()) else { return };
-        for from in recited.citations.unwrap_or_default() {
+        for from in List::items(recited.citations.as_ref()) {
             let Some(mut citation) = citation(from.uri.as_ref(), from.title.as_ref()) else {
                 continue;
             };
@@ -124,9 +124,16 @@ impl Sources {
     }
 
     fn add(&mut self, citation: Citation) {
-        if self.list.len() < CITATIONS_MAX && !self.list.contains(&citation) {
+        // The cheap members first: addresses can be long, and alike.
+        let key = |c: &Citation| (c.start, c.end, c.url.len());
+        let known = |k: &Citation| key(k) == key(&citation) && *k == citation;
+        if !self.is_full() && !self.list.iter().any(known) {
             self.list.push(citation);
         }
+    }
+
+    const fn is_full(&self) -> bool {
+        self.list.len() >= CITATIONS_MAX
     }
 
     /// The sources, which are then forgotten.

@@ -1,8 +1,10 @@
 //! Chunks of a stream → the hub's events.
 
+use serde_json::value::RawValue;
+
 use super::cite::{Positions, Sources};
 use super::usage::Counters;
-use super::wire::{Call, Candidate, Chunk, Part, Text, compact, in_band};
+use super::wire::{Call, Candidate, Chunk, List, Part, Text, compact, in_band};
 use crate::dialect::AnswerFault;
 use crate::dialect::ir::{Event, FinishReason};
 use crate::dialect::media::bounded;
@@ -12,6 +14,8 @@ use crate::dialect::sse::Frame;
 const CHOICES_MAX: usize = 128;
 /// Most tool calls in one choice.
 const CALLS_MAX: usize = 1024;
+/// Most chunks in one list.
+const DOCUMENTS_MAX: usize = 65_536;
 /// The longest id of a call or an answer that is kept, in bytes.
 const ID_MAX: usize = 256;
 
@@ -65,8 +69,12 @@ impl Reader {
     /// Reads a chunk, or a list of chunks as a stream without `alt=sse` has it.
     pub(super) fn document(&mut self, json: &str, out: &mut Vec<Event>) -> Outcome {
         if json.trim_start().starts_with('[') {
-            let chunks: Vec<Chunk<'_>> = serde_json::from_str(json).map_err(|e| fault(&e))?;
-            return chunks.into_iter().try_for_each(|chunk| self.chunk(chunk, out));
+            let List(chunks) = serde_json::from_str::<List<&RawValue, DOCUMENTS_MAX>>(json)
+                .map_err(|e| fault(&e))?;
+            return chunks.into_iter().try_for_each(|raw| {
+                let chunk = serde_json::from_str(raw.get()).map_err(|e| fault(&e))?;
+                self.chunk(chunk, out)
+            });
         }
         self.chunk(serde_json::from_str(json).map_err(|e| fault(&e))?, out)
     }
@@ -78,7 +86,7 @@ impl Reader {
         if !self.started {
             self.start(&chunk, out);
         }
-        for candidate in chunk.candidates.iter().flatten() {
+        for candidate in List::items(chunk.candidates.as_ref()) {
             self.candidate(candidate, out)?;
         }
         let blocked = chunk.prompt_feedback.and_then(|feedback| feedback.block_reason);
@@ -119,8 +127,8 @@ impl Reader {
         if at >= self.choices.len() {
             self.choices.resize_with(at + 1, Progress::default);
         }
-        let parts = candidate.content.as_ref().and_then(|content| content.parts.as_deref());
-        for part in parts.unwrap_or_default() {
+        let parts = candidate.content.as_ref().and_then(|content| content.parts.as_ref());
+        for part in List::items(parts) {
             self.part(choice, at, part, out)?;
         }
         let progress = &mut self.choices[at];
@@ -229,7 +237,7 @@ impl Reader {
         if name.is_empty() {
             return Err(AnswerFault::Garbled("a functionCall without a name"));
         }
-        let json = match call.args.map(serde_json::value::RawValue::get) {
+        let json = match call.args.map(RawValue::get) {
             None | Some("null") => "{}".to_owned(),
             Some(args) if args.starts_with('{') => compact(args),
             Some(_) => {

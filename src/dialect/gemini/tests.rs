@@ -356,3 +356,28 @@ proptest! {
         prop_assert_eq!(read_whole(&body, &mut out).is_ok(), !out.is_empty());
     }
 }
+
+#[test]
+fn hostile_lists_are_bounded() {
+    let parts = vec!["{}"; 3000].join(",");
+    let many = format!(r#"{{"candidates":[{{"content":{{"parts":[{parts}]}}}}]}}"#);
+    assert!(matches!(read(&[&many]).1, Err(AnswerFault::Garbled(_))));
+    let candidates = vec!["{}"; 129].join(",");
+    let many = format!(r#"{{"candidates":[{candidates}]}}"#);
+    assert!(matches!(read(&[&many]).1, Err(AnswerFault::Garbled(_))));
+    // Sources that cannot be read, or are too many, are no fault of the answer.
+    let url = "x".repeat(4000);
+    let supports: Vec<String> = (0..4000)
+        .map(|i| format!(r#"{{"segment":{{"endIndex":{i}}},"groundingChunkIndices":[0,0,7]}}"#))
+        .collect();
+    let chunk = format!(
+        r#"{{"candidates":[{{"groundingMetadata":{{"groundingChunks":[{{"web":{{"uri":"{url}"}}}}],"groundingSupports":[{}]}}}}]}}"#,
+        supports.join(",")
+    );
+    let (events, result) = read(&[TEXT, &chunk, &chunk, STOP]);
+    assert_eq!(result, Ok(()));
+    let citations = events.iter().filter(|e| matches!(e, Event::Citation { .. })).count();
+    assert_eq!(citations, 256);
+    let odd = TEXT.replace("\"index\":0", r#""groundingMetadata":5,"citationMetadata":[]"#);
+    assert_eq!(read(&[&odd, STOP]).1, Ok(()));
+}

@@ -52,7 +52,8 @@ impl Model {
             Some((3.., _)) if has("image") => Thinks::Level { lowest: "minimal", medium: "high" },
             // The first 3 Pro knew low and high only.
             Some((3, 0)) if has("pro") => Thinks::Level { lowest: "low", medium: "high" },
-            Some((3, 7)) => Thinks::Level { lowest: "low", medium: "medium" },
+            // Flash models from 3.7 on begin with low, too.
+            Some(version) if version >= (3, 7) => Thinks::Level { lowest: "low", medium: "medium" },
             Some((3.., _)) if has("pro") => Thinks::Level { lowest: "low", medium: "medium" },
             Some((3.., _)) => Thinks::Level { lowest: "minimal", medium: "medium" },
             Some(_) | None => Thinks::No,
@@ -77,12 +78,12 @@ impl Model {
     }
 }
 
-/// The version in `gemini-3.5-flash`. The aliases `gemini-flash-latest` and its like stand for a
-/// model of generation 3.
+/// The version in `gemini-3.5-flash`. The aliases `gemini-flash-latest` and its like stand for the
+/// newest model, which is not older than 3.8.
 fn version(name: &str) -> Option<(u32, u32)> {
     let rest = &name[name.find("gemini-")? + "gemini-".len()..];
     if rest.ends_with("-latest") && rest.starts_with(|c: char| c.is_ascii_alphabetic()) {
-        return Some((3, 1));
+        return Some((3, 8));
     }
     let number = rest.split(|c: char| !c.is_ascii_digit() && c != '.').next()?;
     let (major, minor) = number.split_once('.').unwrap_or((number, "0"));
@@ -262,7 +263,7 @@ mod tests {
             ("publishers/google/models/gemini-3.1-pro-preview", Some((3, 1))),
             ("gemini-3-flash", Some((3, 0))),
             ("gemini-12.34x", Some((12, 34))),
-            ("gemini-pro-latest", Some((3, 1))),
+            ("gemini-pro-latest", Some((3, 8))),
             ("gemini-robotics-er-1.5", None),
             ("gemini-99999999999999.1", None),
             ("endpoints/123", None),

@@ -5,6 +5,7 @@
 
 use serde::Deserialize;
 
+use super::wire::List;
 use crate::vocab::Usage;
 
 /// `usageMetadata`: a running total. Counters that are absent say nothing.
@@ -16,8 +17,8 @@ pub(super) struct Counters {
     cached_content_token_count: Option<u64>,
     candidates_token_count: Option<u64>,
     thoughts_token_count: Option<u64>,
-    prompt_tokens_details: Option<Vec<OfKind>>,
-    candidates_tokens_details: Option<Vec<OfKind>>,
+    prompt_tokens_details: Option<List<OfKind, 64>>,
+    candidates_tokens_details: Option<List<OfKind, 64>>,
 }
 
 /// Tokens of one modality.
@@ -65,17 +66,17 @@ impl Counters {
         Usage {
             prompt,
             cache_read: some(self.cached_content_token_count).min(prompt),
-            audio_prompt: audio(self.prompt_tokens_details.as_deref()).min(prompt),
+            audio_prompt: audio(self.prompt_tokens_details.as_ref()).min(prompt),
             completion,
             reasoning,
-            audio_completion: audio(self.candidates_tokens_details.as_deref()).min(completion),
+            audio_completion: audio(self.candidates_tokens_details.as_ref()).min(completion),
             ..Usage::default()
         }
     }
 }
 
-fn audio(details: Option<&[OfKind]>) -> u64 {
-    let of_audio = details.unwrap_or_default().iter().filter(|d| d.modality == Modality::Audio);
+fn audio(details: Option<&List<OfKind, 64>>) -> u64 {
+    let of_audio = List::items(details).iter().filter(|d| d.modality == Modality::Audio);
     of_audio.fold(0, |sum, detail| sum.saturating_add(detail.token_count.unwrap_or(0)))
 }
 

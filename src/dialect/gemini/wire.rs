@@ -3,8 +3,11 @@
 //! Texts are borrowed unless they have escapes; what is not always looked at stays raw.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
 
 use serde::Deserialize;
+use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::usage::Counters;
@@ -17,11 +20,47 @@ use crate::error::ProviderSaid;
 #[serde(transparent)]
 pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
+/// A list of at most so many items: an item takes far more memory than its JSON.
+#[derive(Debug)]
+pub(super) struct List<T, const MAX: usize>(pub(super) Vec<T>);
+
+impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for List<T, MAX> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Items<T, const MAX: usize>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for Items<T, MAX> {
+            type Value = List<T, MAX>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "at most {MAX} items")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = seq.next_element()? {
+                    if items.len() == MAX {
+                        return Err(de::Error::invalid_length(MAX + 1, &self));
+                    }
+                    items.push(item);
+                }
+                Ok(List(items))
+            }
+        }
+        from.deserialize_seq(Items(PhantomData))
+    }
+}
+
+impl<T, const MAX: usize> List<T, MAX> {
+    /// The items of a list that may be absent.
+    pub(super) fn items(list: Option<&Self>) -> &[T] {
+        list.map_or(&[], |list| &list.0)
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Chunk<'a> {
     #[serde(borrow)]
-    pub(super) candidates: Option<Vec<Candidate<'a>>>,
+    pub(super) candidates: Option<List<Candidate<'a>, 128>>,
     #[serde(borrow)]
     pub(super) prompt_feedback: Option<Feedback<'a>>,
     pub(super) usage_metadata: Option<Counters>,
@@ -59,7 +98,7 @@ pub(super) struct Candidate<'a> {
 #[derive(Deserialize)]
 pub(super) struct Content<'a> {
     #[serde(borrow)]
-    pub(super) parts: Option<Vec<Part<'a>>>,
+    pub(super) parts: Option<List<Part<'a>, 2048>>,
 }
 
 #[derive(Deserialize)]
