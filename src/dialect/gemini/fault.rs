@@ -38,11 +38,12 @@ struct Violation<'a> {
 pub fn provider_fault(status: u16, body: &[u8]) -> ProviderFault {
     let text = String::from_utf8_lossy(body);
     // A stream's error is the one element of an array.
-    let one = serde_json::from_str::<ErrorAnswer<'_>>(&text).ok();
-    let error = one.or_else(|| {
+    let error = if text.trim_start().starts_with('[') {
         let list = serde_json::from_str::<Vec<ErrorAnswer<'_>>>(&text).ok();
         list.and_then(|list| list.into_iter().next())
-    });
+    } else {
+        serde_json::from_str::<ErrorAnswer<'_>>(&text).ok()
+    };
     let Some(ErrorAnswer { error }) = error else {
         let message = format!("HTTP status {status} without an error object");
         return ProviderFault { class: FaultClass::of_status(status), code: None, message };

@@ -119,7 +119,95 @@ fn pictures_are_counted() {
     assert_eq!(usage, Some(2));
 }
 
-fn error(code: u16, message: &str, status: &str, details: &str) -> String {
+/// Status, its word, message, reason (`r:`) or quota (`q:`) in the details, and the class.
+const ERRORS: [(u16, &str, &str, &str, FaultClass); 21] = [
+    (
+        400,
+        "INVALID_ARGUMENT",
+        "The input token count (9) exceeds the maximum number of tokens allowed (8).",
+        "",
+        FaultClass::ContextLength,
+    ),
+    (
+        400,
+        "INVALID_ARGUMENT",
+        "API key not valid. Please pass a valid API key.",
+        "r:API_KEY_INVALID",
+        FaultClass::Authentication,
+    ),
+    (
+        400,
+        "INVALID_ARGUMENT",
+        "API key expired. Please renew the API key.",
+        "",
+        FaultClass::Authentication,
+    ),
+    (400, "INVALID_ARGUMENT", "x", "", FaultClass::InvalidRequest),
+    (
+        400,
+        "FAILED_PRECONDITION",
+        "User location is not supported for the API use.",
+        "",
+        FaultClass::Permission,
+    ),
+    (
+        400,
+        "FAILED_PRECONDITION",
+        "Not available in your country. Please enable billing.",
+        "",
+        FaultClass::Billing,
+    ),
+    (400, "FAILED_PRECONDITION", "x", "", FaultClass::InvalidRequest),
+    (401, "UNAUTHENTICATED", "x", "r:ACCESS_TOKEN_EXPIRED", FaultClass::Authentication),
+    (403, "PERMISSION_DENIED", "x", "r:BILLING_DISABLED", FaultClass::Billing),
+    (403, "PERMISSION_DENIED", "x", "r:SERVICE_DISABLED", FaultClass::Permission),
+    (
+        403,
+        "PERMISSION_DENIED",
+        "Your API key was reported as leaked.",
+        "",
+        FaultClass::Authentication,
+    ),
+    (404, "NOT_FOUND", "models/x is not found for API version v1beta", "", FaultClass::NotFound),
+    (
+        429,
+        "RESOURCE_EXHAUSTED",
+        "x",
+        "q:GenerateRequestsPerMinutePerProjectPerModel",
+        FaultClass::RateLimited,
+    ),
+    (
+        429,
+        "RESOURCE_EXHAUSTED",
+        "x",
+        "q:GenerateRequestsPerDayPerProjectPerModel-FreeTier",
+        FaultClass::Billing,
+    ),
+    (
+        429,
+        "RESOURCE_EXHAUSTED",
+        "Resource exhausted. Please try again later.",
+        "",
+        FaultClass::RateLimited,
+    ),
+    (429, "RESOURCE_EXHAUSTED", "Your prepayment credits are depleted.", "", FaultClass::Billing),
+    (499, "CANCELLED", "The operation was cancelled.", "", FaultClass::Server),
+    (500, "INTERNAL", "x", "", FaultClass::Server),
+    (503, "UNAVAILABLE", "The model is overloaded.", "", FaultClass::Overloaded),
+    (504, "DEADLINE_EXCEEDED", "x", "", FaultClass::Timeout),
+    (429, "", "x", "", FaultClass::RateLimited),
+];
+
+fn error(code: u16, status: &str, message: &str, detail: &str) -> String {
+    let details = match detail.split_once(':') {
+        Some(("r", reason)) => {
+            format!(r#"{{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"{reason}"}}"#)
+        }
+        Some((_, quota)) => format!(
+            r#"{{"@type":"type.googleapis.com/google.rpc.QuotaFailure","violations":[{{"quotaMetric":"m","quotaId":"{quota}"}}]}},{{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"34.4s"}}"#
+        ),
+        None => String::new(),
+    };
     format!(
         r#"{{"error":{{"code":{code},"message":"{message}","status":"{status}","details":[{details}]}}}}"#
     )
@@ -127,146 +215,23 @@ fn error(code: u16, message: &str, status: &str, details: &str) -> String {
 
 #[test]
 fn error_answers_are_classified() {
-    let info = |reason: &str| {
-        format!(
-            r#"{{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"{reason}","domain":"googleapis.com"}}"#
-        )
-    };
-    let quota = |id: &str| {
-        format!(
-            r#"{{"@type":"type.googleapis.com/google.rpc.QuotaFailure","violations":[{{"quotaMetric":"m","quotaId":"{id}"}}]}},{{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"34.4s"}}"#
-        )
-    };
-    let cases: Vec<(u16, String, FaultClass)> = vec![
-        (
-            400,
-            error(
-                400,
-                "The input token count (3475108) exceeds the maximum number of tokens allowed (1048576).",
-                "INVALID_ARGUMENT",
-                "",
-            ),
-            FaultClass::ContextLength,
-        ),
-        (
-            400,
-            error(
-                400,
-                "API key not valid. Please pass a valid API key.",
-                "INVALID_ARGUMENT",
-                &info("API_KEY_INVALID"),
-            ),
-            FaultClass::Authentication,
-        ),
-        (
-            400,
-            error(400, "API key expired. Please renew the API key.", "INVALID_ARGUMENT", ""),
-            FaultClass::Authentication,
-        ),
-        (400, error(400, "x", "INVALID_ARGUMENT", ""), FaultClass::InvalidRequest),
-        (
-            400,
-            error(
-                400,
-                "User location is not supported for the API use.",
-                "FAILED_PRECONDITION",
-                "",
-            ),
-            FaultClass::Permission,
-        ),
-        (
-            400,
-            error(
-                400,
-                "Gemini API free tier is not available in your country. Please enable billing on your project.",
-                "FAILED_PRECONDITION",
-                "",
-            ),
-            FaultClass::Billing,
-        ),
-        (400, error(400, "x", "FAILED_PRECONDITION", ""), FaultClass::InvalidRequest),
-        (
-            401,
-            error(
-                401,
-                "Request had invalid authentication credentials.",
-                "UNAUTHENTICATED",
-                &info("ACCESS_TOKEN_EXPIRED"),
-            ),
-            FaultClass::Authentication,
-        ),
-        (403, error(403, "x", "PERMISSION_DENIED", &info("BILLING_DISABLED")), FaultClass::Billing),
-        (
-            403,
-            error(403, "x", "PERMISSION_DENIED", &info("SERVICE_DISABLED")),
-            FaultClass::Permission,
-        ),
-        (
-            403,
-            error(
-                403,
-                "Your API key was reported as leaked. Please use another API key.",
-                "PERMISSION_DENIED",
-                "",
-            ),
-            FaultClass::Authentication,
-        ),
-        (
-            404,
-            error(404, "models/x is not found for API version v1beta", "NOT_FOUND", ""),
-            FaultClass::NotFound,
-        ),
-        (
-            429,
-            error(
-                429,
-                "x",
-                "RESOURCE_EXHAUSTED",
-                &quota("GenerateRequestsPerMinutePerProjectPerModel"),
-            ),
-            FaultClass::RateLimited,
-        ),
-        (
-            429,
-            error(
-                429,
-                "x",
-                "RESOURCE_EXHAUSTED",
-                &quota("GenerateRequestsPerDayPerProjectPerModel-FreeTier"),
-            ),
-            FaultClass::Billing,
-        ),
-        (
-            429,
-            error(429, "Resource exhausted. Please try again later.", "RESOURCE_EXHAUSTED", ""),
-            FaultClass::RateLimited,
-        ),
-        (
-            429,
-            error(429, "Your prepayment credits are depleted.", "RESOURCE_EXHAUSTED", ""),
-            FaultClass::Billing,
-        ),
-        (499, error(499, "The operation was cancelled.", "CANCELLED", ""), FaultClass::Server),
-        (500, error(500, "x", "INTERNAL", ""), FaultClass::Server),
-        (503, error(503, "The model is overloaded.", "UNAVAILABLE", ""), FaultClass::Overloaded),
-        (504, error(504, "x", "DEADLINE_EXCEEDED", ""), FaultClass::Timeout),
-        (503, format!("[{}]", error(503, "x", "UNAVAILABLE", "")), FaultClass::Overloaded),
-        (502, "<html>secret</html>".to_owned(), FaultClass::Server),
-        (429, r#"{"error":"plain"}"#.to_owned(), FaultClass::RateLimited),
-        (429, r#"{"error":{"details":{"a":1}}}"#.to_owned(), FaultClass::RateLimited),
-    ];
-    for (status, body, class) in cases {
-        let fault = provider_fault(status, body.as_bytes());
-        assert_eq!(fault.class, class, "{status} {body}");
-        assert!(!fault.message.contains('<'), "no HTML is handed on");
+    for (status, word, message, detail, class) in ERRORS {
+        let body = error(status, word, message, detail);
+        assert_eq!(provider_fault(status, body.as_bytes()).class, class, "{body}");
+        let list = format!("[{body}]");
+        assert_eq!(provider_fault(status, list.as_bytes()).class, class, "{list}");
     }
-    let leak = error(
-        403,
-        "Consumer 'api_key:AIzaSyA1234567890' has been suspended.",
-        "PERMISSION_DENIED",
-        "",
-    );
-    let fault = provider_fault(403, leak.as_bytes());
+    for (status, body, class) in [
+        (502, "<html>secret</html>", FaultClass::Server),
+        (429, r#"{"error":"plain"}"#, FaultClass::RateLimited),
+        (429, r#"{"error":{"details":{"a":1}}}"#, FaultClass::RateLimited),
+    ] {
+        let fault = provider_fault(status, body.as_bytes());
+        assert_eq!(fault.class, class, "{body}");
+        assert!(!fault.message.contains("secret"), "no HTML is handed on");
+    }
+    let leak = "Consumer 'api_key:AIzaSyA1234567890' has been suspended.";
+    let fault = provider_fault(403, error(403, "PERMISSION_DENIED", leak, "").as_bytes());
     assert_eq!(fault.message, "Consumer 'api_key:***' has been suspended.");
     assert_eq!(fault.code.as_deref(), Some("PERMISSION_DENIED"));
 }
