@@ -62,6 +62,15 @@ pub(crate) fn pipe_chunk(c: &mut Criterion) {
             BatchSize::LargeInput,
         );
     });
+    let gemini: Vec<Bytes> = (0..CHUNKS).map(data::gemini_chunk).collect();
+    let start = data::gemini_chunk(0);
+    group.bench_function("gemini-translated", |b| {
+        b.iter_batched(
+            || (begun(Dialect::Gemini, &start), gemini.clone()),
+            push_all,
+            BatchSize::LargeInput,
+        );
+    });
     group.finish();
 }
 

@@ -73,6 +73,13 @@ pub(crate) fn anthropic_chunk(token: u32) -> Bytes {
     ))
 }
 
+/// What a Gemini stream consists of: each chunk repeats everything.
+pub(crate) fn gemini_chunk(token: u32) -> Bytes {
+    Bytes::from(format!(
+        "data: {{\"candidates\":[{{\"content\":{{\"parts\":[{{\"text\":\" word{token}\"}}],\"role\":\"model\"}},\"index\":0}}],\"usageMetadata\":{{\"promptTokenCount\":200,\"candidatesTokenCount\":{token},\"totalTokenCount\":300,\"promptTokensDetails\":[{{\"modality\":\"TEXT\",\"tokenCount\":200}}],\"thoughtsTokenCount\":40}},\"modelVersion\":\"gemini-2.5-flash\",\"responseId\":\"mAitaLmkHPPlz7IPvtfUqQ4\"}}\r\n\r\n"
+    ))
+}
+
 /// A gateway's configuration with so many endpoints of one model, each at a provider of its own.
 pub(crate) fn config(endpoints: usize) -> Config {
     let mut text = String::new();

@@ -1,57 +1,38 @@
-//! The provider dialect Google Gemini, on the Gemini API and on Vertex AI.
+//! The provider dialect Google Gemini: `generateContent` on the Gemini API and on Vertex AI.
+//!
+//! Out: [`request()`] writes the hub's request; [`path`] and [`vertex_path`] name the model, which
+//! is not in the body. In: [`Reader`] turns the chunks of a stream, and [`read_whole`] a whole
+//! answer, into the hub's events; [`provider_fault`] says what an error answer means. Facts about
+//! the wire are of 2026-11 (SDK `google-genai` 3.6.1, ai.google.dev and docs.cloud.google.com, and
+//! the issues of other gateways where those are silent).
+//!
+//! What Gemini has no word for and does not change what is asked is left out, as OpenRouter does:
+//! `min_p`, `top_a`, `repetition_penalty`, `logit_bias`, `verbosity`, `parallel_tool_calls`,
+//! `strict` of tools, names of schemas, marks for the cache (Gemini caches by itself), `detail` of
+//! images, names of files, `user`, `metadata`, `service_tier` and unknown fields; and of answers
+//! logprobs, sound and safety ratings. What would change the question is refused; see
+//! [`request()`].
 
-use bytes::Bytes;
+mod cite;
+mod contents;
+mod fault;
+mod parts;
+mod path;
+mod reader;
+mod request;
+mod signature;
+mod thinking;
+mod usage;
+mod whole;
+mod wire;
 
-use crate::dialect::ir::{Event, Request};
-use crate::dialect::sse::Frame;
-use crate::dialect::{AnswerFault, FaultClass, ProviderFault, Target};
-use crate::error::{GatewayError, Kind};
+pub use fault::provider_fault;
+pub use path::{path, vertex_path};
+pub use reader::Reader;
+pub use request::request;
+pub use whole::read_whole;
 
-/// Writes the request.
-///
-/// # Errors
-/// The request asks for what the dialect cannot express.
-pub fn request(_request: &Request, _target: &Target<'_>) -> Result<Bytes, GatewayError> {
-    Err(GatewayError::new(Kind::Internal, "not built"))
-}
-
-/// Reads a streamed answer.
-#[derive(Debug, Default)]
-pub struct Reader;
-
-impl Reader {
-    /// A reader at the beginning of an answer.
-    pub fn new() -> Self {
-        Self
-    }
-}
-
-impl crate::dialect::Reader for Reader {
-    fn read(&mut self, _frame: &Frame<'_>, _out: &mut Vec<Event>) -> Result<(), AnswerFault> {
-        Err(AnswerFault::Garbled("not built"))
-    }
-}
-
-/// Reads a whole answer.
-///
-/// # Errors
-/// The body is an error, cut short, empty, or not of this dialect.
-pub fn read_whole(_body: &[u8], _out: &mut Vec<Event>) -> Result<(), AnswerFault> {
-    Err(AnswerFault::Garbled("not built"))
-}
-
-/// What an error answer means.
-pub fn provider_fault(status: u16, _body: &[u8]) -> ProviderFault {
-    ProviderFault { class: FaultClass::of_status(status), code: None, message: String::new() }
-}
-
-/// `/models/{model}:generateContent`, after `…/v1beta`.
-pub fn path(model: &str, stream: bool) -> String {
-    let verb = if stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
-    format!("/models/{model}:{verb}")
-}
-
-/// The same on Vertex AI, after `…/v1/projects/{project}/locations/{location}`.
-pub fn vertex_path(model: &str, stream: bool) -> String {
-    format!("/publishers/google{}", path(model, stream))
-}
+#[cfg(test)]
+mod request_tests;
+#[cfg(test)]
+mod tests;
