@@ -15,9 +15,9 @@ const DEFAULT_MAX_TOKENS: u32 = 4096;
 
 /// What is sent as `max_tokens` and `thinking.budget_tokens`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Limits {
-    pub(super) max_tokens: u32,
-    pub(super) budget: Option<u32>,
+pub(in crate::dialect) struct Limits {
+    pub(in crate::dialect) max_tokens: u32,
+    pub(in crate::dialect) budget: Option<u32>,
 }
 
 /// The most completion tokens that this request can use at this target, thinking included: what a
@@ -27,11 +27,21 @@ pub fn completion_limit(request: &Request, target: &Target<'_>) -> u32 {
     limits(request, target).max_tokens
 }
 
-pub(super) fn limits(request: &Request, target: &Target<'_>) -> Limits {
+/// The longest completion that target and credit allow.
+fn ceiling(target: &Target<'_>) -> u32 {
     let of_model = if target.max_output == 0 { u32::MAX } else { target.max_output };
-    let ceiling = of_model.min(target.credit_limit.unwrap_or(u32::MAX)).max(1);
+    of_model.min(target.credit_limit.unwrap_or(u32::MAX)).max(1)
+}
+
+/// `max_tokens` without regard to thinking.
+pub(in crate::dialect) fn max_tokens(request: &Request, target: &Target<'_>) -> u32 {
     let default = if target.max_output == 0 { DEFAULT_MAX_TOKENS } else { target.max_output };
-    let max_tokens = request.max_tokens.unwrap_or(default).min(ceiling);
+    request.max_tokens.unwrap_or(default).min(ceiling(target))
+}
+
+pub(in crate::dialect) fn limits(request: &Request, target: &Target<'_>) -> Limits {
+    let ceiling = ceiling(target);
+    let max_tokens = max_tokens(request, target);
     let plain = Limits { max_tokens, budget: None };
     let Some(wanted) = wanted_budget(request, max_tokens) else { return plain };
     if wanted < max_tokens {
