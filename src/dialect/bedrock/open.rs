@@ -20,9 +20,9 @@ const OPEN_MAX: usize = 32;
 /// The longest signature or encrypted reasoning, in bytes.
 const SIGNATURE_MAX: usize = 1 << 20;
 /// The most citations of one block.
-const CITATIONS_MAX: usize = 256;
+const CITATIONS_MAX: usize = 64;
 /// The longest address, title or passage of a citation, in bytes.
-const CITED_MAX: usize = 16 << 10;
+const CITED_MAX: usize = 4 << 10;
 /// The one choice that Bedrock gives.
 const CHOICE: u32 = 0;
 
@@ -142,6 +142,11 @@ impl Content {
     pub(super) fn open(&mut self, at: u64, block: Block) -> Result<(), AnswerFault> {
         if self.open.len() >= OPEN_MAX || self.open.iter().any(|(index, _)| *index == at) {
             return Err(AnswerFault::Garbled("a block began twice, or too many are open"));
+        }
+        // Each may be large.
+        let is_image = |block: &Block| matches!(block, Block::Image { .. });
+        if is_image(&block) && self.open.iter().any(|(_, other)| is_image(other)) {
+            return Err(AnswerFault::Garbled("two images at a time"));
         }
         self.spoke = true;
         self.open.push((at, block));

@@ -62,6 +62,15 @@ fn many_open_blocks_are_refused() {
 }
 
 #[test]
+fn pictures_come_one_at_a_time() {
+    let image = r#"contentBlockStart {"contentBlockIndex":3,"start":{"image":{"format":"png"}}}"#;
+    let other = image.replace(":3,", ":4,");
+    assert!(matches!(read(&[START, image, &other]).1, Err(AnswerFault::Garbled(_))));
+    let close = r#"contentBlockStop {"contentBlockIndex":3}"#;
+    assert_eq!(read(&[START, image, close, &other]).1, Ok(()));
+}
+
+#[test]
 fn usage_and_stop_come_in_either_order_and_only_both_are_the_end() {
     for order in [[STOP, METADATA], [METADATA, STOP]] {
         let (events, result) = read(&[START, TEXT, order[0]]);
@@ -187,85 +196,65 @@ fn faults_of_whole_answers_are_named() {
     assert_eq!(fault(r#"{"__type":"com.amazon#Boom:http://x","Message":"m"}"#), in_band);
 }
 
-#[test]
-fn error_answers_are_classified() {
-    let error = |message: &str| format!(r#"{{"message":"{message}"}}"#);
-    let typed = |kind: &str| format!(r#"{{"__type":"{kind}","message":"x"}}"#);
-    let cases = [
-        (400, error("Input is too long for requested model."), FaultClass::ContextLength),
-        (
-            400,
-            error("The model returned the following errors: prompt is too long: 9 > 8 maximum"),
-            FaultClass::ContextLength,
-        ),
-        (
-            400,
-            error("input length and `max_tokens` exceed context limit: 9 + 9 > 8"),
-            FaultClass::ContextLength,
-        ),
-        (
-            400,
-            error("Input tokens 9 exceeds the maximum number of tokens 8"),
-            FaultClass::ContextLength,
-        ),
-        (400, error("This model's maximum context length is 8 tokens"), FaultClass::ContextLength),
-        (400, error("input image exceeds the maximum size"), FaultClass::InvalidRequest),
-        (
-            400,
-            error("The maximum tokens you requested exceeds the model limit of 8"),
-            FaultClass::InvalidRequest,
-        ),
-        (400, error("Output blocked by content filtering policy"), FaultClass::ContentPolicy),
-        (400, error("The provided model identifier is invalid."), FaultClass::NotFound),
-        (400, typed("ValidationException"), FaultClass::InvalidRequest),
-        (400, typed("ServiceQuotaExceededException"), FaultClass::RateLimited),
-        (400, typed("com.amazon.coral.availability#ThrottlingException"), FaultClass::RateLimited),
-        (403, typed("AccessDeniedException:http://internal.amazon.com/x"), FaultClass::Permission),
-        (
-            403,
-            r#"{"Message":"You don't have access to the model"}"#.to_owned(),
-            FaultClass::Permission,
-        ),
-        (
-            403,
-            error("The security token included in the request is invalid."),
-            FaultClass::Authentication,
-        ),
-        (
-            403,
-            error("The request signature we calculated does not match the signature you provided."),
-            FaultClass::Authentication,
-        ),
-        (
-            403,
-            error("Authentication failed: Please make sure your API Key is valid."),
-            FaultClass::Authentication,
-        ),
-        (
-            403,
-            error("Model access is denied due to INVALID_PAYMENT_INSTRUMENT"),
-            FaultClass::Billing,
-        ),
-        (404, typed("ResourceNotFoundException"), FaultClass::NotFound),
-        (408, error("Model timed out"), FaultClass::Timeout),
-        (
-            424,
-            error("The system encountered an unexpected error during processing."),
-            FaultClass::Server,
-        ),
-        (429, error("Too many tokens, please wait before trying again."), FaultClass::RateLimited),
-        (429, error("Too many input tokens per day"), FaultClass::RateLimited),
-        (429, error("Model is not ready for inference, please wait"), FaultClass::Overloaded),
-        (500, typed("InternalServerException"), FaultClass::Server),
-        (503, "<html>secret</html>".to_owned(), FaultClass::Overloaded),
-        (500, "{}".to_owned(), FaultClass::Server),
-    ];
+fn check_classes(cases: &[(u16, &str, FaultClass)]) {
     for (status, body, class) in cases {
-        let fault = provider_fault(status, body.as_bytes());
-        assert_eq!(fault.class, class, "{status} {body}");
+        let fault = provider_fault(*status, body.as_bytes());
+        assert_eq!(fault.class, *class, "{status} {body}");
         assert!(!fault.message.contains('<'), "no HTML is handed on");
     }
-    let fault = provider_fault(403, typed("a#AccessDeniedException:http://x").as_bytes());
+}
+
+#[test]
+fn error_answers_are_classified_by_their_text() {
+    let bodies: Vec<(u16, String, FaultClass)> = [
+        (400, "Input is too long for requested model.", FaultClass::ContextLength),
+        (400, "prompt is too long: 9 tokens > 8 maximum", FaultClass::ContextLength),
+        (400, "input length and `max_tokens` exceed context limit: 9", FaultClass::ContextLength),
+        (400, "Input tokens 9 exceeds the maximum number of tokens", FaultClass::ContextLength),
+        (400, "This model's maximum context length is 8 tokens", FaultClass::ContextLength),
+        (400, "input image exceeds the maximum size", FaultClass::InvalidRequest),
+        (
+            400,
+            "The maximum tokens you requested exceeds the model limit",
+            FaultClass::InvalidRequest,
+        ),
+        (400, "Output blocked by content filtering policy", FaultClass::ContentPolicy),
+        (400, "The provided model identifier is invalid.", FaultClass::NotFound),
+        (403, "The security token included in the request is invalid.", FaultClass::Authentication),
+        (403, "The request signature we calculated does not match", FaultClass::Authentication),
+        (
+            403,
+            "Authentication failed: make sure your API Key is valid.",
+            FaultClass::Authentication,
+        ),
+        (403, "Model access is denied: INVALID_PAYMENT_INSTRUMENT", FaultClass::Billing),
+        (408, "Model timed out", FaultClass::Timeout),
+        (424, "The system encountered an unexpected error.", FaultClass::Server),
+        (429, "Too many tokens, please wait before trying again.", FaultClass::RateLimited),
+        (429, "Too many input tokens per day", FaultClass::RateLimited),
+        (429, "Model is not ready for inference, please wait", FaultClass::Overloaded),
+    ]
+    .map(|(status, text, class)| (status, format!(r#"{{"message":"{text}"}}"#), class))
+    .into();
+    let cases: Vec<(u16, &str, FaultClass)> =
+        bodies.iter().map(|(status, body, class)| (*status, body.as_str(), *class)).collect();
+    check_classes(&cases);
+}
+
+#[test]
+fn error_answers_are_classified_by_name_and_status() {
+    check_classes(&[
+        (400, r#"{"__type":"ValidationException"}"#, FaultClass::InvalidRequest),
+        (400, r#"{"__type":"ServiceQuotaExceededException"}"#, FaultClass::RateLimited),
+        (400, r#"{"__type":"com.amazon.coral#ThrottlingException"}"#, FaultClass::RateLimited),
+        (403, r#"{"__type":"AccessDeniedException:http://a/x"}"#, FaultClass::Permission),
+        (403, r#"{"Message":"You don't have access to the model"}"#, FaultClass::Permission),
+        (404, r#"{"__type":"ResourceNotFoundException"}"#, FaultClass::NotFound),
+        (500, r#"{"__type":"InternalServerException"}"#, FaultClass::Server),
+        (503, "<html>secret</html>", FaultClass::Overloaded),
+        (500, "{}", FaultClass::Server),
+    ]);
+    let fault = provider_fault(403, br#"{"__type":"a#AccessDeniedException:http://x"}"#);
     assert_eq!(fault.code.as_deref(), Some("AccessDeniedException"));
 }
 
