@@ -139,7 +139,7 @@ fn assistant_blocks<'r>(
 }
 
 /// Whether a block of reasoning is Anthropic's and signed, so that it may be handed back.
-pub(super) fn can_be_replayed(block: &ReasoningBlock) -> bool {
+pub(in crate::dialect) fn can_be_replayed(block: &ReasoningBlock) -> bool {
     thinking_block(block).is_some()
 }
 

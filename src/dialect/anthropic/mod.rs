@@ -17,10 +17,12 @@ mod usage;
 mod vertex;
 mod whole;
 
+pub(in crate::dialect) use blocks::can_be_replayed;
 pub use fault::provider_fault;
 pub use reader::Reader;
 pub use request::request;
 pub use thinking::completion_limit;
+pub(in crate::dialect) use thinking::{Limits, Thinking, limits, max_tokens};
 pub use vertex::{vertex_fault, vertex_path, vertex_request};
 pub use whole::read_whole;
 

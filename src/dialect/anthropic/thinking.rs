@@ -15,14 +15,14 @@ const DEFAULT_MAX_TOKENS: u32 = 4096;
 
 /// What is sent as `max_tokens` and `thinking`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Limits {
-    pub(super) max_tokens: u32,
-    pub(super) thinking: Option<Thinking>,
+pub(in crate::dialect) struct Limits {
+    pub(in crate::dialect) max_tokens: u32,
+    pub(in crate::dialect) thinking: Option<Thinking>,
 }
 
 /// How the model is to think.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Thinking {
+pub(in crate::dialect) enum Thinking {
     /// Within so many tokens.
     Budget(u32),
     /// When and as much as it likes; only a client of Messages can ask for that.
@@ -31,7 +31,7 @@ pub(super) enum Thinking {
 
 impl Limits {
     /// Whether the model is to think.
-    pub(super) const fn thinks(self) -> bool {
+    pub(in crate::dialect) const fn thinks(self) -> bool {
         self.thinking.is_some()
     }
 }
@@ -43,11 +43,21 @@ pub fn completion_limit(request: &Request, target: &Target<'_>) -> u32 {
     limits(request, target).max_tokens
 }
 
-pub(super) fn limits(request: &Request, target: &Target<'_>) -> Limits {
+/// The longest completion that target and credit allow.
+fn ceiling(target: &Target<'_>) -> u32 {
     let of_model = if target.max_output == 0 { u32::MAX } else { target.max_output };
-    let ceiling = of_model.min(target.credit_limit.unwrap_or(u32::MAX)).max(1);
+    of_model.min(target.credit_limit.unwrap_or(u32::MAX)).max(1)
+}
+
+/// `max_tokens` without regard to thinking.
+pub(in crate::dialect) fn max_tokens(request: &Request, target: &Target<'_>) -> u32 {
     let default = if target.max_output == 0 { DEFAULT_MAX_TOKENS } else { target.max_output };
-    let max_tokens = request.max_tokens.unwrap_or(default).min(ceiling);
+    request.max_tokens.unwrap_or(default).min(ceiling(target))
+}
+
+pub(in crate::dialect) fn limits(request: &Request, target: &Target<'_>) -> Limits {
+    let ceiling = ceiling(target);
+    let max_tokens = max_tokens(request, target);
     let plain = Limits { max_tokens, thinking: None };
     if request.surface == Surface::Messages && asks_for_no_budget(request.reasoning) {
         let thinking = may_adapt(request).then_some(Thinking::Adaptive);

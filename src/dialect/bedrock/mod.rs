@@ -1,56 +1,71 @@
-//! The provider dialect AWS Bedrock Converse.
+//! The provider dialect AWS Bedrock: Converse and ConverseStream.
+//!
+//! Out: [`request`] writes the hub's request as `POST /model/{id}/converse` and `converse-stream`
+//! take it, and [`path`] that path. In: [`Decoder`] cuts AWS's event stream into frames, [`Reader`]
+//! turns these, and [`read_whole`] a whole answer, into the hub's events; [`provider_fault`] says
+//! what an error answer means. With the feature `host`, `sign` signs a request. Facts about the wire
+//! are of 2026-11 (the service model in `botocore` 1.44 and AWS's user guides).
+//!
+//! Choices and losses:
+//!
+//! * What a model takes is told by its id (`model.rs`); an opaque ARN tells nothing, so that neither
+//!   cache marks nor thinking are sent there.
+//! * A JSON schema goes into `outputConfig.textFormat`. Older Claude and Nova do not have it: they
+//!   must call a tool whose arguments are the answer, which is handed on as text, and do not think.
+//!   Models that cannot be made to call one (Llama, Command R, Jamba, Titan) are told the schema.
+//!   `json_object` is told to every model.
+//! * "No tool" cannot be said: with calls in the history the model is asked in words.
+//! * Bedrock fetches nothing: images, documents and videos come as `data:` URLs.
+//! * Dropped, as OpenRouter does: seed, penalties, `min_p`, `top_a`, logprobs, verbosity, `user`,
+//!   `detail` of images, `parallel_tool_calls` (save for Claude from 4.5 on), labels that Bedrock's
+//!   alphabet does not have, cache marks and the failure of a tool for models that do not know them,
+//!   reasoning of other families, and unknown members, save Anthropic's `anthropic_beta`.
+//! * Citations of the client's own documents have no address and are not handed on.
 
-use bytes::Bytes;
-
-use crate::dialect::ir::{Event, Request};
-use crate::dialect::sse::Frame;
-use crate::dialect::{AnswerFault, FaultClass, ProviderFault, Target};
-use crate::error::{GatewayError, Kind};
-
+mod blocks;
 mod eventstream;
+mod fault;
+mod fields;
+mod files;
+mod ids;
+mod model;
+mod open;
+mod reader;
+mod request;
+#[cfg(feature = "host")]
+mod sign;
+mod tools;
+mod usage;
+mod whole;
 
 pub use self::eventstream::{Decoder, encode};
+pub use self::fault::provider_fault;
+pub use self::reader::Reader;
+pub use self::request::request;
+#[cfg(feature = "host")]
+pub use self::sign::{Credentials, SignFault, Unsigned, sign};
+pub use self::whole::read_whole;
 
-/// Writes the request.
-///
-/// # Errors
-/// The request asks for what the dialect cannot express.
-pub fn request(_request: &Request, _target: &Target<'_>) -> Result<Bytes, GatewayError> {
-    Err(GatewayError::new(Kind::Internal, "not built"))
-}
+#[cfg(test)]
+mod request_tests;
+#[cfg(test)]
+mod stream_tests;
+#[cfg(test)]
+mod tests;
 
-/// Reads a streamed answer.
-#[derive(Debug, Default)]
-pub struct Reader;
-
-impl Reader {
-    /// A reader at the beginning of an answer.
-    pub fn new() -> Self {
-        Self
-    }
-}
-
-impl crate::dialect::Reader for Reader {
-    fn read(&mut self, _frame: &Frame<'_>, _out: &mut Vec<Event>) -> Result<(), AnswerFault> {
-        Err(AnswerFault::Garbled("not built"))
-    }
-}
-
-/// Reads a whole answer.
-///
-/// # Errors
-/// The body is an error, cut short, empty, or not of this dialect.
-pub fn read_whole(_body: &[u8], _out: &mut Vec<Event>) -> Result<(), AnswerFault> {
-    Err(AnswerFault::Garbled("not built"))
-}
-
-/// What an error answer means.
-pub fn provider_fault(status: u16, _body: &[u8]) -> ProviderFault {
-    ProviderFault { class: FaultClass::of_status(status), code: None, message: String::new() }
-}
-
-/// `/model/{id}/converse` or `/model/{id}/converse-stream`.
+/// `/model/{id}/converse` or `/model/{id}/converse-stream`. Ids and ARNs hold `:` and `/`, which
+/// are sent percent-encoded.
 pub fn path(model: &str, stream: bool) -> String {
     let verb = if stream { "converse-stream" } else { "converse" };
-    format!("/model/{model}/{verb}")
+    let mut out = String::from("/model/");
+    for byte in model.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out.push('/');
+    out.push_str(verb);
+    out
 }
