@@ -9,6 +9,8 @@
 //! ([`super::replay`]).
 
 use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -69,8 +71,8 @@ pub(crate) async fn read(
         )
         .with_retry_after(Duration::from_secs(1))));
     };
-    let bytes = match read_all(session, length, limits).await {
-        Ok(Some(bytes)) => bytes,
+    let Read { bytes, kept } = match read_all(session, length, limits).await {
+        Ok(Some(read)) => read,
         Ok(None) => return Ok(Err(too_large(limits.bytes_max))),
         Err(error) => {
             // Where the next request would begin is not known.
@@ -85,10 +87,11 @@ pub(crate) async fn read(
         // what follows must not be taken for a request of its own.
         session.set_keepalive(None);
     }
-    let down = session.as_downstream();
-    let unusable = down.retry_buffer_truncated() || down.get_retry_buffer().is_none();
-    if unusable && !bytes.is_empty() && !down.is_http2() {
-        replay::rebuild(session).await?;
+    // Asking Pingora for its buffer would copy it.
+    let usable = (1..=RETRY_BUFFER).contains(&kept);
+    if !usable && !bytes.is_empty() && !session.as_downstream().is_http2() {
+        // Boxed, because it is large and rare.
+        Box::pin(replay::rebuild(session)).await?;
     }
     Ok(Ok(Body { bytes, memory: permit }))
 }
@@ -148,6 +151,11 @@ struct Pace {
 impl Pace {
     /// Waits for the next piece of a body of which so many bytes have come.
     async fn next<T>(&self, received: usize, read: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut read = pin!(read);
+        // Mostly the piece is there already, and needs no timer.
+        if let Poll::Ready(piece) = poll_fn(|cx| Poll::Ready(read.as_mut().poll(cx))).await {
+            return piece;
+        }
         let earned = Duration::from_millis((received / (BYTES_PER_SECOND_MIN / 1000)) as u64);
         let left = (self.pause + earned).saturating_sub(clock::now().since(self.begun));
         match tokio::time::timeout(left.min(self.pause), read).await {
@@ -157,12 +165,19 @@ impl Pace {
     }
 }
 
+/// A body that was read to its end.
+struct Read {
+    bytes: Bytes,
+    /// How much of it went through Pingora's retry buffer, in bytes.
+    kept: usize,
+}
+
 /// Reads to the end; `None` if there is more than the limit.
 async fn read_all(
     session: &mut Session,
     length: Option<usize>,
     limits: BodyLimits,
-) -> Result<Option<Bytes>> {
+) -> Result<Option<Read>> {
     let BodyLimits { bytes_max, pause } = limits;
     let pace = Pace { begun: clock::now(), pause };
     if session.get_header(http::header::EXPECT).is_some() {
@@ -187,7 +202,9 @@ async fn read_all(
                     })
                 };
                 let next = pace.next(out.len(), read).await?;
-                let Some(part) = next else { return Ok(Some(out.freeze())) };
+                let Some(part) = next else {
+                    return Ok(Some(Read { kept: out.len(), bytes: out.freeze() }));
+                };
                 primed |= !part.is_empty();
                 if out.len() + part.len() > bytes_max {
                     return Ok(None);
@@ -204,21 +221,23 @@ async fn read_h1(
     length: Option<usize>,
     bytes_max: usize,
     pace: &Pace,
-) -> Result<Option<Bytes>> {
-    if length.is_none() {
-        h1.enable_retry_buffering();
-    }
+) -> Result<Option<Read>> {
     let mut out = BytesMut::new();
+    let mut kept = None;
     loop {
-        if length.is_some_and(|n| n.saturating_sub(out.len()) <= RETRY_BUFFER) {
+        if length.is_none_or(|n| n.saturating_sub(out.len()) <= RETRY_BUFFER) {
             h1.enable_retry_buffering();
+            kept.get_or_insert(0);
         }
         let next = pace.next(out.len(), h1.read_request_body()).await?;
-        let Some(part) = next else { return Ok(Some(out.freeze())) };
+        let Some(part) = next else {
+            return Ok(Some(Read { bytes: out.freeze(), kept: kept.unwrap_or(0) }));
+        };
+        kept = kept.map(|kept| kept + part.len());
         if out.is_empty() && length == Some(part.len()) {
             // The whole body in one read: no copy.
             drain(h1).await?;
-            return Ok(Some(part));
+            return Ok(Some(Read { bytes: part, kept: kept.unwrap_or(0) }));
         }
         if out.len() + part.len() > bytes_max {
             return Ok(None);

@@ -86,7 +86,8 @@ impl ProxyHttp for Turnpike {
             Route::Ask(task) => task,
             other => {
                 ctx.stage = Stage::Answered;
-                return local::answer(&self.0, session, &mut ctx.facts, other).await.map(|()| true);
+                let answer = Box::pin(local::answer(&self.0, session, &mut ctx.facts, other));
+                return answer.await.map(|()| true);
             }
         };
         if let Err(error) = arrive::media(&session.req_header().headers) {
@@ -139,7 +140,7 @@ impl ProxyHttp for Turnpike {
         let Journey { stage: Stage::Chat(chat), facts, .. } = ctx else { return Ok(false) };
         match intake::plan_and_hold(&self.0, facts, chat) {
             Ok(()) => Ok(true),
-            Err(error) => reply::error(session, facts, error).await.map(|()| false),
+            Err(error) => Box::pin(reply::error(session, facts, error)).await.map(|()| false),
         }
     }
 
@@ -324,7 +325,8 @@ impl ProxyHttp for Turnpike {
 }
 
 impl Turnpike {
-    /// Answers with an error; the request ends here.
+    /// Answers with an error; the request ends here. Boxed, so that the hooks' own futures stay
+    /// small: Pingora has each of them moved to the heap, for every request.
     async fn refuse(
         &self,
         session: &mut Session,
@@ -332,6 +334,6 @@ impl Turnpike {
         error: GatewayError,
     ) -> Result<bool> {
         ctx.stage = Stage::Answered;
-        reply::refuse(session, &mut ctx.facts, error).await.map(|()| true)
+        Box::pin(reply::refuse(session, &mut ctx.facts, error)).await.map(|()| true)
     }
 }

@@ -15,6 +15,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use pingora::apps::HttpServerOptions;
+use pingora::listeners::{L4BufferSettings, ListenerConfig};
 use pingora::protocols::http::v2::server::default_h2_options;
 use pingora::proxy::http_proxy_service_with_name;
 use pingora::server::configuration::ServerConf;
@@ -34,6 +35,9 @@ use crate::edge::{clock, manage, tls};
 use crate::ledger::Ledger;
 use crate::observe::access_log::BUFFER_BYTES_DEFAULT;
 use crate::observe::{AccessLog, LineFormat, Metrics, Target};
+
+/// What is gathered of an answer before it is written, in bytes.
+const WRITE_BUFFER: usize = 4 * 1024;
 
 /// What is served.
 pub struct Serve {
@@ -187,7 +191,10 @@ fn add_proxy(server: &mut Server, gateway: &Arc<Gateway>, config: &Config) -> Re
         logic.h2_options = Some(h2);
     }
     for address in &config.server.listen {
-        service.add_tcp(&address.to_string());
+        // Heads and bodies are read straight into the buffers that they are parsed in, and a short
+        // answer goes out together with its header.
+        let buffers = L4BufferSettings::new(0, WRITE_BUFFER);
+        service.add_listener(ListenerConfig::tcp(address.to_string()).l4_buffer(buffers));
     }
     if let Some(files) = &config.server.tls {
         for address in &files.listen {

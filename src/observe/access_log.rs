@@ -43,7 +43,7 @@ pub enum LineFormat {
 /// The bound of the buffer that is used unless the configuration says otherwise, in bytes.
 pub const BUFFER_BYTES_DEFAULT: usize = 4 << 20;
 /// How long the writer waits for more lines once there is one.
-const BATCH: Duration = Duration::from_millis(5);
+const BATCH: Duration = Duration::from_millis(25);
 
 /// The access log. Shared by reference. Dropping it lets the writer finish what it has in the
 /// background; [`Self::close`] waits for that.

@@ -201,6 +201,13 @@ fn thousandths(out: &mut Vec<u8>, value: u64) {
 /// A JSON string in printable ASCII.
 fn quoted(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
+    // Nearly every text is plain.
+    let plain = |b: &u8| matches!(*b, b' '..=b'~') && !matches!(*b, b'"' | b'\\');
+    if text.as_bytes().iter().all(plain) {
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+        return;
+    }
     for c in text.chars() {
         match c {
             '"' | '\\' => out.extend_from_slice(&[b'\\', if c == '"' { b'"' } else { b'\\' }]),

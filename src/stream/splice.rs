@@ -33,7 +33,19 @@ fn find(document: &[u8], at: usize, name: &[u8]) -> Result<Place, Fault> {
 /// Appends the document with `cost` in its member `usage`. `Ok(false)`, with nothing appended: it
 /// has no such object.
 pub(super) fn cost(document: &[u8], cost: NanoUsd, out: &mut Vec<u8>) -> Result<bool, Fault> {
-    let Some((start, _)) = find(document, 0, b"usage")?.value else { return Ok(false) };
+    match find(document, 0, b"usage")?.value {
+        Some((start, _)) => cost_at(document, start, cost, out),
+        None => Ok(false),
+    }
+}
+
+/// The same, where the value of `usage` is known to begin at this offset.
+pub(super) fn cost_at(
+    document: &[u8],
+    start: usize,
+    cost: NanoUsd,
+    out: &mut Vec<u8>,
+) -> Result<bool, Fault> {
     if document.get(start) != Some(&b'{') {
         return Ok(false);
     }

@@ -81,21 +81,29 @@ impl Whole {
             meter.report(usage);
         }
         meter.complete = true;
-        let out = charged(&body, shape, meter)
+        // The raw value is a part of the text.
+        let usage_at = chunk.usage.map(|raw| raw.get().as_ptr().addr() - text.as_ptr().addr());
+        let out = charged(&body, usage_at, shape, meter)
             .map_err(|_| AnswerFault::Garbled("the answer nests too deep"))?;
         Ok(Some(out))
     }
 }
 
-/// The document with its cost.
+/// The document with its cost. Its own `usage`, if it has one, begins at `usage_at`.
 fn charged(
     body: &Bytes,
+    usage_at: Option<usize>,
     shape: &Shape,
     meter: &Meter,
 ) -> Result<Bytes, crate::dialect::scan::lexer::Fault> {
     let cost = shape.cost(meter);
     let mut out = Vec::new();
-    if meter.usage.is_none() || !splice::cost(body, cost, &mut out)? {
+    let told = usage_at.filter(|_| meter.usage.is_some());
+    let spliced = match told {
+        Some(at) => splice::cost_at(body, at, cost, &mut out)?,
+        None => false,
+    };
+    if !spliced {
         splice::usage(body, &meter.usage(shape.prompt_estimate), cost, &mut out)?;
     }
     if let Some(metadata) = &shape.metadata {

@@ -3,7 +3,7 @@
 //! It does not recurse (a bit per level remembers object or array), so hostile nesting costs
 //! nothing but an error. Text must be valid UTF-8 already.
 
-use super::text::census;
+use super::text::plain_run;
 
 /// Deepest nesting that is accepted.
 pub(crate) const DEPTH_MAX: usize = 256;
@@ -169,26 +169,15 @@ impl<'a> Lexer<'a> {
 
     /// Reads a string; the cursor must be at its opening quote.
     pub(crate) fn string(&mut self) -> Result<Text<'a>, Fault> {
-        const SHORT: usize = 24;
         let start = self.at;
         let mut text = Text { raw: &[], start, end: start, escaped: false, ascii: 0, wide: 0 };
         self.at += 1;
         loop {
             let rest = self.body.get(self.at..).unwrap_or_default();
-            let near = rest.iter().take(SHORT).position(|&b| matches!(b, b'"' | b'\\'));
-            let stop = near.unwrap_or_else(|| {
-                let skip = rest.len().min(SHORT);
-                memchr::memchr2(b'"', b'\\', &rest[skip..]).map_or(rest.len(), |i| skip + i)
-            });
-            let plain = census(&rest[..stop]);
-            if plain.control {
-                let off = rest.iter().position(|&b| b < 0x20).unwrap_or(0);
-                self.at += off;
-                return Err(self.fault("control character in a string"));
-            }
-            text.ascii += stop - plain.wide;
-            text.wide += plain.wide;
-            self.at += stop;
+            let run = plain_run(rest);
+            text.ascii += run.len - run.wide;
+            text.wide += run.wide;
+            self.at += run.len;
             match self.body.get(self.at) {
                 None => return Err(self.fault("unterminated string")),
                 Some(b'"') => {
@@ -197,10 +186,11 @@ impl<'a> Lexer<'a> {
                     text.end = self.at;
                     return Ok(text);
                 }
-                Some(_) => {
+                Some(b'\\') => {
                     text.escaped = true;
                     self.escape(&mut text)?;
                 }
+                Some(_) => return Err(self.fault("control character in a string")),
             }
         }
     }

@@ -28,9 +28,9 @@ use super::stats::Counters;
 const LINGER: Duration = Duration::from_millis(2);
 
 /// The shortest time between the beginnings of two commits. A commit costs the processor far more
-/// than an operation does, and a hold's commit runs while the provider thinks: under load a
-/// thousand commits a second are enough. On a quiet ledger nothing waits for this.
-pub(crate) const PACE: Duration = Duration::from_millis(1);
+/// than an operation does, and a hold's commit runs while the provider thinks: under load five
+/// hundred commits a second are enough. On a quiet ledger nothing waits for this.
+pub(crate) const PACE: Duration = Duration::from_millis(2);
 
 /// The most operations in one commit.
 pub(crate) const GROUP_MAX: usize = 512;

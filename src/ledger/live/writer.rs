@@ -86,6 +86,7 @@ impl Writer {
                 last_checkpoint = now();
             }
         }
+        self.scribe.journal.trim();
         let rows = self.scribe.pending.take_rows(&self.scribe.state, self.upstream_ids);
         self.jobs.send(rows).map_err(|_| LedgerDown)
     }

@@ -4,6 +4,11 @@
 //! entry is chained to, CRC32C) and frames. A new segment is begun when the last is full; it is
 //! made durable, name included, before an entry goes into it.
 //!
+//! Space is filled with zeros ahead of the entries, a mebibyte at a time: a write that neither
+//! lengthens a file nor gives it blocks costs fdatasync one write of data and none of the file
+//! system's own. Zeros at the end of a segment are unwritten space, and are cut off when the
+//! segment is left or the ledger closed.
+//!
 //! [`Journal::commit`] either makes a whole group durable or leaves the durable length as it was,
 //! so the same group can be tried again, for instance once a full disk has room. After a failed
 //! fdatasync the kernel may have dropped what it could not write; trying again writes the bytes
@@ -24,6 +29,9 @@ use super::{OpenError, Place};
 /// The length of a segment's header, in bytes.
 pub(crate) const HEADER: usize = 56;
 
+/// How much space is filled with zeros at a time, in bytes.
+const AHEAD: usize = 1 << 20;
+
 const MAGIC: &[u8; 8] = b"tpjournl";
 const VERSION: u32 = 1;
 
@@ -34,6 +42,8 @@ pub(crate) struct Journal {
     file: File,
     /// How long the segment durably is.
     len: u64,
+    /// How long the file is; what lies beyond `len` is zeros.
+    zeroed: u64,
     segment_max: u64,
     #[cfg(test)]
     pub(crate) broken: std::sync::Arc<std::sync::atomic::AtomicBool>,
@@ -62,11 +72,13 @@ impl Journal {
                 (segment, file, tail.len)
             }
         };
+        let zeroed = file.metadata().map_or(len, |file| file.len().max(len));
         Ok(Self {
             dir: dir.to_owned(),
             segment,
             file,
             len,
+            zeroed,
             segment_max,
             #[cfg(test)]
             broken: std::sync::Arc::default(),
@@ -84,9 +96,11 @@ impl Journal {
         let full = self.len.saturating_add(len as u64) > self.segment_max;
         if full && self.len > HEADER as u64 {
             self.check_broken()?;
+            self.trim();
             self.file = begin(&self.dir, first_seq, prev)?;
             self.segment = first_seq;
             self.len = HEADER as u64;
+            self.zeroed = self.len;
         }
         Ok(Place { segment: self.segment, offset: self.len })
     }
@@ -94,21 +108,43 @@ impl Journal {
     /// Writes a group and makes it durable.
     pub(crate) fn commit(&mut self, group: &[u8]) -> io::Result<()> {
         let result = self.check_broken().and_then(|()| {
+            self.fill_ahead(self.len.saturating_add(group.len() as u64));
             self.file.write_all_at(group, self.len)?;
             self.file.sync_data()
         });
         match result {
             Ok(()) => {
                 self.len += group.len() as u64;
+                self.zeroed = self.zeroed.max(self.len);
                 Ok(())
             }
             Err(error) => {
+                self.zeroed = self.len;
                 // Best effort: the next try overwrites the same bytes, and recovery would cut them.
                 self.file.set_len(self.len).map_err(|second| {
                     io::Error::new(error.kind(), format!("{error}; cutting it off: {second}"))
                 })?;
                 Err(error)
             }
+        }
+    }
+
+    /// Fills space with zeros if a group that ends at `end` needs more than there is. The group's
+    /// own fdatasync makes it durable. Where the disk has no room for it, the group may still fit.
+    fn fill_ahead(&mut self, end: u64) {
+        if end <= self.zeroed || end >= self.segment_max {
+            return;
+        }
+        let len = usize::try_from(self.segment_max - end).unwrap_or(AHEAD).min(AHEAD);
+        if self.file.write_all_at(&vec![0; len], end).is_ok() {
+            self.zeroed = end + len as u64;
+        }
+    }
+
+    /// Cuts unwritten space off. It does no harm where it stays.
+    pub(crate) fn trim(&mut self) {
+        if self.zeroed > self.len && self.file.set_len(self.len).is_ok() {
+            self.zeroed = self.len;
         }
     }
 

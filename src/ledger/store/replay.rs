@@ -4,7 +4,9 @@
 //! segment stops making sense, what follows is searched for a sound entry of a *later* group: if
 //! there is one, the damaged entry was durable before that one was written, and the damage is
 //! corruption. If there is none, the rest is a torn tail: nothing in it was ever acknowledged, and
-//! it is cut off. Damage anywhere else is corruption.
+//! it is cut off. Zeros up to the end are space that was never written to (see [`super::journal`]);
+//! that nothing is missing before them, the next segment's chain tells. Damage anywhere else is
+//! corruption.
 
 use std::fs::{self, File};
 use std::io::{BufReader, Read};
@@ -206,10 +208,18 @@ impl Segment {
         lost_seq: u64,
         error: &dyn std::error::Error,
     ) -> Result<u64, OpenError> {
+        self.file.read_to_end(&mut rest).map_err(OpenError::at(&self.path))?;
+        let written = rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        if written == 0 {
+            return Ok(0);
+        }
         if !self.is_last {
             return Err(self.corrupt(offset, &error.to_string()));
         }
-        self.file.read_to_end(&mut rest).map_err(OpenError::at(&self.path))?;
+        // Fewer zeros than that may be a frame's own.
+        if rest.len() - written > FRAME_HEAD + PAYLOAD_MAX {
+            rest.truncate(written);
+        }
         for at in 1..rest.len() {
             let Ok(frame) = Frame::parse(&rest[at..]) else { continue };
             let Ok((entry, _)) = Entry::read(frame.payload) else { continue };

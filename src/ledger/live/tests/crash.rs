@@ -65,12 +65,14 @@ fn after_a_crash_open_holds_end_by_their_progress() {
 fn a_torn_tail_is_cut_wherever_it_was_torn() {
     let dir = tempfile::tempdir().unwrap();
     let (ledger, key) = with_credit(dir.path(), options(), 1_000);
-    let before = fs::metadata(segment(dir.path())).unwrap().len();
+    let keep = written(&fs::read(segment(dir.path())).unwrap()).len();
+    let before = u64::try_from(keep).unwrap();
     let hold = ledger.hold(&key, ask(1, 100, 1)).unwrap();
     block_on(hold.durable()).unwrap();
-    let bytes = fs::read(segment(dir.path())).unwrap();
-    let keep = usize::try_from(before).unwrap();
-    assert!(bytes.len() > keep);
+    let whole = fs::read(segment(dir.path())).unwrap();
+    let bytes = written(&whole);
+    assert!(bytes.len() > keep && whole.len() > bytes.len(), "there is space ahead");
+    torn_within_space(&bytes[..keep + 30], &whole, keep);
     for cut in keep..bytes.len() {
         let copy_dir = tempfile::tempdir().unwrap();
         fs::create_dir(copy_dir.path().join("journal")).unwrap();
@@ -100,6 +102,31 @@ fn a_torn_tail_is_cut_wherever_it_was_torn() {
     }
     assert!(!verify(dir.path()).unwrap().ok());
     assert_eq!(fs::read(segment(dir.path())).unwrap(), bytes, "left untouched");
+}
+
+/// A segment without the unwritten space at its end.
+fn written(segment: &[u8]) -> &[u8] {
+    let mut end = HEADER;
+    while let Ok(frame) = Frame::parse(&segment[end..]) {
+        end += frame.len;
+    }
+    assert!(segment[end..].iter().all(|byte| *byte == 0), "zeros to the end");
+    &segment[..end]
+}
+
+/// A torn group is found as such also where zeros follow it, and zeros alone are no tail.
+fn torn_within_space(torn: &[u8], whole: &[u8], keep: usize) {
+    let dir = tempfile::tempdir().unwrap();
+    // Zeros that it ends with cannot be told from space.
+    let torn = &torn[..=torn.iter().rposition(|byte| *byte != 0).unwrap()];
+    for sound_and_torn in [torn, &torn[..keep]] {
+        let mut bytes = sound_and_torn.to_vec();
+        bytes.resize(whole.len(), 0);
+        fs::write(dir.path().join("00000000000000000001.seg"), &bytes).unwrap();
+        let found = replay(dir.path(), 0, &mut |_| Ok(())).unwrap();
+        let expected = ((sound_and_torn.len() - keep) as u64, keep as u64);
+        assert_eq!((found.torn_bytes, found.len), expected);
+    }
 }
 
 #[test]
