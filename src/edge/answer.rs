@@ -97,6 +97,7 @@ fn shape(chat: &Chat, facts: &Facts) -> Option<Shape> {
     Some(Shape {
         surface: chat.surface,
         host: endpoint.provider.host,
+        template: endpoint.template.clone(),
         echo: parsed.and_then(|request| chat.surface.echo(request)),
         generation: facts.id,
         created: facts.arrived_ms / 1000,

@@ -22,6 +22,7 @@ use bytes::Bytes;
 
 use crate::catalog::Prices;
 use crate::dialect::chat;
+use crate::dialect::completions::Template;
 use crate::dialect::frames::Framing;
 use crate::dialect::openai::Host;
 use crate::dialect::{AnswerFault, AnswerShape, Dialect, Surface};
@@ -45,6 +46,8 @@ pub struct Shape {
     pub surface: Surface,
     /// How the provider departs from its dialect.
     pub host: &'static Host,
+    /// What the prompt was rendered with, where the host serves raw completions.
+    pub template: Option<Arc<Template>>,
     /// What an answer in the client's format repeats of the request.
     pub echo: Option<Arc<str>>,
     /// The generation that is answered.

@@ -24,6 +24,7 @@ fn shape(stream: bool) -> Shape {
     Shape {
         surface: Surface::Chat,
         host: &Host::GENERIC,
+        template: None,
         echo: None,
         generation: GenerationId::from_bits(7),
         created: 1_700_000_000,

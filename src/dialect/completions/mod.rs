@@ -24,7 +24,7 @@ pub struct Reader;
 
 impl Reader {
     /// A reader at the beginning of an answer.
-    pub fn new() -> Self {
+    pub fn new(_template: Option<&Template>) -> Self {
         Self
     }
 }
@@ -39,7 +39,11 @@ impl crate::dialect::Reader for Reader {
 ///
 /// # Errors
 /// The body is an error, cut short, empty, or not of this dialect.
-pub fn read_whole(_body: &[u8], _out: &mut Vec<Event>) -> Result<(), AnswerFault> {
+pub fn read_whole(
+    _template: Option<&Template>,
+    _body: &[u8],
+    _out: &mut Vec<Event>,
+) -> Result<(), AnswerFault> {
     Err(AnswerFault::Garbled("not built"))
 }
 
