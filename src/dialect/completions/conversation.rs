@@ -9,7 +9,7 @@
 //! gets a space after its first character: `< |im_end|>`. To the tokenizer it is then plain text,
 //! and the model still reads what was meant, which an invisible character would make worse.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use minijinja::value::{Value, ValueKind};
 
@@ -71,8 +71,12 @@ impl Conversation {
     ) -> Result<Self, GatewayError> {
         let tools = tools(request, settings)?;
         let mut turns = Vec::with_capacity(request.messages.len());
+        // The functions that were called, by the calls' ids; a later call takes an id over.
+        let mut called = HashMap::new();
         for (i, message) in request.messages.iter().enumerate() {
-            turns.push(turn(message, &turns, i, settings)?);
+            let turn = turn(message, &called, i, settings)?;
+            called.extend(turn.calls.iter().map(|call| (call.id, call.name)));
+            turns.push(turn);
         }
         let mut turns = place_system(turns, settings);
         if settings.merge_turns {
@@ -116,7 +120,7 @@ fn thinks(reasoning: &Reasoning) -> Option<bool> {
 
 fn turn<'r>(
     message: &'r Message,
-    before: &[Turn<'r>],
+    called: &HashMap<&'r str, &'r str>,
     index: usize,
     settings: &Settings,
 ) -> Result<Turn<'r>, GatewayError> {
@@ -148,8 +152,7 @@ fn turn<'r>(
             }
         }
         Message::Tool { call_id, parts, .. } => {
-            let mut calls = before.iter().rev().flat_map(|turn| &turn.calls);
-            let name = calls.find(|call| call.id == call_id).map_or("", |call| call.name);
+            let name = called.get(call_id.as_str()).copied().unwrap_or_default();
             Turn { call_id, name, ..plain(Role::Tool, text(parts, &None, index)?) }
         }
     })
@@ -254,7 +257,7 @@ fn one_call_each(turns: Vec<Turn<'_>>) -> Vec<Turn<'_>> {
             results.extend(turns.pop_front());
         }
         let mut results: Vec<Option<Turn<'_>>> = results.into_iter().map(Some).collect();
-        let by_id: std::collections::HashMap<&str, usize> = (0..)
+        let by_id: HashMap<&str, usize> = (0..)
             .zip(&results)
             .filter_map(|(i, result)| Some((result.as_ref()?.call_id, i)))
             .collect();

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::dialect::ir::{Event, FinishReason};
 use crate::dialect::sse::Frame;
-use crate::dialect::{AnswerFault, Reader as _, Surface, Target};
+use crate::dialect::{AnswerFault, AnswerShape, Reader as _, StreamSink as _, Surface, Target};
 use crate::error::{GatewayError, Kind};
 
 const NOON: u64 = 1_795_608_000;
@@ -66,7 +66,7 @@ fn prompts_are_those_of_the_official_templates() {
         // Key order matters, which `Value` loses: the request is taken as it is written.
         let at = line.find("\"request\": ").unwrap() + "\"request\": ".len();
         let end = line.rfind(", \"prompt\": ").unwrap();
-        let read = Surface::Chat.read_request(line[at..end].as_bytes()).unwrap();
+        let read = Surface::Chat.read_request(&line.as_bytes()[at..end]).unwrap();
         let template = shipped(name);
         let target = Target { template: Some(&template), now: NOON, ..Target::new("up", 9) };
         let sent: Value = serde_json::from_slice(&request(&read, &target).unwrap()).unwrap();
@@ -318,6 +318,21 @@ fn a_prompt_of_the_legacy_surface_is_not_rendered() {
             json!({"model": "up", "prompt": "a<|im_end|>", "max_tokens": 9, "stop": ["x"]});
         assert_eq!(sent, wanted);
     }
+}
+
+#[test]
+fn a_stream_that_breaks_off_ends_in_an_error() {
+    let shape = AnswerShape { id: "gen-1".into(), ..AnswerShape::default() };
+    let (mut writer, mut wire) = (StreamWriter::new(&shape), Vec::new());
+    writer.write(&Event::Text { choice: 0, text: "a".into() }, None, &mut wire);
+    writer.abort(&GatewayError::new(Kind::ProviderFailed, "It \"broke\"."), &mut wire);
+    let wire = String::from_utf8(wire).unwrap();
+    let frames: Vec<_> = wire.split_terminator("\n\n").collect();
+    assert_eq!((frames.len(), frames[2]), (3, "data: [DONE]"));
+    let last: Value = serde_json::from_str(frames[1].strip_prefix("data: ").unwrap()).unwrap();
+    assert_eq!(last["object"], "text_completion");
+    assert_eq!(last["error"]["message"], "It \"broke\".");
+    assert_eq!(last["choices"][0]["finish_reason"], "error");
 }
 
 #[test]
