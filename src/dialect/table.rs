@@ -227,8 +227,13 @@ impl Dialect {
         }
     }
 
-    /// What reads a streamed answer.
-    pub fn reader(self, host: &'static Host) -> Box<dyn Reader> {
+    /// What reads a streamed answer of this host. `template` is the one that the prompt was
+    /// rendered with, where it was.
+    pub fn reader(
+        self,
+        host: &'static Host,
+        template: Option<&completions::Template>,
+    ) -> Box<dyn Reader> {
         match self {
             Self::OpenAi | Self::Azure | Self::Mistral => Box::new(openai::Reader::at(host)),
             Self::Responses => Box::new(responses::Reader::new()),
@@ -237,7 +242,7 @@ impl Dialect {
             Self::Bedrock => Box::new(bedrock::Reader::new()),
             Self::Cohere => Box::new(cohere::Reader::new()),
             Self::Ollama => Box::new(ollama::Reader::new()),
-            Self::Completions => Box::new(completions::Reader::new()),
+            Self::Completions => Box::new(completions::Reader::new(template)),
         }
     }
 
@@ -248,6 +253,7 @@ impl Dialect {
     pub fn read_whole(
         self,
         host: &'static Host,
+        template: Option<&completions::Template>,
         body: &[u8],
         out: &mut Vec<Event>,
     ) -> Result<(), AnswerFault> {
@@ -259,7 +265,7 @@ impl Dialect {
             Self::Bedrock => bedrock::read_whole(body, out),
             Self::Cohere => cohere::read_whole(body, out),
             Self::Ollama => ollama::read_whole(body, out),
-            Self::Completions => completions::read_whole(body, out),
+            Self::Completions => completions::read_whole(template, body, out),
         }
     }
 

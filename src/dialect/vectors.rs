@@ -209,7 +209,9 @@ fn whole_answers_become_the_clients() {
         let Some(answer) = case.file("answer.json") else { continue };
         seen += 1;
         let mut events = Vec::new();
-        let result = case.dialect.read_whole(case.target().host, &answer, &mut events);
+        let settings = case.target();
+        let template = settings.template.as_ref();
+        let result = case.dialect.read_whole(settings.host, template, &answer, &mut events);
         case.check_fault(&result);
         if result.is_err() {
             assert!(events.is_empty(), "{:?}: a fault leaves no events", case.folder);
@@ -238,7 +240,8 @@ fn translate(
     pieces: &[&[u8]],
 ) -> (Vec<u8>, Result<(), AnswerFault>) {
     let mut frames = Frames::new(framing).unwrap();
-    let mut reader = case.dialect.reader(case.target().host);
+    let settings = case.target();
+    let mut reader = case.dialect.reader(settings.host, settings.template.as_ref());
     let (mut writer, mut wire) = (case.surface.stream_sink(&case.shape()), Vec::new());
     let (mut events, mut ended, mut finished) = (Vec::new(), false, false);
     let mut on = |frame: Frame<'_>| {

@@ -101,6 +101,7 @@ fn shape(chat: &Chat, facts: &Facts) -> Option<Shape> {
     Some(Shape {
         surface,
         host: endpoint.provider.host,
+        template: endpoint.template.clone(),
         metadata: chat.metadata.then(|| metadata::of(chat, attempt)),
         echo: parsed.and_then(|request| surface.echo(request)),
         generation: facts.id,

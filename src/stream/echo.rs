@@ -48,7 +48,7 @@ impl Echo {
             return Self::Whole { dialect, buffer: Buffer::default(), done: false };
         }
         Self::Stream(Box::new(Stream {
-            reader: dialect.reader(shape.host),
+            reader: dialect.reader(shape.host, shape.template.as_deref()),
             events: Vec::new(),
             cutter: Cutter::new(),
             tail: Vec::new(),
@@ -83,7 +83,7 @@ impl Echo {
             Self::Whole { dialect, buffer, done } => {
                 *done = true;
                 let (body, mut events) = (buffer.take(), Vec::new());
-                dialect.read_whole(shape.host, &body, &mut events)?;
+                dialect.read_whole(shape.host, shape.template.as_deref(), &body, &mut events)?;
                 events.iter().for_each(|event| meter.see(event));
                 if !meter.semantic {
                     return Err(AnswerFault::Empty);

@@ -24,6 +24,7 @@ use bytes::Bytes;
 
 use crate::catalog::Prices;
 use crate::dialect::chat;
+use crate::dialect::completions::Template;
 use crate::dialect::frames::Framing;
 use crate::dialect::openai::Host;
 use crate::dialect::{AnswerFault, AnswerShape, Dialect, Surface};
@@ -48,6 +49,8 @@ pub struct Shape {
     pub surface: Surface,
     /// How the provider departs from its dialect.
     pub host: &'static Host,
+    /// What the prompt was rendered with, where the host serves raw completions.
+    pub template: Option<Arc<Template>>,
     /// What an answer in the client's format repeats of the request.
     pub echo: Option<Arc<str>>,
     /// How the request was routed, as JSON, for a client that asked to be told.

@@ -24,6 +24,7 @@ pub(super) fn shape(stream: bool) -> Shape {
     Shape {
         surface: Surface::Chat,
         host: &Host::GENERIC,
+        template: None,
         echo: None,
         request: Bytes::new(),
         metadata: None,

@@ -46,7 +46,7 @@ impl Translate {
     pub(super) fn new(dialect: Dialect, shape: &Shape, framing: Framing) -> Self {
         let source = match Frames::new(framing) {
             Some(frames) => {
-                let reader = dialect.reader(shape.host);
+                let reader = dialect.reader(shape.host, shape.template.as_deref());
                 Source::Stream { frames, reader, events: Vec::new() }
             }
             None => Source::Whole { buffer: Buffer::default(), dialect },
@@ -108,7 +108,8 @@ impl Translate {
         let mut events = Vec::new();
         match &mut self.source {
             Source::Whole { buffer, dialect } => {
-                dialect.read_whole(shape.host, &buffer.take(), &mut events)?;
+                let template = shape.template.as_deref();
+                dialect.read_whole(shape.host, template, &buffer.take(), &mut events)?;
             }
             Source::Stream { frames, reader, .. } => {
                 let last = frames.finish(|frame: Frame<'_>| reader.read(&frame, &mut events));

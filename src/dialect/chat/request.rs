@@ -107,7 +107,7 @@ fn refuse_legacy(body: &mut Body<'_>) -> Result<(), GatewayError> {
 }
 
 /// Takes a top-level member and reads it.
-fn top<'a, T>(
+pub(in crate::dialect) fn top<'a, T>(
     body: &mut Body<'a>,
     name: &str,
     reader: impl FnOnce(Json<'a>, &Path<'_>) -> Result<T, GatewayError>,
@@ -143,7 +143,7 @@ fn read_scalars(body: &mut Body<'_>, request: &mut Request) -> Result<(), Gatewa
     Ok(())
 }
 
-fn read_sampling(body: &mut Body<'_>) -> Result<Sampling, GatewayError> {
+pub(in crate::dialect) fn read_sampling(body: &mut Body<'_>) -> Result<Sampling, GatewayError> {
     let mut range =
         |name: &str, min: f64, max: f64| top(body, name, |json, at| json.number(min, max, at));
     let mut sampling = Sampling {
@@ -161,7 +161,10 @@ fn read_sampling(body: &mut Body<'_>) -> Result<Sampling, GatewayError> {
     Ok(sampling)
 }
 
-fn read_stop(json: Json<'_>, at: &Path<'_>) -> Result<Vec<String>, GatewayError> {
+pub(in crate::dialect) fn read_stop(
+    json: Json<'_>,
+    at: &Path<'_>,
+) -> Result<Vec<String>, GatewayError> {
     let what = "must be a string or an array of at most 4 strings";
     match json {
         Json::Text(text) => Ok(vec![text.into_owned()]),
@@ -176,7 +179,9 @@ fn texts(json: Json<'_>, at: &Path<'_>) -> Result<Vec<String>, GatewayError> {
 }
 
 /// `reasoning`, and its short forms `reasoning_effort` and `include_reasoning`.
-fn read_reasoning(body: &mut Body<'_>) -> Result<Option<Reasoning>, GatewayError> {
+pub(in crate::dialect) fn read_reasoning(
+    body: &mut Body<'_>,
+) -> Result<Option<Reasoning>, GatewayError> {
     let full = top(body, "reasoning", read_reasoning_object)?;
     let short = top(body, "reasoning_effort", read_effort)?;
     let include = top(body, "include_reasoning", |json, at| json.boolean(at))?;
@@ -241,7 +246,10 @@ pub(in crate::dialect) fn read_verbosity(
         .ok_or_else(|| at.fault(one_of(&Verbosity::NAMES.map(|(name, _)| name))))
 }
 
-fn read_format(raw: &RawValue, at: &Path<'_>) -> Result<ResponseFormat, GatewayError> {
+pub(in crate::dialect) fn read_format(
+    raw: &RawValue,
+    at: &Path<'_>,
+) -> Result<ResponseFormat, GatewayError> {
     let mut members = raw_object(raw, at)?;
     let place = at.field("type");
     let kind = read(members.take("type", &place)?, &place, raw_text)?.unwrap_or_default();
