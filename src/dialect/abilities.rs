@@ -240,9 +240,10 @@ impl Dialect {
     const fn lacks(self) -> &'static [Ability] {
         match self {
             Self::OpenAi => &[],
-            Self::Azure => &[A::CacheControl, A::TopK, A::MinP, A::TopA, A::RepetitionPenalty],
+            Self::Azure => {
+                &[A::Video, A::CacheControl, A::TopK, A::MinP, A::TopA, A::RepetitionPenalty]
+            }
             Self::Responses => &[
-                A::Audio,
                 A::Video,
                 A::CacheControl,
                 A::Choices,
@@ -253,6 +254,7 @@ impl Dialect {
                 A::Seed,
                 A::Penalties,
                 A::RepetitionPenalty,
+                A::Logprobs,
             ],
             Self::Anthropic | Self::VertexAnthropic => &[
                 A::Audio,
@@ -282,7 +284,6 @@ impl Dialect {
                 A::Metadata,
             ],
             Self::Bedrock => &[
-                A::SingleCalls,
                 A::Audio,
                 A::Choices,
                 A::MinP,
@@ -305,22 +306,31 @@ impl Dialect {
                 A::MinP,
                 A::TopA,
                 A::RepetitionPenalty,
+                A::Logprobs,
                 A::Verbosity,
                 A::ServiceTier,
                 A::PromptCacheKey,
                 A::User,
                 A::Metadata,
             ],
-            Self::Mistral => &[A::Video, A::CacheControl, A::MinP, A::TopA, A::Verbosity, A::User],
+            Self::Mistral => &[
+                A::Video,
+                A::CacheControl,
+                A::MinP,
+                A::TopA,
+                A::Verbosity,
+                A::ServiceTier,
+                A::User,
+            ],
             Self::Ollama => &[
                 A::ToolChoice,
                 A::SingleCalls,
-                A::Audio,
                 A::Video,
                 A::Files,
                 A::CacheControl,
                 A::Choices,
                 A::TopA,
+                A::Logprobs,
                 A::Verbosity,
                 A::ServiceTier,
                 A::PromptCacheKey,
@@ -335,10 +345,12 @@ impl Dialect {
                 A::Video,
                 A::Files,
                 A::CacheControl,
+                A::TopA,
                 A::Logprobs,
                 A::Verbosity,
                 A::ServiceTier,
                 A::PromptCacheKey,
+                A::User,
                 A::Metadata,
             ],
         }

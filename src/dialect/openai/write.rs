@@ -14,7 +14,7 @@ use super::turns::{Turn, turns};
 use crate::dialect::ir::{Request, ResponseFormat, Tool, ToolChoice};
 use crate::dialect::json;
 use crate::dialect::media::refusal;
-use crate::dialect::scan::{Key, Notes};
+use crate::dialect::scan::{Form, Notes};
 use crate::dialect::{Surface, Target};
 use crate::error::GatewayError;
 
@@ -298,7 +298,7 @@ fn write_rest(request: &Request, host: &Host, out: &mut Vec<u8>) {
     if request.surface != Surface::Chat {
         return;
     }
-    let ours = |name: &str| Key::ALL.iter().any(|(_, known)| *known == name);
+    let ours = |name: &str| Form::Chat.key(name).is_some();
     for (name, value) in &request.rest {
         if !ours(name) && host.takes(name) {
             json::comma(out);

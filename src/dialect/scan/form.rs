@@ -39,6 +39,12 @@ impl Form {
         }
     }
 
+    /// The member of this name, if the gateway acts on it in this form.
+    pub fn key(self, name: &str) -> Option<Key> {
+        let found = Key::ALL.iter().find(|(key, known)| *known == name && self.knows(*key));
+        found.map(|(key, _)| *key)
+    }
+
     /// Whether this member means something in this form; if not, it rides along like any that we
     /// do not know.
     pub(super) fn knows(self, key: Key) -> bool {
