@@ -21,8 +21,8 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 
 use crate::attempt::Outcome;
-use crate::dialect::AnswerFault;
 use crate::dialect::frames::Framing;
+use crate::dialect::{AnswerFault, Surface};
 use crate::edge::clock;
 use crate::edge::failure;
 use crate::edge::journey::{Attempt, Chat, Cut, Facts, Progress};
@@ -97,9 +97,13 @@ fn shape(chat: &Chat, facts: &Facts) -> Option<Shape> {
     let limits = [head.max_tokens, chat.money.limit.map(u64::from)].into_iter().flatten();
     let most = limits.fold(u64::from(endpoint.max_output), u64::min);
     let parsed = chat.ask.parsed.as_deref();
-    let Task::Answer(surface) = chat.task;
+    let surface = match chat.task {
+        Task::Answer(surface) => surface,
+        Task::Embed | Task::Rerank => Surface::Chat,
+    };
     Some(Shape {
         surface,
+        asked: chat.ask.asked.clone(),
         host: endpoint.provider.host,
         template: endpoint.template.clone(),
         metadata: chat.metadata.then(|| metadata::of(chat, attempt)),

@@ -115,6 +115,8 @@ pub(crate) fn route(request: &RequestHeader) -> Result<Route, GatewayError> {
         "/v1/completions" => (Route::Ask(Task::Answer(Surface::Completions)), Method::POST),
         "/v1/responses" => (Route::Ask(Task::Answer(Surface::Responses)), Method::POST),
         "/v1/messages" => (Route::Ask(Task::Answer(Surface::Messages)), Method::POST),
+        "/v1/embeddings" => (Route::Ask(Task::Embed), Method::POST),
+        "/v1/rerank" => (Route::Ask(Task::Rerank), Method::POST),
         "/v1/messages/count_tokens" => (Route::CountTokens, Method::POST),
         "/v1/models/count" => (Route::Count, Method::GET),
         "/v1/providers" => (Route::Providers, Method::GET),
@@ -144,8 +146,8 @@ fn model(id: &str) -> Route {
 fn unknown() -> GatewayError {
     GatewayError::new(
         Kind::NotFound,
-        "There is no such path. There are POST /v1/chat/completions, /v1/responses, /v1/messages \
-         and /v1/completions, and GET /v1/models, /v1/providers, /v1/credits, /v1/key and \
+        "There is no such path. There are POST /v1/chat/completions, /v1/responses, /v1/messages, \
+         /v1/completions, /v1/embeddings and /v1/rerank, and GET /v1/models, /v1/providers, /v1/credits, /v1/key and \
          /v1/generation, all of them also under /api/v1.",
     )
 }

@@ -11,7 +11,7 @@ use pingora::proxy::Session;
 use crate::auth;
 use crate::balance::Wait;
 use crate::cache::{self, Intent};
-use crate::dialect::{self, Surface, abilities, scan, tokens};
+use crate::dialect::{self, Surface, abilities, embed, rerank, scan, tokens};
 use crate::edge::arrive;
 use crate::edge::body;
 use crate::edge::clock;
@@ -20,9 +20,11 @@ use crate::edge::journey::{Ask, CacheUse, Chat, Facts, Money};
 use crate::edge::metadata;
 use crate::edge::random;
 use crate::edge::task::Task;
+use crate::edge::write;
 use crate::error::{GatewayError, Kind};
 use crate::ledger::{HoldAsk, HoldRefused, KeyEntry};
 use crate::route::{self, Features, Plan};
+use crate::stream::Asked;
 use crate::vocab::NanoUsd;
 
 /// Finds out who calls.
@@ -64,7 +66,12 @@ pub(crate) async fn chat(
     let cache = cache_use(gateway, session, &snapshot, &caller, (task, &head, &body.bytes));
     let prompt_tokens = head.text.estimate_prompt_tokens();
     let open_stream = head.stream.then(|| gateway.metrics.open_stream());
-    let ask = Ask { body: body.bytes, head, parsed: None, prompt_tokens, _memory: body.memory };
+    let asked = match asked(task, &body.bytes) {
+        Ok(asked) => asked,
+        Err(error) => return Ok(Err(error)),
+    };
+    let ask =
+        Ask { body: body.bytes, head, parsed: None, asked, prompt_tokens, _memory: body.memory };
     Ok(Ok(Box::new(Chat {
         snapshot,
         caller,
@@ -120,6 +127,15 @@ pub(crate) async fn count_tokens(
         Err(error) => return Ok(Err(error)),
     };
     Ok(Ok(Bytes::from(format!("{{\"input_tokens\":{tokens}}}"))))
+}
+
+/// What is asked, if not an answer in words: such requests are short and read at once.
+fn asked(task: Task, body: &[u8]) -> std::result::Result<Option<Asked>, GatewayError> {
+    match task {
+        Task::Answer(_) => Ok(None),
+        Task::Embed => Ok(Some(Asked::Embed(Arc::new(embed::read_request(body)?)))),
+        Task::Rerank => Ok(Some(Asked::Rerank(Arc::new(rerank::read_request(body)?)))),
+    }
 }
 
 fn cache_use(
@@ -188,6 +204,7 @@ pub(crate) fn plan_and_hold(
     };
     let now = clock::now();
     let mut plan = route::plan(&chat.snapshot.table, &features, random::u64(), now)?;
+    keep_able(&mut plan, chat)?;
     if head.provider.as_ref().is_some_and(|prefs| prefs.require_parameters) {
         keep_faithful(&mut plan, chat)?;
     }
@@ -209,9 +226,28 @@ pub(crate) fn plan_and_hold(
     Ok(())
 }
 
+/// Keeps the candidates whose dialect knows this kind of request.
+fn keep_able(plan: &mut Plan, chat: &Chat) -> std::result::Result<(), GatewayError> {
+    let what = match chat.task {
+        Task::Answer(_) => return Ok(()),
+        Task::Embed => "makes embeddings",
+        Task::Rerank => "ranks documents",
+    };
+    plan.candidates.retain(|candidate| {
+        let endpoint = &candidate.slot.endpoint;
+        let dialect = endpoint.provider.dialect;
+        write::path(chat.task, dialect, &endpoint.upstream_model, false).is_some()
+    });
+    if plan.candidates.is_empty() {
+        let text = format!("No endpoint of this model {what}; GET /v1/models lists other models.");
+        return Err(GatewayError::new(Kind::NoEndpoints, text).with_param("model"));
+    }
+    Ok(())
+}
+
 /// Keeps the candidates to which nothing of the request is lost (`provider.require_parameters`).
 fn keep_faithful(plan: &mut Plan, chat: &mut Chat) -> std::result::Result<(), GatewayError> {
-    let Task::Answer(surface) = chat.task;
+    let Task::Answer(surface) = chat.task else { return Ok(()) };
     let (body, head) = (&*chat.ask.body, &chat.ask.head);
     let mut ask = dialect::Ask { surface, body, head, parsed: &mut chat.ask.parsed };
     let request = ask.tree()?;
@@ -274,7 +310,10 @@ impl Estimate {
             let prices = &endpoint.prices;
             let prompt =
                 prices.prompt_at_most().times(chat.ask.prompt_tokens) + prices.request.times(1);
-            prompt_pico = prompt_pico.max(prompt);
+            let asked = chat.ask.asked.as_ref();
+            let asked = asked.map(|asked| asked.estimate(endpoint.provider.dialect));
+            let asked = asked.map_or(0, |usage| i128::from(prices.cost(&usage).0) * 1_000);
+            prompt_pico = prompt_pico.max(prompt).max(asked);
             let reasoning = prices.reasoning.unwrap_or(prices.completion);
             let token = prices.completion.max(reasoning);
             token_pico = token_pico.max(token.times(1) * choices);

@@ -23,7 +23,7 @@ use crate::error::GatewayError;
 use crate::ledger::{Hold, KeyEntry};
 use crate::observe::{self, Surface};
 use crate::route::{Plan, Slot};
-use crate::stream::Pipe;
+use crate::stream::{Asked, Pipe};
 use crate::vocab::{GenerationId, NanoUsd, Usage};
 
 /// One request from arrival to its log line.
@@ -114,6 +114,8 @@ pub(crate) struct Ask {
     pub(crate) head: Head,
     /// The body as a tree: made when the first attempt needs one.
     pub(crate) parsed: Option<Box<ir::Request>>,
+    /// What is asked, if not an answer in words.
+    pub(crate) asked: Option<Asked>,
     /// Tokens in the prompt, estimated.
     pub(crate) prompt_tokens: u64,
     /// The body's share of the memory for bodies.

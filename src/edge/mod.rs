@@ -33,6 +33,7 @@ mod task;
 mod tls;
 mod upstream;
 mod watchdog;
+mod write;
 
 pub use quit::Quit;
 pub use server::{RunError, Serve, log_filter, serve};

@@ -156,20 +156,20 @@ impl Upstream {
         sensitive(&text).map(Some).map_err(|_| "Google's token cannot stand in a header")
     }
 
-    /// The head of a request with a body of this length.
+    /// The head of a request with a body of this length. `path` follows the base URL, if it is not
+    /// the usual one.
     ///
     /// # Errors
     /// None in practice: the values are plain.
     pub(crate) fn request(
         &self,
-        model: &str,
+        path: Option<&str>,
         stream: bool,
         length: usize,
     ) -> Result<RequestHeader> {
         let mut head = self.head.clone();
-        let Provider { dialect, base_path, .. } = &*self.provider;
-        if dialect.path_varies() {
-            let mut path = format!("{base_path}{}", dialect.path(model, stream));
+        if let Some(path) = path {
+            let mut path = format!("{}{path}", self.provider.base_path);
             if let Some(query) = &self.provider.query {
                 path.push(if path.contains('?') { '&' } else { '?' });
                 path.push_str(query);

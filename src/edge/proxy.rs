@@ -18,7 +18,9 @@ use crate::edge::arrive::{self, Route};
 use crate::edge::gateway::{Gateway, Presence};
 use crate::edge::journey::{Facts, Journey, Stage};
 use crate::edge::upstream;
-use crate::edge::{account, answer, cachestore, clock, failure, intake, local, random, reply};
+use crate::edge::{
+    account, answer, cachestore, clock, failure, intake, local, random, reply, write,
+};
 use crate::error::GatewayError;
 use crate::observe::Surface;
 use crate::vocab::GenerationId;
@@ -192,7 +194,7 @@ impl ProxyHttp for Turnpike {
         head: &mut RequestHeader,
         ctx: &mut Journey,
     ) -> Result<()> {
-        ctx.chat().map_or(Ok(()), |chat| upstream::write_head(chat, head))
+        ctx.chat().map_or(Ok(()), |chat| write::head(chat, head))
     }
 
     async fn request_body_filter(

@@ -9,6 +9,10 @@ use crate::observe;
 pub(crate) enum Task {
     /// An answer.
     Answer(Surface),
+    /// Vectors.
+    Embed,
+    /// An order of documents.
+    Rerank,
 }
 
 impl Task {
@@ -19,6 +23,8 @@ impl Task {
             Self::Answer(Surface::Completions) => Form::Completions,
             Self::Answer(Surface::Responses) => Form::Responses,
             Self::Answer(Surface::Messages) => Form::Messages,
+            Self::Embed => Form::Embeddings,
+            Self::Rerank => Form::Rerank,
         }
     }
 
@@ -29,6 +35,8 @@ impl Task {
             Self::Answer(Surface::Completions) => observe::Surface::Completions,
             Self::Answer(Surface::Responses) => observe::Surface::Responses,
             Self::Answer(Surface::Messages) => observe::Surface::Messages,
+            Self::Embed => observe::Surface::Embeddings,
+            Self::Rerank => observe::Surface::Rerank,
         }
     }
 }

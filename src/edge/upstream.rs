@@ -3,24 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pingora::http::RequestHeader;
+use bytes::Bytes;
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorType, Result};
+use pingora::{ErrorType, Result};
 
 use crate::attempt::Outcome;
-use crate::dialect::{self, Dialect, FaultClass, Surface, Target};
+use crate::balance::{InFlight, Nanos};
+use crate::dialect::{FaultClass, Target};
 use crate::edge::clock;
 use crate::edge::failure;
 use crate::edge::gateway::Gateway;
 use crate::edge::journey::{Attempt, Chat, Progress};
+use crate::edge::peer::Upstream;
 use crate::edge::random;
-use crate::edge::task::Task;
 use crate::edge::watchdog::Watchdog;
+use crate::edge::write::{self, Unwritten};
 use crate::error::GatewayError;
-use crate::route::Admitted;
-
-/// Bodies from this size on are translated where blocking does no harm, in bytes.
-const LARGE_BODY: usize = 1 << 20;
+use crate::route::{Admitted, Slot};
 
 /// The marker of an error that has been decided and recorded already.
 pub(super) const DECIDED: ErrorType = ErrorType::Custom("turnpike");
@@ -71,45 +70,57 @@ pub(crate) async fn next_peer(
     }
 }
 
-/// Takes the plan's next candidate that may be asked now, and writes its request.
+/// Takes the plan's next candidate that may be asked now and whose dialect can say what is asked,
+/// and writes its request.
 async fn next_attempt(chat: &mut Chat) -> std::result::Result<Attempt, GatewayError> {
-    let now = clock::now();
-    let Some(Admitted { slot, guard, .. }) = chat.plan.next(now) else {
-        return Err(failure::final_error(chat));
-    };
-    let endpoint = Arc::clone(&slot.endpoint);
-    let target = Target {
-        credit_limit: chat.money.limit,
-        host: endpoint.provider.host,
-        template: endpoint.template.as_deref(),
-        now: clock::unix_ms() / 1000,
-        ..Target::new(&endpoint.upstream_model, endpoint.max_output)
-    };
-    let Some(upstream) = chat.snapshot.upstreams.get(&endpoint.provider.id).map(Arc::clone) else {
-        return Err(failure::internal("an endpoint's provider is not among the upstreams"));
-    };
-    let dialect = endpoint.provider.dialect;
-    let Task::Answer(surface) = chat.task;
-    let passed = dialect::passes(surface, dialect, &chat.ask.head, target.host);
-    if !passed {
-        fetch_media(chat, surface, dialect).await?;
+    let mut inexpressible = None;
+    loop {
+        let now = clock::now();
+        let Some(Admitted { slot, guard, .. }) = chat.plan.next(now) else {
+            return Err(match inexpressible {
+                Some(error) if chat.reports.is_empty() => error,
+                _ => failure::final_error(chat),
+            });
+        };
+        let endpoint = Arc::clone(&slot.endpoint);
+        let target = Target {
+            credit_limit: chat.money.limit,
+            host: endpoint.provider.host,
+            template: endpoint.template.as_deref(),
+            now: clock::unix_ms() / 1000,
+            ..Target::new(&endpoint.upstream_model, endpoint.max_output)
+        };
+        let upstream = chat.snapshot.upstreams.get(&endpoint.provider.id).map(Arc::clone);
+        let Some(upstream) = upstream else {
+            return Err(failure::internal("an endpoint's provider is not among the upstreams"));
+        };
+        match write::body(chat, endpoint.provider.dialect, &target).await {
+            Ok((body, passed)) => {
+                return Ok(attempt(slot, guard, upstream, now, (body, passed)));
+            }
+            Err(Unwritten::Wrong(error)) => return Err(error),
+            Err(Unwritten::Inexpressible(error)) => {
+                inexpressible.get_or_insert(error);
+            }
+        }
     }
-    let ask = &mut chat.ask;
-    let mut write = || {
-        let (body, head) = (&*ask.body, &ask.head);
-        let mut ask = dialect::Ask { surface, body, head, parsed: &mut ask.parsed };
-        dialect::upstream_request(dialect, &mut ask, &target)
-    };
-    let body =
-        if ask.body.len() >= LARGE_BODY { tokio::task::block_in_place(write) } else { write() }?;
-    Ok(Attempt {
+}
+
+fn attempt(
+    slot: Arc<Slot>,
+    guard: InFlight,
+    upstream: Arc<Upstream>,
+    started: Nanos,
+    (body, passed): (Bytes, bool),
+) -> Attempt {
+    Attempt {
         slot,
         guard: Some(guard),
         upstream,
         body,
         token: None,
         passed,
-        started: now,
+        started,
         connected: None,
         reused: false,
         again: false,
@@ -119,27 +130,7 @@ async fn next_attempt(chat: &mut Chat) -> std::result::Result<Attempt, GatewayEr
         begun: false,
         progress: Progress::Waiting,
         streams: false,
-    })
-}
-
-/// Fetches what the request only points to, if the provider does not do so itself.
-async fn fetch_media(
-    chat: &mut Chat,
-    surface: Surface,
-    dialect: Dialect,
-) -> std::result::Result<(), GatewayError> {
-    let Chat { ask, snapshot, .. } = chat;
-    let (body, head) = (&*ask.body, &ask.head);
-    let mut tree = dialect::Ask { surface, body, head, parsed: &mut ask.parsed };
-    let urls = tree.tree()?.to_fetch(dialect);
-    if urls.is_empty() {
-        return Ok(());
     }
-    let fetched = snapshot.fetcher.fetch(&urls).await?;
-    if let Some(request) = &mut ask.parsed {
-        request.put_fetched(&urls, &fetched);
-    }
-    Ok(())
 }
 
 /// Pingora's one read timeout: the longest silence that is allowed at any point of the answer.
@@ -165,22 +156,4 @@ pub(crate) fn connected(chat: &mut Chat, reused: bool, fd: std::os::fd::RawFd, h
         attempt.watchdog = Watchdog::arm(fd, timeouts.first_token);
     }
     attempt.gap_fd = (timeouts.inter_event < timeouts.first_token).then_some(fd);
-}
-
-/// Replaces the head: nothing of the client's reaches the provider.
-///
-/// # Errors
-/// There is no attempt (a bug).
-pub(crate) fn write_head(chat: &Chat, head: &mut RequestHeader) -> Result<()> {
-    let Some(attempt) = &chat.attempt else {
-        return Error::e_explain(ErrorType::InternalError, "a request head without an attempt");
-    };
-    let (model, stream) = (&attempt.slot.endpoint.upstream_model, chat.ask.head.stream);
-    let mut fresh = attempt.upstream.request(model, stream, attempt.body.len())?;
-    fresh.set_version(head.version);
-    if let Some(token) = &attempt.token {
-        fresh.insert_header("authorization", token.clone())?;
-    }
-    *head = fresh;
-    Ok(())
 }

@@ -43,6 +43,8 @@ closed_list! {
         Messages = "messages",
         /// `POST /v1/embeddings`.
         Embeddings = "embeddings",
+        /// `POST /v1/rerank`.
+        Rerank = "rerank",
         /// The catalog: `GET /v1/models`.
         Models = "models",
         /// Credits, keys and generations.

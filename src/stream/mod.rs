@@ -3,12 +3,13 @@
 //! A [`Pipe`] takes one of three paths. Where both sides stream in OpenAI's form, whole frames are
 //! relayed as they are, without copying (`relay`). Where both sides send one JSON document, it
 //! passes too (`whole`). Where both sides speak another format in common, its bytes pass and are
-//! overheard (`echo`). Everything else goes through the hub's events (`translate`). On every
+//! overheard (`echo`). Embeddings and ranks are written anew (`convert`). Everything else goes through the hub's events (`translate`). On every
 //! path the pipe keeps a [`Meter`], and adds what the answer costs to its usage.
 //!
 //! Nothing comes out before the first semantic event, so that a failure before it can be retried
 //! unseen; and nothing that is not complete ends as if it were.
 
+mod convert;
 mod echo;
 mod meter;
 mod relay;
@@ -31,6 +32,8 @@ use crate::dialect::{AnswerFault, AnswerShape, Dialect, Surface};
 use crate::error::GatewayError;
 use crate::vocab::{GenerationId, ModelId, NanoUsd};
 
+pub use self::convert::Asked;
+use self::convert::Convert;
 use self::echo::Echo;
 pub use self::meter::Meter;
 use self::relay::Relay;
@@ -47,6 +50,8 @@ const WHOLE_MAX: usize = 64 << 20;
 pub struct Shape {
     /// The client's format.
     pub surface: Surface,
+    /// What was asked, if not an answer in words.
+    pub asked: Option<Asked>,
     /// How the provider departs from its dialect.
     pub host: &'static Host,
     /// What the prompt was rendered with, where the host serves raw completions.
@@ -112,23 +117,33 @@ enum Path {
     Relay(Box<Relay>),
     Whole(Whole),
     Echo(Dialect, Echo),
+    Convert(Box<Convert>),
     Translate(Box<Translate>),
+}
+
+impl Path {
+    fn of(dialect: Dialect, shape: &Shape, framing: Framing, passed: bool) -> Self {
+        if let Some(asked) = &shape.asked {
+            return Self::Convert(Box::new(Convert::new(dialect, asked.clone())));
+        }
+        match (passed, shape.surface, framing, shape.stream) {
+            (true, Surface::Chat, Framing::Sse, true) => Self::Relay(Box::default()),
+            (true, Surface::Chat, Framing::Whole, false) => Self::Whole(Whole::default()),
+            (true, surface, Framing::Sse, true) | (true, surface, Framing::Whole, false)
+                if surface != Surface::Chat && shape.metadata.is_none() =>
+            {
+                Self::Echo(dialect, Echo::new(dialect, shape))
+            }
+            _ => Self::Translate(Box::new(Translate::new(dialect, shape, framing))),
+        }
+    }
 }
 
 impl Pipe {
     /// A pipe for an answer in this dialect and framing. `passed` says whether the request went
     /// out as the client wrote it, so that its answer may come back as it is.
     pub fn new(dialect: Dialect, shape: Shape, framing: Framing, passed: bool) -> Self {
-        let path = match (passed, shape.surface, framing, shape.stream) {
-            (true, Surface::Chat, Framing::Sse, true) => Path::Relay(Box::default()),
-            (true, Surface::Chat, Framing::Whole, false) => Path::Whole(Whole::default()),
-            (true, surface, Framing::Sse, true) | (true, surface, Framing::Whole, false)
-                if surface != Surface::Chat && shape.metadata.is_none() =>
-            {
-                Path::Echo(dialect, Echo::new(dialect, &shape))
-            }
-            _ => Path::Translate(Box::new(Translate::new(dialect, &shape, framing))),
-        };
+        let path = Path::of(dialect, &shape, framing, passed);
         let mut meter = Meter::up_to(shape.completion_max);
         if matches!(path, Path::Translate(_)) {
             meter.keep_text();
@@ -150,6 +165,10 @@ impl Pipe {
                 None
             }
             Path::Echo(_, echo) => echo.push(chunk, meter)?,
+            Path::Convert(convert) => {
+                convert.push(chunk)?;
+                None
+            }
             Path::Translate(translate) => translate.push(chunk, shape, meter)?,
         };
         Ok(self.hand_on(out))
@@ -165,6 +184,7 @@ impl Pipe {
             Path::Relay(relay) => relay.end(shape, meter)?,
             Path::Whole(whole) => whole.end(shape, meter)?,
             Path::Echo(_, echo) => echo.end(shape, meter)?,
+            Path::Convert(convert) => convert.end(shape, meter)?,
             Path::Translate(translate) => translate.end(shape, meter)?,
         };
         Ok(self.hand_on(out))
@@ -223,7 +243,7 @@ impl Pipe {
                 translate.abort(error, &mut wire);
                 wire
             }
-            Path::Whole(_) => Vec::new(),
+            Path::Whole(_) | Path::Convert(_) => Vec::new(),
         };
         Bytes::from(wire)
     }

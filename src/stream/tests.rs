@@ -23,6 +23,7 @@ fn pipe_of(dialect: Dialect, shape: Shape, sse: bool) -> Pipe {
 pub(super) fn shape(stream: bool) -> Shape {
     Shape {
         surface: Surface::Chat,
+        asked: None,
         host: &Host::GENERIC,
         template: None,
         echo: None,

@@ -1,0 +1,155 @@
+//! The request of an attempt: its body and path in the provider's dialect, and its signature.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use pingora::http::RequestHeader;
+use pingora::{ErrorType, OrErr as _, Result};
+
+use crate::catalog::{Auth, AwsKeys};
+use crate::dialect::bedrock::{Credentials, Unsigned, sign};
+use crate::dialect::{self, Dialect, Surface, Target, embed, rerank};
+use crate::edge::clock;
+use crate::edge::journey::{Attempt, Chat};
+use crate::edge::task::Task;
+use crate::error::GatewayError;
+use crate::stream::Asked;
+
+/// Bodies from this size on are translated where blocking does no harm, in bytes.
+const LARGE_BODY: usize = 1 << 20;
+
+/// Why a body could not be written.
+pub(crate) enum Unwritten {
+    /// The request itself is wrong, or cannot be completed: no candidate can help.
+    Wrong(GatewayError),
+    /// This provider's dialect cannot say what is asked; another's may.
+    Inexpressible(GatewayError),
+}
+
+/// Writes the body, and says whether it is the client's own in the client's own format.
+pub(crate) async fn body(
+    chat: &mut Chat,
+    dialect: Dialect,
+    target: &Target<'_>,
+) -> std::result::Result<(Bytes, bool), Unwritten> {
+    match (&chat.ask.asked, chat.task) {
+        (Some(Asked::Embed(request)), _) => embed::write(dialect, request, target)
+            .map(|body| (body, false))
+            .map_err(Unwritten::Inexpressible),
+        (Some(Asked::Rerank(request)), _) => rerank::write(dialect, request, target)
+            .map(|body| (body, false))
+            .map_err(Unwritten::Inexpressible),
+        (None, Task::Answer(surface)) => answer(chat, surface, dialect, target).await,
+        (None, Task::Embed | Task::Rerank) => Err(Unwritten::Wrong(
+            crate::edge::failure::internal("an embedding request was not read"),
+        )),
+    }
+}
+
+async fn answer(
+    chat: &mut Chat,
+    surface: Surface,
+    dialect: Dialect,
+    target: &Target<'_>,
+) -> std::result::Result<(Bytes, bool), Unwritten> {
+    let passed = dialect::passes(surface, dialect, &chat.ask.head, target.host);
+    if !passed {
+        fetch_media(chat, surface, dialect).await.map_err(Unwritten::Wrong)?;
+    }
+    let ask = &mut chat.ask;
+    let large = ask.body.len() >= LARGE_BODY;
+    let (body, head) = (&*ask.body, &ask.head);
+    let mut ask = dialect::Ask { surface, body, head, parsed: &mut ask.parsed };
+    let mut write = || dialect::upstream_request(dialect, &mut ask, target);
+    let written = if large { tokio::task::block_in_place(write) } else { write() };
+    written.map(|body| (body, passed)).map_err(Unwritten::Inexpressible)
+}
+
+/// Fetches what the request only points to, if the provider does not do so itself.
+async fn fetch_media(
+    chat: &mut Chat,
+    surface: Surface,
+    dialect: Dialect,
+) -> std::result::Result<(), GatewayError> {
+    let Chat { ask, snapshot, .. } = chat;
+    let (body, head) = (&*ask.body, &ask.head);
+    let mut tree = dialect::Ask { surface, body, head, parsed: &mut ask.parsed };
+    let urls = tree.tree()?.to_fetch(dialect);
+    if urls.is_empty() {
+        return Ok(());
+    }
+    let fetched = snapshot.fetcher.fetch(&urls).await?;
+    if let Some(request) = &mut ask.parsed {
+        request.put_fetched(&urls, &fetched);
+    }
+    Ok(())
+}
+
+/// The path after the provider's base URL; `None`: that of every request to this provider.
+pub(crate) fn path(
+    task: Task,
+    dialect: Dialect,
+    model: &str,
+    stream: bool,
+) -> Option<Cow<'static, str>> {
+    match task {
+        Task::Answer(_) => dialect.path_varies().then(|| dialect.path(model, stream)),
+        Task::Embed => embed::path(dialect, model),
+        Task::Rerank => rerank::path(dialect, model),
+    }
+}
+
+/// Replaces the head: nothing of the client's reaches the provider.
+///
+/// # Errors
+/// There is no attempt (a bug), or the request cannot be signed.
+pub(crate) fn head(chat: &Chat, head: &mut RequestHeader) -> Result<()> {
+    let Some(attempt) = &chat.attempt else {
+        return pingora::Error::e_explain(
+            ErrorType::InternalError,
+            "a request head without an attempt",
+        );
+    };
+    let stream = chat.ask.head.stream;
+    let model = &attempt.slot.endpoint.upstream_model;
+    let path = path(chat.task, attempt.upstream.provider.dialect, model, stream);
+    let mut fresh = attempt.upstream.request(path.as_deref(), stream, attempt.body.len())?;
+    fresh.set_version(head.version);
+    if let Some(token) = &attempt.token {
+        fresh.insert_header("authorization", token.clone())?;
+    }
+    if let Auth::Aws(keys) = &attempt.upstream.provider.auth {
+        signed(&mut fresh, attempt, keys)?;
+    }
+    *head = fresh;
+    Ok(())
+}
+
+fn signed(head: &mut RequestHeader, attempt: &Attempt, keys: &AwsKeys) -> Result<()> {
+    let secret =
+        |secret: &crate::catalog::Secret| zeroize::Zeroizing::new(secret.expose().to_owned());
+    let credentials = Credentials {
+        access_key: keys.access_key.expose().to_owned(),
+        secret_key: secret(&keys.secret_key),
+        session_token: keys.session_token.as_ref().map(secret),
+    };
+    let path = head.uri.path().to_owned();
+    let unsigned = Unsigned {
+        method: "POST",
+        authority: &attempt.upstream.provider.origin.authority,
+        path: &path,
+        headers: &[("content-type", "application/json")],
+        body: &attempt.body,
+    };
+    let added =
+        sign(&unsigned, &credentials, &keys.region, clock::unix_ms() / 1000).map_err(|_| {
+            pingora::Error::explain(ErrorType::InternalError, "the request cannot be signed")
+        })?;
+    for (name, value) in added {
+        let mut value = http::HeaderValue::from_str(&value)
+            .or_err(ErrorType::InvalidHTTPHeader, "a signature that no header may hold")?;
+        value.set_sensitive(true);
+        head.insert_header(name, value)?;
+    }
+    Ok(())
+}
