@@ -121,3 +121,55 @@ fn losses_are_told() {
     assert_eq!(lost(Dialect::Anthropic), ["seed", "logit_bias"]);
     assert_eq!(lost(Dialect::OpenAi), Vec::<String>::new());
 }
+
+/// What README.md must have between its marks.
+fn readme_table() -> String {
+    use std::fmt::Write as _;
+    let mut out = String::from("| |");
+    for dialect in Dialect::ALL {
+        write!(out, " {dialect} |").expect("text");
+    }
+    out += "\n|---|";
+    out += &"---|".repeat(Dialect::ALL.len());
+    let mut row = |name: &str, cell: &dyn Fn(Dialect) -> &'static str| {
+        write!(out, "\n| {name} |").expect("text");
+        for dialect in Dialect::ALL {
+            write!(out, " {} |", cell(dialect)).expect("text");
+        }
+    };
+    let head = crate::dialect::scan::scan(br#"{"model":"m","messages":[{}]}"#).expect("a head");
+    for surface in Surface::ALL {
+        row(&format!("**{surface}**"), &|dialect| {
+            if crate::dialect::passes(surface, dialect, &head, &Host::GENERIC) {
+                "="
+            } else {
+                "✓"
+            }
+        });
+    }
+    row("**embeddings**", &|dialect| mark(crate::dialect::embed::path(dialect, "m").is_some()));
+    row("**rerank**", &|dialect| mark(crate::dialect::rerank::path(dialect, "m").is_some()));
+    for ability in Ability::ALL {
+        row(&format!("`{}`", ability.name()), &|dialect| mark(dialect.can(ability)));
+    }
+    out + "\n"
+}
+
+const fn mark(yes: bool) -> &'static str {
+    if yes { "✓" } else { "–" }
+}
+
+#[test]
+fn the_readme_has_the_table() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+    let readme = std::fs::read_to_string(path).expect("README.md");
+    let (before, rest) = readme.split_once("<!-- abilities -->\n").expect("a mark");
+    let (table, after) = rest.split_once("<!-- /abilities -->").expect("a second mark");
+    let wanted = readme_table();
+    if table != wanted && std::env::var_os("TURNPIKE_BLESS").is_some() {
+        let text = format!("{before}<!-- abilities -->\n{wanted}<!-- /abilities -->{after}");
+        std::fs::write(path, text).expect("README.md can be written");
+        return;
+    }
+    assert_eq!(table, wanted, "run again with TURNPIKE_BLESS=1 to write it anew");
+}

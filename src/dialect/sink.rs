@@ -25,8 +25,8 @@ pub struct AnswerShape {
     /// Members of the request that the answer repeats, as JSON: `"temperature":1,…`, without
     /// braces. Only Responses does that.
     pub echo: Option<Arc<str>>,
-    /// `openrouter_metadata` as JSON, for a client that asked for it: it goes with the end of the
-    /// answer.
+    /// `openrouter_metadata` as JSON, for a client that asked for it: a stream tells it with its end
+    /// (to a whole answer the pipe adds it).
     pub metadata: Option<Arc<str>>,
 }
 

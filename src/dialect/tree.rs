@@ -158,7 +158,8 @@ impl<'a, V: Absent> Members<'a, V> {
         if found.next().is_some() {
             return Err(at.fault("is given twice"));
         }
-        let (_, value) = self.0.swap_remove(index);
+        // In place: what is left keeps the client's order.
+        let (_, value) = self.0.remove(index);
         Ok(Some(value).filter(|v| !v.is_absent()))
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::dialect::{AnswerFault, AnswerShape, Dialect, embed, rerank};
+use crate::dialect::{AnswerFault, Dialect, embed, rerank};
 use crate::vocab::Usage;
 
 use super::whole::Buffer;
@@ -69,7 +69,7 @@ impl Convert {
                 rerank::write_answer(&read, request, &answer, Some(&usage), cost)
             }
         };
-        Ok(Some(Bytes::from(with_metadata(out, &answer))))
+        Ok(Some(Bytes::from(with_metadata(out, shape.metadata.as_deref()))))
     }
 
     fn charge(&self, told: Option<Usage>, meter: &mut Meter) -> Usage {
@@ -80,8 +80,9 @@ impl Convert {
     }
 }
 
-fn with_metadata(mut out: Vec<u8>, shape: &AnswerShape) -> Vec<u8> {
-    if let Some(metadata) = &shape.metadata
+/// A whole answer with how it was routed, if that was asked for.
+pub(super) fn with_metadata(mut out: Vec<u8>, metadata: Option<&str>) -> Vec<u8> {
+    if let Some(metadata) = metadata
         && out.pop() == Some(b'}')
     {
         out.extend_from_slice(b",\"openrouter_metadata\":");

@@ -8,6 +8,7 @@ use crate::dialect::sse::Frame;
 use crate::dialect::{AnswerFault, Dialect, Reader, StreamSink, WholeSink};
 use crate::error::GatewayError;
 
+use super::convert::with_metadata;
 use super::whole::Buffer;
 use super::{HOLD_MAX, Meter, Shape, WHOLE_MAX};
 
@@ -208,7 +209,10 @@ impl Translate {
                 writer.write(&Event::Usage(usage), None, &mut self.wire);
                 writer.write(&Event::End, cost, &mut self.wire);
             }
-            Some(Sink::Whole(writer)) => self.wire = writer.finish(Some(&usage), cost),
+            Some(Sink::Whole(writer)) => {
+                let answer = writer.finish(Some(&usage), cost);
+                self.wire = with_metadata(answer, shape.metadata.as_deref());
+            }
             None => {}
         }
         Ok(())

@@ -316,7 +316,7 @@ pub(super) fn detail(
 }
 
 /// `openrouter_metadata`, if it was asked for.
-pub(in crate::dialect) fn metadata(out: &mut Vec<u8>, metadata: Option<&str>) {
+pub(crate) fn metadata(out: &mut Vec<u8>, metadata: Option<&str>) {
     if let Some(metadata) = metadata {
         json::key(out, "openrouter_metadata");
         out.extend_from_slice(metadata.as_bytes());

@@ -12,6 +12,7 @@ pub(in crate::dialect) mod tools;
 mod whole;
 
 pub use answer::StreamWriter;
+pub(crate) use answer::metadata as write_metadata;
 pub(crate) use answer::usage as write_usage;
 pub use fault::{error_body, error_chunk};
 pub use request::read_request;

@@ -1,7 +1,5 @@
 //! Whole answers: events → one `chat.completion`.
 
-use std::sync::Arc;
-
 use super::answer::{self, ReasoningIndex, detail, encrypted, position};
 use crate::dialect::ir::{Citation, Event, FinishReason};
 use crate::dialect::json;
@@ -14,7 +12,6 @@ pub struct WholeWriter {
     choices: Vec<Choice>,
     hide_reasoning: bool,
     reasoning_format: &'static str,
-    metadata: Option<Arc<str>>,
 }
 
 #[derive(Default)]
@@ -52,7 +49,6 @@ impl WholeWriter {
             choices: Vec::new(),
             hide_reasoning: shape.hide_reasoning,
             reasoning_format: shape.reasoning_format,
-            metadata: shape.metadata.clone(),
         }
     }
 
@@ -114,7 +110,6 @@ impl WholeSink for WholeWriter {
             json::key(&mut out, "usage");
             answer::usage(&mut out, &usage.copied().unwrap_or_default(), cost);
         }
-        answer::metadata(&mut out, self.metadata.as_deref());
         out.push(b'}');
         out
     }

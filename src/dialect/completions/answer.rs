@@ -3,6 +3,8 @@
 //! The form has no place for calls, refusals as such, citations and images: a refusal is text, the
 //! others are left out, and no request of this surface can ask for them.
 
+use std::sync::Arc;
+
 use crate::dialect::chat;
 use crate::dialect::ir::{Event, FinishReason};
 use crate::dialect::json;
@@ -53,6 +55,7 @@ pub struct StreamWriter {
     prefix: Vec<u8>,
     usage: Option<Usage>,
     hide_reasoning: bool,
+    metadata: Option<Arc<str>>,
 }
 
 impl StreamWriter {
@@ -60,7 +63,12 @@ impl StreamWriter {
     pub fn new(shape: &AnswerShape) -> Self {
         let mut prefix = b"data: ".to_vec();
         open(shape, &mut prefix);
-        Self { prefix, usage: None, hide_reasoning: shape.hide_reasoning }
+        Self {
+            prefix,
+            usage: None,
+            hide_reasoning: shape.hide_reasoning,
+            metadata: shape.metadata.clone(),
+        }
     }
 
     fn chunk(
@@ -100,6 +108,7 @@ impl StreamSink for StreamWriter {
                     wire.extend_from_slice(&self.prefix);
                     wire.extend_from_slice(b",\"choices\":[],\"usage\":");
                     chat::write_usage(wire, &self.usage.unwrap_or_default(), cost);
+                    chat::write_metadata(wire, self.metadata.as_deref());
                     wire.extend_from_slice(b"}\n\n");
                 }
                 wire.extend_from_slice(DONE);

@@ -5,10 +5,13 @@
 //! the block on the wire is held back until that block is done: when its arguments are a whole
 //! object, or at the end of the answer.
 
+use std::sync::Arc;
+
 use super::arguments::Arguments;
 use super::blocks::{Block, Blocks, Piece, Shown};
 use super::fault::write_error;
 use super::wire::{self, Ending};
+use crate::dialect::chat;
 use crate::dialect::ir::{Citation, Event};
 use crate::dialect::json;
 use crate::dialect::sink::{AnswerShape, StreamSink};
@@ -30,6 +33,7 @@ pub struct StreamWriter {
     held: Blocks,
     usage: Option<Usage>,
     ending: Ending,
+    metadata: Option<Arc<str>>,
 }
 
 /// The block on the wire.
@@ -68,6 +72,7 @@ impl StreamWriter {
             held: Blocks::default(),
             usage: None,
             ending: Ending::default(),
+            metadata: shape.metadata.clone(),
         }
     }
 }
@@ -255,6 +260,7 @@ impl StreamWriter {
         wire::usage(wire, &self.usage.unwrap_or_default(), cost);
         close_event(wire);
         open_event("message_stop", wire);
+        chat::write_metadata(wire, self.metadata.as_deref());
         close_event(wire);
     }
 

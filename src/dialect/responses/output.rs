@@ -6,6 +6,7 @@ mod close;
 mod say;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -36,6 +37,7 @@ pub(super) struct Output {
     /// What ids are made of.
     seed: String,
     hide_reasoning: bool,
+    metadata: Option<Arc<str>>,
     format: &'static str,
     /// Nothing is said until the end.
     silent: bool,
@@ -79,6 +81,8 @@ impl Output {
             echo,
             seed,
             hide_reasoning: shape.hide_reasoning,
+            // A whole answer gets it from the pipe.
+            metadata: shape.metadata.clone().filter(|_| !silent),
             format: shape.reasoning_format,
             silent,
             begun: false,

@@ -1,6 +1,7 @@
 //! What a stream says of each step, and the object that it says first and last.
 
 use super::Output;
+use crate::dialect::chat;
 use crate::dialect::json;
 use crate::dialect::responses::object::{self, Body, Failure};
 
@@ -101,6 +102,9 @@ impl Output {
         json::comma(wire);
         wire.extend_from_slice(self.echo.as_bytes());
         object::list(wire, "output", self.items.iter(), object::item);
+        if status != "in_progress" {
+            chat::write_metadata(wire, self.metadata.as_deref());
+        }
     }
 
     pub(super) fn item(&self, at: usize, wire: &mut Vec<u8>) {
