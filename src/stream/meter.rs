@@ -6,6 +6,8 @@ use crate::dialect::scan::TextStats;
 use crate::dialect::tokens;
 use crate::vocab::Usage;
 
+use super::glance::Glance;
+
 /// What was overheard of an answer so far.
 #[derive(Clone, Debug, Default)]
 pub struct Meter {
@@ -94,6 +96,17 @@ impl Meter {
     /// Whether the provider has reported on all that it put out.
     pub(super) const fn is_reported(&self) -> bool {
         self.usage.is_some() && self.since.ascii_bytes == 0 && self.since.wide_bytes == 0
+    }
+
+    /// Takes note of a whole answer.
+    pub(super) fn glance(&mut self, seen: &Glance<'_>) {
+        self.upstream_id = seen.id.map(str::to_owned);
+        self.upstream_model = seen.model.map(str::to_owned);
+        self.put_out(seen.text);
+        self.semantic = true;
+        self.finish = Some(seen.finish);
+        self.native_finish = Some(seen.native.to_owned());
+        self.report(seen.usage);
     }
 
     /// Takes note of an event.

@@ -11,6 +11,7 @@
 
 mod convert;
 mod echo;
+mod glance;
 mod meter;
 mod relay;
 mod splice;

@@ -8,6 +8,7 @@ use crate::dialect::openai::fault;
 use crate::dialect::openai::wire::{self, Choice, Chunk, Part};
 use crate::dialect::scan::lexer::Lexer;
 
+use super::glance::glance;
 use super::relay::Output;
 use super::{Meter, Shape, WHOLE_MAX, splice};
 
@@ -67,26 +68,37 @@ impl Whole {
         if text.trim().is_empty() {
             return Err(AnswerFault::Empty);
         }
-        let chunk = Chunk::parse(text)?;
-        fault::check(&chunk, text)?;
-        meter.upstream_id = wire::name(chunk.id);
-        meter.upstream_model = wire::name(chunk.model);
-        for choice in chunk.choices.as_deref().unwrap_or_default() {
-            overhear(choice, meter)?;
-        }
-        if !meter.semantic {
-            return Err(AnswerFault::Empty);
-        }
-        if let Some(usage) = wire::chunk_usage(&chunk) {
-            meter.report(usage);
-        }
+        let usage_at = match glance(text) {
+            Some(seen) => {
+                meter.glance(&seen);
+                Some(seen.usage_at)
+            }
+            None => read(text, meter)?,
+        };
         meter.complete = true;
-        // The raw value is a part of the text.
-        let usage_at = chunk.usage.map(|raw| raw.get().as_ptr().addr() - text.as_ptr().addr());
         let out = charged(&body, usage_at, shape, meter)
             .map_err(|_| AnswerFault::Garbled("the answer nests too deep"))?;
         Ok(Some(out))
     }
+}
+
+/// The thorough reading; gives where the usage begins.
+pub(super) fn read(text: &str, meter: &mut Meter) -> Result<Option<usize>, AnswerFault> {
+    let chunk = Chunk::parse(text)?;
+    fault::check(&chunk, text)?;
+    meter.upstream_id = wire::name(chunk.id);
+    meter.upstream_model = wire::name(chunk.model);
+    for choice in chunk.choices.as_deref().unwrap_or_default() {
+        overhear(choice, meter)?;
+    }
+    if !meter.semantic {
+        return Err(AnswerFault::Empty);
+    }
+    if let Some(usage) = wire::chunk_usage(&chunk) {
+        meter.report(usage);
+    }
+    // The raw value is a part of the text.
+    Ok(chunk.usage.map(|raw| raw.get().as_ptr().addr() - text.as_ptr().addr()))
 }
 
 /// The document with its cost. Its own `usage`, if it has one, begins at `usage_at`.

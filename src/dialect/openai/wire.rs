@@ -293,7 +293,11 @@ struct ServerTools {
 /// `completion_tokens` (the total tells, and `beside` where it is missing), the others do not
 /// (2026-11).
 pub(crate) fn usage(raw: Option<&RawValue>, beside: bool) -> Option<Usage> {
-    let raw = raw?.get();
+    usage_of(raw?.get(), beside)
+}
+
+/// The usage that is written in this JSON.
+pub(crate) fn usage_of(raw: &str, beside: bool) -> Option<Usage> {
     if !raw.starts_with('{') || raw == "{}" {
         return None;
     }
