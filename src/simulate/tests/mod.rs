@@ -251,10 +251,10 @@ async fn post_chat(provider: &Provider, chat: &Value) -> io::Result<Reply> {
     let request = Surface::Chat.read_request(chat.to_string().as_bytes()).unwrap();
     let template = Template::shipped("chatml");
     let template = template.as_ref().filter(|_| dialect == Dialect::Completions);
-    // Haiku 3.5 is a model that thinks nowhere, and Sonnet 4 one that does.
-    let target = Target { template, ..Target::new(MODEL, 4096) };
+    let model = chat["model"].as_str().filter(|model| *model != "m").unwrap_or(MODEL);
+    let target = Target { template, ..Target::new(model, 4096) };
     let body = dialect.write_request(&request, &target).unwrap();
-    let path = dialect.path(MODEL, request.stream);
+    let path = dialect.path(model, request.stream);
     post_raw(provider, &path, std::str::from_utf8(&body).unwrap()).await
 }
 

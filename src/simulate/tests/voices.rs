@@ -34,7 +34,7 @@ async fn words_usage_and_finish_agree_whole_and_streamed() {
             let usage = heard.usage.unwrap();
             assert_eq!(usage.completion, 32, "{dialect} {stream}");
             if dialect != Dialect::Completions {
-                assert_eq!(usage.prompt, 1 + 9 + 4, "{dialect} {stream}: text and one message");
+                assert_eq!(usage.prompt, 2 + 7 + 4, "{dialect} {stream}: text and one message");
             }
             seen.push((heard.said, usage));
         }
@@ -140,6 +140,9 @@ async fn what_can_think_does_when_asked() {
             let mut body = ask(stream, "hi");
             body["max_tokens"] = json!(4000);
             body["reasoning"] = json!({"effort": "high"});
+            if [Dialect::Gemini, Dialect::Vertex].contains(&dialect) {
+                body["model"] = json!("gemini-2.5-pro");
+            }
             let reply = post_chat(&a, &body).await.unwrap();
             assert_eq!(reply.status, 200, "{dialect}: {:?}", reply.text());
             let heard = reply.heard();
