@@ -188,7 +188,7 @@ fn object(arguments: &str) -> Value {
     serde_json::from_str(arguments).unwrap_or_else(|_| json!({}))
 }
 
-/// What looks like an encrypted or signed text, and is as long as told by nobody.
+/// What looks like a signature, or like encrypted text.
 fn signature(answer: &Answer) -> String {
     // "sim-signature-" in base64, and digits, which are base64 too; padded to whole groups.
     format!("c2ltLXNpZ25hdHVyZS0{:021}", answer.id)
