@@ -438,6 +438,10 @@ pub struct Endpoint {
     pub max_output: Option<i64>,
     /// Share among equals, 0.001 to 1000.0. Default `1.0`.
     pub weight: f64,
+    /// How prompts are rendered for dialect completions: the name of a shipped chat template, for
+    /// instance `chatml`, or `file:/path` of the settings of another, `name.toml`, which has its
+    /// text, `name.jinja`, beside it. Optional; required for completions.
+    pub template: Option<String>,
     /// Request parameters that the endpoint takes, in OpenAI's names. Optional; absent: those
     /// that every endpoint of the provider's dialect takes.
     pub parameters: Option<Vec<String>>,
@@ -453,6 +457,7 @@ impl Default for Endpoint {
             context_length: None,
             max_output: None,
             weight: 1.0,
+            template: None,
             parameters: None,
             prices: Prices::default(),
         }

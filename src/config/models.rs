@@ -1,13 +1,16 @@
 //! `[[models]]` → [`Catalog`].
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::fault::{At, Faults};
 use super::file;
+use super::outside::Outside;
 use super::providers::{Providers, display_name};
 use crate::catalog::{Catalog, Endpoint, Model, Prices, Provider};
 use crate::dialect::Dialect;
+use crate::dialect::completions::{Settings, Template};
 use crate::vocab::{BadPrice, EndpointId, ModelId, PicoUsd};
 
 /// The most models of one configuration.
@@ -23,7 +26,12 @@ const OUTPUTS: [&str; 5] = ["text", "image", "audio", "video", "embeddings"];
 
 /// Resolves every `[[models]]`. Endpoints at providers that are switched off are left out, and
 /// so are models without another.
-pub(super) fn resolve(raw: &[file::Model], providers: &Providers, faults: &mut Faults) -> Catalog {
+pub(super) fn resolve(
+    raw: &[file::Model],
+    providers: &Providers,
+    outside: Outside<'_>,
+    faults: &mut Faults,
+) -> Catalog {
     if raw.is_empty() {
         faults.add("models", "is empty; at least one [[models]] is needed");
     }
@@ -32,10 +40,11 @@ pub(super) fn resolve(raw: &[file::Model], providers: &Providers, faults: &mut F
         return Catalog::default();
     }
     let mut ids = Ids::default();
+    let mut templates = Templates { outside, read: HashMap::new() };
     let mut models = Vec::with_capacity(raw.len());
     for (i, raw) in raw.iter().enumerate() {
         let mut at = At::new(format!("models[{i}]"), faults);
-        let model = model(raw, providers, &mut ids, &mut at);
+        let model = model(raw, providers, (&mut ids, &mut templates), &mut at);
         models.extend(model.filter(|m| !m.endpoints.is_empty()));
     }
     if models.is_empty() && faults.0.is_empty() {
@@ -55,7 +64,7 @@ struct Ids {
 fn model(
     raw: &file::Model,
     providers: &Providers,
-    ids: &mut Ids,
+    (ids, templates): (&mut Ids, &mut Templates<'_>),
     at: &mut At<'_>,
 ) -> Option<Model> {
     let id = match ModelId::parse(&raw.id) {
@@ -96,9 +105,13 @@ fn model(
         if !raw.provider.is_empty() && !pairs.insert((&raw.provider, &raw.upstream_model)) {
             at.fault("upstream_model", "is the same at the same provider as in another endpoint");
         }
-        let Some((endpoint, parameters)) =
-            endpoint(raw, &Parent { id: id.as_ref(), context }, providers, ids, &mut at)
-        else {
+        let Some((endpoint, parameters)) = endpoint(
+            raw,
+            &Parent { id: id.as_ref(), context },
+            providers,
+            (ids, templates),
+            &mut at,
+        ) else {
             continue;
         };
         for parameter in parameters {
@@ -148,7 +161,7 @@ fn endpoint(
     raw: &file::Endpoint,
     model: &Parent<'_>,
     providers: &Providers,
-    ids: &mut Ids,
+    (ids, templates): (&mut Ids, &mut Templates<'_>),
     at: &mut At<'_>,
 ) -> Option<(Endpoint, Vec<String>)> {
     let provider = find_provider(&raw.provider, providers, at);
@@ -175,6 +188,7 @@ fn endpoint(
     });
     let weight = at.float("weight", raw.weight, 0.001, 1_000.0);
     let parameters = parameters(raw.parameters.as_deref(), provider.map(|p| p.dialect), at);
+    let template = templates.of(raw.template.as_deref(), provider.map(|p| p.dialect), at);
     let prices = prices(&raw.prices, &mut at.within("prices"));
     let upstream_ok = check_upstream_model(&raw.upstream_model, at);
     let (provider, model) = (provider.filter(|_| upstream_ok)?, model.id?);
@@ -188,9 +202,82 @@ fn endpoint(
         context_length,
         max_output,
         weight,
-        template: None,
+        template,
     };
     Some((endpoint, parameters))
+}
+
+/// Chat templates: each file is read once.
+struct Templates<'a> {
+    outside: Outside<'a>,
+    read: HashMap<String, Arc<Template>>,
+}
+
+impl Templates<'_> {
+    /// The template of an endpoint; a fault is noted where there must be one and is none, or the
+    /// other way round.
+    fn of(
+        &mut self,
+        wanted: Option<&str>,
+        dialect: Option<Dialect>,
+        at: &mut At<'_>,
+    ) -> Option<Arc<Template>> {
+        match (wanted, dialect) {
+            (None, Some(Dialect::Completions)) => {
+                at.fault("template", format!("is required for completions: {}", shipped()));
+                None
+            }
+            (None, _) => None,
+            (Some(_), Some(dialect)) if dialect != Dialect::Completions => {
+                at.fault("template", "is of use with dialect = \"completions\" only");
+                None
+            }
+            (Some(wanted), _) => match self.load(wanted) {
+                Ok(template) => Some(template),
+                Err(wrong) => {
+                    at.fault("template", wrong);
+                    None
+                }
+            },
+        }
+    }
+
+    fn load(&mut self, wanted: &str) -> Result<Arc<Template>, String> {
+        if let Some(known) = self.read.get(wanted) {
+            return Ok(Arc::clone(known));
+        }
+        let template = match wanted.strip_prefix("file:") {
+            Some(path) => self.load_file(path)?,
+            None => Template::shipped(wanted).ok_or_else(|| format!("must be {}", shipped()))?,
+        };
+        let template = Arc::new(template);
+        self.read.insert(wanted.to_owned(), Arc::clone(&template));
+        Ok(template)
+    }
+
+    fn load_file(&self, path: &str) -> Result<Template, String> {
+        let settings_at = Path::new(path);
+        if settings_at.extension().is_none_or(|extension| extension != "toml") {
+            return Err("must be file:/path of the template's settings, which ends in .toml".into());
+        }
+        let read = |path: &Path| {
+            let text = (self.outside.read_file)(path);
+            text.map_err(|e| {
+                format!("needs the file {}, which cannot be read: {e}", path.display())
+            })
+        };
+        let settings = Settings::parse(&read(settings_at)?);
+        let settings = settings.map_err(|wrong| format!("has settings that are wrong: {wrong}"))?;
+        let name = settings_at.file_stem().unwrap_or_default().to_string_lossy();
+        let text = read(&settings_at.with_extension("jinja"))?;
+        Template::from_source(&name, &text, settings)
+            .map_err(|wrong| format!("cannot be compiled: {wrong}"))
+    }
+}
+
+fn shipped() -> String {
+    let names: Vec<&str> = Template::shipped_names().collect();
+    format!("file:/path/to/name.toml or one of {}", names.join(", "))
 }
 
 fn find_provider<'a>(

@@ -34,7 +34,7 @@ pub(super) fn resolve(file: &File, outside: Outside<'_>, faults: &mut Faults) ->
     let media = media(&file.media, faults);
     let log = log(&file.log, faults);
     let providers = providers::resolve(&file.providers, timeouts, outside, faults);
-    let catalog = Arc::new(models::resolve(&file.models, &providers, faults));
+    let catalog = Arc::new(models::resolve(&file.models, &providers, outside, faults));
     Config { server, admin, ledger, cache, routing, media, log, catalog }
 }
 

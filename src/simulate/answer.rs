@@ -10,7 +10,6 @@ use serde_json::Value;
 
 use super::ask::{Ask, Content};
 use super::behaviour::Behaviour;
-use super::config::Voice;
 
 /// An answer, in pieces of one token each.
 pub(super) struct Answer {
@@ -236,9 +235,16 @@ pub(super) fn prompt_tokens(ask: &Ask<'_>) -> u64 {
 fn tool_call(ask: &Ask<'_>) -> Option<(String, String)> {
     let choice: Value =
         ask.tool_choice.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
-    let kind = choice.as_str().or_else(|| choice["type"].as_str()).unwrap_or("auto");
+    // Gemini's words stand in an object of their own, and Bedrock's are the name of the only member.
+    let choice = choice.get("functionCallingConfig").unwrap_or(&choice);
+    let only = choice.as_object().and_then(|members| members.keys().next());
+    let kind = choice.as_str().or_else(|| choice["type"].as_str());
+    let kind = kind.or_else(|| choice["mode"].as_str()).or_else(|| only.map(String::as_str));
+    let kind = kind.unwrap_or("auto").to_ascii_lowercase();
     let named = choice["function"]["name"].as_str().or_else(|| choice["name"].as_str());
-    let wanted = match kind {
+    let named = named.or_else(|| choice["tool"]["name"].as_str());
+    let named = named.or_else(|| choice["allowedFunctionNames"][0].as_str());
+    let wanted = match kind.as_str() {
         "none" => false,
         "required" | "any" | "tool" | "function" => true,
         _ => ask.last_user_text().is_some_and(|text| {
@@ -251,12 +257,15 @@ fn tool_call(ask: &Ask<'_>) -> Option<(String, String)> {
     }
     let tools = ask.tools.iter().filter_map(|raw| serde_json::from_str::<Value>(raw.get()).ok());
     tools.into_iter().find_map(|tool| {
-        let body = if tool["function"].is_object() { &tool["function"] } else { &tool };
+        let wrapped = ["function", "toolSpec"].into_iter().find(|name| tool[*name].is_object());
+        let body = wrapped.map_or(&tool, |name| &tool[name]);
         let name = body["name"].as_str()?;
         if named.is_some_and(|named| named != name) {
             return None;
         }
-        let schema = body.get("parameters").or_else(|| body.get("input_schema"));
+        let names = ["parameters", "input_schema", "parametersJsonSchema"];
+        let schema = names.into_iter().find_map(|name| body.get(name));
+        let schema = schema.or_else(|| body.get("inputSchema").map(|schema| &schema["json"]));
         let arguments = schema.map_or_else(|| Value::Object(Default::default()), sample);
         Some((name.to_owned(), arguments.to_string()))
     })
@@ -306,19 +315,6 @@ pub(super) const fn mix(x: u64) -> u64 {
 #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
 pub(super) fn unit(x: u64) -> f64 {
     (mix(x) >> 11) as f64 / (1_u64 << 53) as f64
-}
-
-/// The prompt's dialect decides nothing about the text: kept here so that both spell it alike.
-pub(super) const fn finish_name(voice: Voice, finish: Finish, by_stop: bool) -> &'static str {
-    match (voice, finish) {
-        (Voice::OpenAi, Finish::Stop) => "stop",
-        (Voice::OpenAi, Finish::Length) => "length",
-        (Voice::OpenAi, Finish::ToolCalls) => "tool_calls",
-        (Voice::Anthropic, Finish::Stop) if by_stop => "stop_sequence",
-        (Voice::Anthropic, Finish::Stop) => "end_turn",
-        (Voice::Anthropic, Finish::Length) => "max_tokens",
-        (Voice::Anthropic, Finish::ToolCalls) => "tool_use",
-    }
 }
 
 const WORDS: [&str; 64] = [

@@ -4,13 +4,14 @@
 //! translator can get wrong are enforced here too ([`Ask::check`]), so that a test against the
 //! simulator fails where the provider would have answered 400.
 
-use super::config::Voice;
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+
+use crate::dialect::Dialect;
 
 /// A request for an answer.
 #[derive(Default)]
@@ -113,13 +114,13 @@ pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
 pub(super) struct Stop<'a>(pub(super) Vec<Text<'a>>);
 
 impl<'a> Ask<'a> {
-    /// Reads a request body.
+    /// Reads a request body whose form is OpenAI's or Anthropic's.
     ///
     /// # Errors
     /// What a provider would say about it. The text never quotes the body.
-    pub(super) fn read(voice: Voice, body: &'a [u8]) -> Result<Self, String> {
+    pub(super) fn read(form: &'static Form, body: &'a [u8]) -> Result<Self, String> {
         let mut from = serde_json::Deserializer::from_slice(body);
-        let ask = from.deserialize_map(Fields(voice)).and_then(|ask| from.end().map(|()| ask));
+        let ask = from.deserialize_map(Fields(form)).and_then(|ask| from.end().map(|()| ask));
         ask.map_err(|e| {
             let kind = if e.is_data() { "has a wrong type" } else { "is not valid JSON" };
             format!("The request body {kind} (line {}, column {}).", e.line(), e.column())
@@ -130,7 +131,7 @@ impl<'a> Ask<'a> {
     ///
     /// # Errors
     /// The first rule that is broken.
-    pub(super) fn check(&self, voice: Voice, strict: bool) -> Result<(), String> {
+    pub(super) fn check(&self, dialect: Dialect, strict: bool) -> Result<(), String> {
         if self.model.0.is_empty() {
             return Err("model: field required".to_owned());
         }
@@ -140,22 +141,49 @@ impl<'a> Ask<'a> {
         if self.max_tokens == Some(0) {
             return Err("max_tokens: must be at least 1".to_owned());
         }
-        match (voice, &self.unknown) {
-            (Voice::Anthropic, Some(name)) => {
+        let refuses = match dialect {
+            Dialect::Anthropic
+            | Dialect::VertexAnthropic
+            | Dialect::Responses
+            | Dialect::Gemini
+            | Dialect::Vertex
+            | Dialect::Cohere
+            | Dialect::Mistral => true,
+            Dialect::OpenAi
+            | Dialect::Azure
+            | Dialect::Bedrock
+            | Dialect::Ollama
+            | Dialect::Completions => strict,
+        };
+        match &self.unknown {
+            Some(name) if refuses && Self::is_blocks(dialect) => {
                 return Err(format!("{name}: Extra inputs are not permitted"));
             }
-            (Voice::OpenAi, Some(name)) if strict => {
+            Some(name) if refuses => {
                 return Err(format!("Unrecognized request argument supplied: {name}"));
             }
             _ => {}
         }
-        match voice {
-            Voice::OpenAi => self.check_openai(),
-            Voice::Anthropic => self.check_anthropic(),
+        match dialect {
+            Dialect::Ollama | Dialect::Completions => Ok(()),
+            _ if Self::is_blocks(dialect) => self.check_blocks(dialect),
+            _ => self.check_calls(),
         }
     }
 
-    fn check_openai(&self) -> Result<(), String> {
+    /// Whether calls and results are blocks of content.
+    const fn is_blocks(dialect: Dialect) -> bool {
+        matches!(
+            dialect,
+            Dialect::Anthropic
+                | Dialect::VertexAnthropic
+                | Dialect::Bedrock
+                | Dialect::Gemini
+                | Dialect::Vertex
+        )
+    }
+
+    fn check_calls(&self) -> Result<(), String> {
         if self.n.is_some_and(|n| n != 1) {
             return Err("n: the simulator gives one choice".to_owned());
         }
@@ -181,8 +209,9 @@ impl<'a> Ask<'a> {
         if open.is_empty() { Ok(()) } else { Err("messages: a tool call is not answered".into()) }
     }
 
-    fn check_anthropic(&self) -> Result<(), String> {
-        if self.max_tokens.is_none() {
+    fn check_blocks(&self, dialect: Dialect) -> Result<(), String> {
+        let anthropic = matches!(dialect, Dialect::Anthropic | Dialect::VertexAnthropic);
+        if anthropic && self.max_tokens.is_none() {
             return Err("max_tokens: Field required".to_owned());
         }
         let mut asked: Vec<&str> = Vec::new();
@@ -205,7 +234,8 @@ impl<'a> Ask<'a> {
             let uses = parts.iter().filter(|part| part.kind.0 == "tool_use");
             asked.extend(uses.filter_map(|part| part.id.as_ref()).map(|id| &*id.0));
             let tool_part = |p: &Part<'_>| p.kind.0 == "tool_use" || p.kind.0 == "tool_result";
-            if self.tools.is_empty() && parts.iter().any(tool_part) {
+            let demanded = anthropic || dialect == Dialect::Bedrock;
+            if demanded && self.tools.is_empty() && parts.iter().any(tool_part) {
                 return Err("tools: required when messages have tool blocks".to_owned());
             }
         }
@@ -262,52 +292,19 @@ fn check_blocks(i: usize, content: &Content<'_>) -> Result<(), String> {
     }
 }
 
-/// Reads the top-level fields of a request.
-struct Fields(Voice);
+/// A form of requests: OpenAI's or Anthropic's, and those that are near to them.
+pub(super) struct Form {
+    pub(super) openai: bool,
+    /// Fields that are passed over.
+    pub(super) known: &'static [&'static [&'static str]],
+    /// Fields of OpenAI's that are unknown here.
+    pub(super) refuses: &'static [&'static str],
+    /// A field that turns thinking on, if it has one of these values.
+    pub(super) thinks: Option<(&'static str, &'static [&'static str])>,
+}
 
-const OPENAI: &[&str] = &[
-    "audio",
-    "frequency_penalty",
-    "function_call",
-    "functions",
-    "logit_bias",
-    "logprobs",
-    "metadata",
-    "modalities",
-    "moderation",
-    "parallel_tool_calls",
-    "prediction",
-    "presence_penalty",
-    "prompt_cache_key",
-    "prompt_cache_retention",
-    "reasoning_effort",
-    "response_format",
-    "safety_identifier",
-    "seed",
-    "service_tier",
-    "store",
-    "temperature",
-    "top_logprobs",
-    "top_p",
-    "user",
-    "verbosity",
-    "web_search_options",
-];
-const ANTHROPIC: &[&str] = &[
-    "cache_control",
-    "container",
-    "context_management",
-    "inference_geo",
-    "mcp_servers",
-    "metadata",
-    "output_config",
-    "output_format",
-    "service_tier",
-    "speed",
-    "temperature",
-    "top_k",
-    "top_p",
-];
+/// Reads the top-level fields of a request.
+struct Fields(&'static Form);
 
 impl<'de> Visitor<'de> for Fields {
     type Value = Ask<'de>;
@@ -317,10 +314,14 @@ impl<'de> Visitor<'de> for Fields {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Ask<'de>, A::Error> {
-        let openai = self.0 == Voice::OpenAi;
+        let Form { openai, known, refuses, thinks } = *self.0;
         let mut ask = Ask::default();
         while let Some(Text(key)) = map.next_key::<Text<'de>>()? {
             match &*key {
+                name if refuses.contains(&name) => {
+                    ask.unknown = Some(name.to_owned());
+                    map.next_value::<IgnoredAny>()?;
+                }
                 "model" => ask.model = map.next_value()?,
                 "messages" => ask.messages = map.next_value()?,
                 "stream" => ask.stream = map.next_value::<Option<bool>>()?.unwrap_or(false),
@@ -346,9 +347,14 @@ impl<'de> Visitor<'de> for Fields {
                     let thinking: Option<Thinking<'de>> = map.next_value()?;
                     ask.thinking = thinking.is_some_and(|t| t.kind.0 != "disabled");
                 }
+                name if thinks.is_some_and(|(field, _)| field == name) => {
+                    let value: Option<Text<'de>> = map.next_value()?;
+                    let on = thinks.map_or(&[][..], |(_, values)| values);
+                    ask.thinking |= value.is_some_and(|value| on.contains(&&*value.0));
+                }
                 name => {
-                    let known = if openai { OPENAI } else { ANTHROPIC };
-                    if !known.contains(&name) && ask.unknown.is_none() {
+                    let known = known.iter().any(|names| names.contains(&name));
+                    if !known && ask.unknown.is_none() {
                         ask.unknown = Some(name.chars().take(64).collect());
                     }
                     map.next_value::<IgnoredAny>()?;

@@ -183,8 +183,9 @@ async fn stopped() -> io::Result<()> {
     }
 }
 
-fn parse_dialect(name: &str) -> Result<Dialect, &'static str> {
-    Dialect::parse(name).ok_or("openai or anthropic")
+fn parse_dialect(name: &str) -> Result<Dialect, String> {
+    Dialect::parse(name)
+        .ok_or_else(|| format!("expected one of {}", Dialect::ALL.map(Dialect::name).join(", ")))
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the form that clap asks for")]

@@ -43,21 +43,21 @@ pub struct ProviderConfig {
     /// share a listener open and close together.
     #[serde(default = "yes")]
     pub listening: bool,
-    /// What stands before `/v1/…` in its paths: empty, or `/` and more.
+    /// What stands before its dialect's paths (`/v1/…`): empty, or `/` and more.
     #[serde(default)]
     pub prefix: String,
     /// Its wire format.
     #[serde(deserialize_with = "dialect")]
     pub dialect: Dialect,
-    /// The credential that it demands. Without one, the openai dialect demands none and the
-    /// anthropic dialect demands that some key is sent.
+    /// The credential that it demands. Without one, the dialects of hosts that are often open
+    /// (openai, responses, completions, ollama) demand none, and the others that some key is sent.
     #[serde(default)]
     pub api_key: Option<ApiKey>,
     /// The models that it serves; others are answered with 404. Empty: every name is served.
     #[serde(default)]
     pub models: Vec<String>,
-    /// Refuses top-level request fields that its dialect does not define. (Anthropic always does;
-    /// of the OpenAI-like hosts only some.)
+    /// Refuses top-level request fields that its dialect does not define. (Anthropic, Responses,
+    /// Gemini, Cohere and Mistral always do; of the OpenAI-like hosts only some.)
     #[serde(default)]
     pub strict: bool,
     /// The largest request body that is kept for [`super::Provider::last_request`], in bytes. Of a
@@ -155,30 +155,7 @@ impl Config {
     }
 }
 
-/// How a simulated provider speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Voice {
-    OpenAi,
-    Anthropic,
-}
-
-impl Voice {
-    /// The voice of a dialect; none if it can only be replayed.
-    const fn of(dialect: Dialect) -> Option<Self> {
-        match dialect {
-            Dialect::OpenAi => Some(Self::OpenAi),
-            Dialect::Anthropic => Some(Self::Anthropic),
-            _ => None,
-        }
-    }
-}
-
 impl ProviderConfig {
-    /// How it speaks. (A provider whose dialect has no voice does not start.)
-    pub(super) fn voice(&self) -> Voice {
-        Voice::of(self.dialect).unwrap_or(Voice::OpenAi)
-    }
-
     /// Whether both use one listener.
     pub(super) fn shares(&self, other: &Self) -> bool {
         self.listen == other.listen && self.listen.port() != 0
@@ -193,9 +170,6 @@ impl ProviderConfig {
             self.prefix.is_empty() || (self.prefix.starts_with('/') && !self.prefix.ends_with('/'));
         if !prefix_ok || self.prefix.starts_with("/_sim") {
             faults.push(format!("{at}.prefix: empty, or `/` and more, without `/` at the end"));
-        }
-        if Voice::of(self.dialect).is_none() {
-            faults.push(format!("{at}.dialect: cannot be simulated"));
         }
         if let Err(bad) = self.behaviour.check() {
             faults.push(format!("{at}.behaviour.{bad}"));
@@ -228,6 +202,7 @@ impl fmt::Debug for ApiKey {
 fn dialect<'de, D: Deserializer<'de>>(from: D) -> Result<Dialect, D::Error> {
     let name = String::deserialize(from)?;
     Dialect::parse(&name).ok_or_else(|| {
-        serde::de::Error::custom(format_args!("unknown dialect, expected openai or anthropic"))
+        let names = Dialect::ALL.map(Dialect::name).join(", ");
+        serde::de::Error::custom(format_args!("unknown dialect, expected one of {names}"))
     })
 }

@@ -17,14 +17,30 @@ pub const DEMO_MODEL: &str = "meta-llama/llama-3.3-70b-instruct";
 /// | `sim-claudish` | anthropic | `llama-3-3-70b` | 80 ms | 5 ms |
 /// | `sim-anthropic` | anthropic | `claudish-sonnet-1` | 60 ms | 5 ms |
 /// | `sim-openai` | openai | `gptish-1` | 50 ms | 4 ms |
+/// | `sim-responses` | responses | `responsish-1` | 50 ms | 4 ms |
+/// | `sim-gemini` | gemini | `geminish-pro-1` | 50 ms | 4 ms |
+/// | `sim-bedrock` | bedrock | `us.sim.bedrockish-v1:0` | 60 ms | 5 ms |
+/// | `sim-cohere` | cohere | `coherish-1` | 60 ms | 5 ms |
+/// | `sim-mistral` | mistral | `mistralish-1` | 50 ms | 4 ms |
+/// | `sim-ollama` | ollama | `ollamish:8b` | 60 ms | 5 ms |
+/// | `sim-raw` | completions | `rawish-8b` | 60 ms | 5 ms |
 pub fn demo_providers() -> Vec<ProviderConfig> {
-    use Dialect::{Anthropic, OpenAi};
+    use Dialect::{
+        Anthropic, Bedrock, Cohere, Completions, Gemini, Mistral, Ollama, OpenAi, Responses,
+    };
     vec![
         provider("sim-swift", OpenAi, "llama-3.3-70b-swift", (40, 2.0)),
         provider("sim-thrift", OpenAi, "Llama-3.3-70B-Instruct", (120, 10.0)),
         provider("sim-claudish", Anthropic, "llama-3-3-70b", (80, 5.0)),
         provider("sim-anthropic", Anthropic, "claudish-sonnet-1", (60, 5.0)),
         provider("sim-openai", OpenAi, "gptish-1", (50, 4.0)),
+        provider("sim-responses", Responses, "responsish-1", (50, 4.0)),
+        provider("sim-gemini", Gemini, "geminish-pro-1", (50, 4.0)),
+        provider("sim-bedrock", Bedrock, "us.sim.bedrockish-v1:0", (60, 5.0)),
+        provider("sim-cohere", Cohere, "coherish-1", (60, 5.0)),
+        provider("sim-mistral", Mistral, "mistralish-1", (50, 4.0)),
+        provider("sim-ollama", Ollama, "ollamish:8b", (60, 5.0)),
+        provider("sim-raw", Completions, "rawish-8b", (60, 5.0)),
     ]
 }
 

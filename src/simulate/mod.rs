@@ -10,23 +10,24 @@
 //! little: the simulator must never be what a benchmark measures.
 
 mod answer;
-mod anthropic;
 mod ask;
 mod behaviour;
+mod body;
 pub mod cli;
 mod config;
 mod conn;
 mod control;
 mod demo;
-mod openai;
 mod play;
 mod replay;
+mod route;
 mod script;
 mod server;
 mod service;
 mod state;
 #[cfg(test)]
 mod tests;
+mod voice;
 
 pub use self::behaviour::{
     BYTES_MAX, BadKnob, Behaviour, DELAY_MS_MAX, ErrorBody, FAULTS_MAX, Fault, FaultRule,
@@ -204,9 +205,10 @@ impl Provider {
         self.door.addr
     }
 
-    /// What stands before `/chat/completions` or `/messages`: `http://127.0.0.1:9001/prefix/v1`.
+    /// What stands before the dialect's own paths: `http://127.0.0.1:9001/prefix/v1`.
     pub fn base_url(&self) -> String {
-        format!("http://{}{}/v1", self.door.addr, self.state.config.prefix)
+        let config = &self.state.config;
+        format!("http://{}{}{}", self.door.addr, config.prefix, route::base(config.dialect))
     }
 
     /// How it behaves now.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
+use serde_json::Value;
 
 use super::answer::{Answer, Said, unit};
 use super::behaviour::{Behaviour, Fault};
@@ -102,8 +103,9 @@ pub(super) trait Speaker {
     fn finish(&mut self, wire: &mut Wire, usage: bool);
     /// The end of an answer that has neither content nor finish.
     fn finish_empty(&mut self, wire: &mut Wire);
-    /// The terminal event.
-    fn done(&mut self, wire: &mut Wire);
+    /// The terminal event. Where it is also the one that tells usage, it may be told to leave that
+    /// out, or that the answer is empty.
+    fn done(&mut self, wire: &mut Wire, usage: bool, empty: bool);
     /// An error in the middle.
     fn error(&mut self, wire: &mut Wire);
 }
@@ -120,6 +122,25 @@ impl Wire {
     /// Ends an event.
     pub(super) fn end_event(&mut self) {
         self.events.push((self.buf.len(), self.tokens));
+    }
+
+    /// Writes an event of a server-sent stream, with its name if it has one.
+    pub(super) fn event(&mut self, name: &str, data: &Value) {
+        if !name.is_empty() {
+            self.buf.extend_from_slice(b"event: ");
+            self.buf.extend_from_slice(name.as_bytes());
+            self.buf.push(b'\n');
+        }
+        self.buf.extend_from_slice(b"data: ");
+        self.value(data);
+        self.buf.extend_from_slice(b"\n\n");
+        self.end_event();
+    }
+
+    /// Writes JSON.
+    pub(super) fn value(&mut self, value: &Value) {
+        // Writing to memory can't fail.
+        serde_json::to_writer(&mut self.buf, value).unwrap_or(());
     }
 
     fn has_room(&self, limit: u32) -> bool {
@@ -142,7 +163,7 @@ impl Wire {
 
 /// Writes a streamed answer, with the fault that breaks it, if one does.
 pub(super) fn stream(
-    speaker: &mut impl Speaker,
+    speaker: &mut dyn Speaker,
     answer: &Answer,
     b: &Behaviour,
     fault: Option<Fault>,
@@ -160,19 +181,20 @@ pub(super) fn stream(
         Some(Fault::CutBefore | Fault::CutAfter(_)) => return (wire, End::Cut),
         Some(Fault::Empty) => {
             speaker.finish_empty(&mut wire);
-            speaker.done(&mut wire);
+            speaker.done(&mut wire, true, true);
         }
         Some(Fault::NoDone) => speaker.finish(&mut wire, true),
         fault => {
-            speaker.finish(&mut wire, fault != Some(Fault::NoUsage));
-            speaker.done(&mut wire);
+            let usage = fault != Some(Fault::NoUsage);
+            speaker.finish(&mut wire, usage);
+            speaker.done(&mut wire, usage, false);
         }
     }
     (wire, End::Clean)
 }
 
 /// The content, up to so many tokens (to the event that reaches them).
-fn speak(s: &mut impl Speaker, wire: &mut Wire, answer: &Answer, run: u32, limit: u32) {
+fn speak(s: &mut dyn Speaker, wire: &mut Wire, answer: &Answer, run: u32, limit: u32) {
     if let Some(thinking) = &answer.thinking {
         for (text, tokens) in thinking.runs(run) {
             if !wire.has_room(limit) {

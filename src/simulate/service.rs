@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
@@ -15,13 +15,14 @@ use super::answer::{Answer, echo, mix, prompt_tokens, unit};
 use super::ask::Ask;
 use super::behaviour::{BadKnob, Behaviour, ErrorBody, Fault, FaultRule};
 use super::config::BODY_MAX;
-use super::config::Voice;
 use super::conn::Conn;
 use super::play::Play;
 use super::replay::End;
+use super::route::{self, Route};
 use super::script::{self, Piece, Script};
 use super::state::{InFlight, LastRequest, Live, State};
-use super::{anthropic, openai};
+use super::voice;
+use crate::dialect::Dialect;
 
 /// Answers a request to a provider; `path` is without the provider's prefix.
 ///
@@ -38,7 +39,9 @@ pub(super) async fn answer(
     let body = read(body, guard.state()).await?;
     let state = Arc::clone(guard.state());
     let path = head.uri.path().get(state.config.prefix.len()..).unwrap_or("");
-    let call = Call { state: &state, method: &head.method, path, headers: &head.headers };
+    let query = head.uri.query().unwrap_or("");
+    let (method, headers) = (&head.method, &head.headers);
+    let call = Call { state: &state, dialect: state.config.dialect, method, path, query, headers };
     let plan = match &body {
         Some(body) => call.plan(body, guard.in_flight()),
         None => Plan::Answer(call.error(ErrorBody::TooLarge, "The request body is too large.")),
@@ -115,8 +118,10 @@ enum Plan {
 /// What is known of a request besides its body.
 struct Call<'a> {
     state: &'a State,
+    dialect: Dialect,
     method: &'a Method,
     path: &'a str,
+    query: &'a str,
     headers: &'a HeaderMap,
 }
 
@@ -124,12 +129,14 @@ impl Call<'_> {
     fn plan(&self, body: &Bytes, in_flight: u64) -> Plan {
         let live = self.state.live();
         let b = &live.behaviour;
-        if self.path == "/v1/models" && self.method == Method::GET {
-            return Plan::Answer(self.models());
+        if self.path == route::models(self.dialect) && self.method == Method::GET {
+            let list = voice::models(self.dialect, &self.state.config.models);
+            return Plan::Answer(Script::whole(StatusCode::OK, json(), list.to_string().into()));
         }
-        if let Some(error) = self.check_head() {
-            return Plan::Answer(error);
-        }
+        let route = match self.check_head() {
+            Ok(route) => route,
+            Err(error) => return Plan::Answer(error),
+        };
         let number = live.number();
         if b.max_in_flight > 0 && in_flight > u64::from(b.max_in_flight) {
             return Plan::Answer(self.retry_later(self.error(ErrorBody::RateLimit, ""), 1));
@@ -141,13 +148,13 @@ impl Call<'_> {
             );
         }
         if b.canned {
-            return self.canned(body, &live, number);
+            return self.canned(body, &route, &live, number);
         }
-        let ask = match Ask::read(self.state.config.voice(), body) {
+        let ask = match voice::read(self.dialect, body, &route) {
             Ok(ask) => ask,
             Err(why) => return Plan::Answer(self.error(ErrorBody::InvalidRequest, &why)),
         };
-        if let Err(why) = ask.check(self.state.config.voice(), self.state.config.strict) {
+        if let Err(why) = ask.check(self.dialect, self.state.config.strict) {
             return Plan::Answer(self.error(ErrorBody::InvalidRequest, &why));
         }
         let models = &self.state.config.models;
@@ -165,39 +172,22 @@ impl Call<'_> {
     }
 
     /// Route, method and credential, as the real ones check them.
-    fn check_head(&self) -> Option<Script> {
-        let config = &self.state.config;
-        let wanted = match config.voice() {
-            Voice::OpenAi => "/v1/chat/completions",
-            Voice::Anthropic => "/v1/messages",
+    fn check_head(&self) -> Result<Route, Script> {
+        let Some(route) = route::of(self.dialect, self.path, self.query) else {
+            return Err(self.error(ErrorBody::NotFound, "There is no such path."));
         };
-        if self.path != wanted {
-            return Some(self.error(ErrorBody::NotFound, "There is no such path."));
-        }
         if self.method != Method::POST {
             let mut error = self.error(ErrorBody::InvalidRequest, "Only POST is allowed here.");
             error.status = StatusCode::METHOD_NOT_ALLOWED;
-            return Some(error);
+            return Err(error);
         }
-        let header = |name: &HeaderName| self.headers.get(name).map(HeaderValue::as_bytes);
-        let bearer = header(&AUTHORIZATION).and_then(|value| value.strip_prefix(b"Bearer "));
-        let sent = match config.voice() {
-            Voice::OpenAi => bearer,
-            Voice::Anthropic => header(&X_API_KEY).or(bearer),
-        };
-        let accepted = match (&config.api_key, config.voice()) {
-            (Some(key), _) => sent.is_some_and(|sent| key.matches(sent)),
-            (None, Voice::OpenAi) => true,
-            (None, Voice::Anthropic) => sent.is_some_and(|sent| !sent.is_empty()),
-        };
-        if !accepted {
-            return Some(self.error(ErrorBody::Auth, ""));
+        if !route::admits(self.dialect, self.headers, self.state.config.api_key.as_ref()) {
+            return Err(self.error(ErrorBody::Auth, ""));
         }
-        if config.voice() == Voice::Anthropic && header(&ANTHROPIC_VERSION).is_none() {
-            let why = "anthropic-version: header is required";
-            return Some(self.error(ErrorBody::InvalidRequest, why));
+        match route::lacks(self.dialect, self.headers) {
+            Some(why) => Err(self.error(ErrorBody::InvalidRequest, why)),
+            None => Ok(route),
         }
-        None
     }
 
     /// The behaviour for this request, if headers or directives change it.
@@ -229,8 +219,9 @@ impl Call<'_> {
     }
 
     /// Answers from prebuilt bytes where no fault strikes.
-    fn canned(&self, body: &Bytes, live: &Live, number: u64) -> Plan {
-        let ask = glance(body);
+    fn canned(&self, body: &Bytes, route: &Route, live: &Live, number: u64) -> Plan {
+        let mut ask = glance(self.dialect, body);
+        ask.stream = route.stream.unwrap_or(ask.stream);
         if !live.behaviour.faults.is_empty() {
             return self.act(&ask, body, &live.behaviour, number);
         }
@@ -273,7 +264,7 @@ impl Call<'_> {
         } else {
             self.whole(&answer, b, fault, chance)
         };
-        script.headers.insert(&REQUEST_ID[usize::from(self.is_anthropic())], request_id(answer.id));
+        script.headers.insert(voice::request_id(self.dialect), HeaderValue::from(answer.id));
         match fault {
             Some(Fault::ResetReused) => Plan::ResetIfReused(script),
             Some(Fault::SlowHeader) => Plan::Slow(script),
@@ -289,17 +280,10 @@ impl Call<'_> {
         fault: Option<Fault>,
         chance: u64,
     ) -> Script {
-        let (wire, end) = match self.state.config.voice() {
-            Voice::OpenAi => {
-                let mut chunks = openai::Chunks::of(answer, ask.include_usage);
-                script::stream(&mut chunks, answer, b, fault)
-            }
-            Voice::Anthropic => {
-                script::stream(&mut anthropic::Events::of(answer), answer, b, fault)
-            }
-        };
+        let mut speaker = voice::speaker(self.dialect, answer, ask.include_usage);
+        let (wire, end) = script::stream(&mut *speaker, answer, b, fault);
         let mut script = script::pace(wire, end, b, chance);
-        script.headers.insert(CONTENT_TYPE, EVENT_STREAM);
+        script.headers.insert(CONTENT_TYPE, voice::stream_type(self.dialect));
         match fault {
             Some(Fault::HangAfterHeader) => {
                 script.pieces = Arc::default();
@@ -322,17 +306,11 @@ impl Call<'_> {
     fn whole(&self, answer: &Answer, b: &Behaviour, fault: Option<Fault>, chance: u64) -> Script {
         let usage = fault != Some(Fault::NoUsage);
         let empty = fault == Some(Fault::Empty);
-        let body = match (fault, self.state.config.voice()) {
-            (Some(Fault::EmptyBody), _) => Vec::new(),
-            (Some(Fault::Garbage), _) => GARBAGE.to_vec(),
-            (Some(Fault::InBand | Fault::InBandAfter(_)), Voice::OpenAi) => {
-                openai::error(ErrorBody::Server, 0, openai::IN_BAND).1
-            }
-            (Some(Fault::InBand | Fault::InBandAfter(_)), Voice::Anthropic) => {
-                anthropic::error(ErrorBody::Overloaded, 0, openai::IN_BAND).1
-            }
-            (_, Voice::OpenAi) => openai::whole(answer, usage, empty),
-            (_, Voice::Anthropic) => anthropic::whole(answer, usage, empty),
+        let body = match fault {
+            Some(Fault::EmptyBody) => Vec::new(),
+            Some(Fault::Garbage) => GARBAGE.to_vec(),
+            Some(Fault::InBand | Fault::InBandAfter(_)) => voice::in_band(self.dialect, answer),
+            _ => voice::whole(self.dialect, answer, usage, empty),
         };
         let mut script = Script::whole(StatusCode::OK, json(), Bytes::from(body));
         let delay = script::whole_delay(b, answer.completion_tokens(), chance);
@@ -384,17 +362,16 @@ impl Call<'_> {
     }
 
     fn error_with(&self, kind: ErrorBody, prompt_tokens: u64, message: &str) -> Script {
-        let (status, body) = match self.state.config.voice() {
-            Voice::OpenAi => openai::error(kind, prompt_tokens, message),
-            Voice::Anthropic => anthropic::error(kind, prompt_tokens, message),
-        };
+        let (status, body) = voice::error(self.dialect, kind, prompt_tokens, message);
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         if kind == ErrorBody::Html {
             let mut headers = HeaderMap::new();
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
             return Script::whole(StatusCode::BAD_GATEWAY, headers, Bytes::from_static(PAGE));
         }
-        Script::whole(status, json(), Bytes::from(body))
+        let mut headers = json();
+        headers.extend(voice::error_header(self.dialect, kind));
+        Script::whole(status, headers, Bytes::from(body))
     }
 
     fn garbage(&self, stream: bool) -> Script {
@@ -402,32 +379,10 @@ impl Call<'_> {
         if !stream {
             return Script::whole(StatusCode::OK, headers, Bytes::from_static(GARBAGE));
         }
-        headers.insert(CONTENT_TYPE, EVENT_STREAM);
+        headers.insert(CONTENT_TYPE, voice::stream_type(self.dialect));
         let mut script = Script::whole(StatusCode::OK, headers, Bytes::from_static(GARBAGE_EVENTS));
         script.sized = false;
         script
-    }
-
-    fn models(&self) -> Script {
-        let entry = |id: &String| match self.state.config.voice() {
-            Voice::OpenAi => {
-                serde_json::json!({"id": id, "object": "model", "created": 0, "owned_by": "sim"})
-            }
-            Voice::Anthropic => serde_json::json!({
-                "id": id, "type": "model", "display_name": id,
-                "created_at": "2026-01-01T00:00:00Z",
-            }),
-        };
-        let data: Vec<_> = self.state.config.models.iter().map(entry).collect();
-        let list = match self.state.config.voice() {
-            Voice::OpenAi => serde_json::json!({"object": "list", "data": data}),
-            Voice::Anthropic => serde_json::json!({"data": data, "has_more": false}),
-        };
-        Script::whole(StatusCode::OK, json(), Bytes::from(list.to_string()))
-    }
-
-    fn is_anthropic(&self) -> bool {
-        self.state.config.voice() == Voice::Anthropic
     }
 }
 
@@ -451,11 +406,16 @@ impl Patch<'_> {
 }
 
 /// A request of which nothing is read but whether it wants a stream, and usage with it.
-fn glance(body: &[u8]) -> Ask<'static> {
+fn glance(dialect: Dialect, body: &[u8]) -> Ask<'static> {
     let mut ask = Ask::default();
     ask.model.0 = "canned".into();
-    ask.stream = memmem::find(body, b"\"stream\":true").is_some()
-        || memmem::find(body, b"\"stream\": true").is_some();
+    let says = |tight: &[u8], spaced: &[u8]| {
+        memmem::find(body, tight).is_some() || memmem::find(body, spaced).is_some()
+    };
+    ask.stream = match dialect {
+        Dialect::Ollama => !says(b"\"stream\":false", b"\"stream\": false"),
+        _ => says(b"\"stream\":true", b"\"stream\": true"),
+    };
     ask.include_usage = memmem::find(body, b"include_usage").is_some();
     ask
 }
@@ -466,15 +426,6 @@ fn json() -> HeaderMap {
     headers
 }
 
-fn request_id(id: u64) -> HeaderValue {
-    HeaderValue::from(id)
-}
-
-const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
-const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
-const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
-const REQUEST_ID: [HeaderName; 2] =
-    [HeaderName::from_static("x-request-id"), HeaderName::from_static("request-id")];
 const PAGE: &[u8] = b"<html><head><title>502 Bad Gateway</title></head></html>\n";
 const GARBAGE: &[u8] = b"{\"id\": not json \xff\x00";
 const GARBAGE_EVENTS: &[u8] = b"data: {\"id\": not json\n\ndata: \xff\x00}\n\n";

@@ -371,9 +371,9 @@ const CACHED_ANTHROPIC: &str = r#"{"id":"msg_1","type":"message","role":"assista
 #[test]
 fn cached_tokens_are_charged_at_their_own_price_to_the_nano_dollar() {
     let replay = |stream: bool, dialect: Dialect| match (dialect, stream) {
-        (Dialect::OpenAi, true) => Replay::sse(CACHED_STREAM),
-        (Dialect::OpenAi, false) => Replay::json(200, CACHED_WHOLE),
         (Dialect::Anthropic, _) => Replay::json(200, CACHED_ANTHROPIC),
+        (_, true) => Replay::sse(CACHED_STREAM),
+        (_, false) => Replay::json(200, CACHED_WHOLE),
     };
     // Pico-dollars per token: prompt 137,300, completion 549,100, read 13,730, written 171,625.
     let openai = 102 * 137_300 + 901 * 13_730 + 77 * 549_100;
@@ -412,8 +412,8 @@ fn cached_tokens_are_charged_at_their_own_price_to_the_nano_dollar() {
 /// The prompt tokens of an answer that broke off: the openai dialect tells them at the end only.
 fn told_prompt(dialect: Dialect, prompt: &str) -> u64 {
     match dialect {
-        Dialect::OpenAi => estimated(prompt),
         Dialect::Anthropic => 4 + prompt.len().div_ceil(4) as u64,
+        _ => estimated(prompt),
     }
 }
 

@@ -15,7 +15,23 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 # The same words, whatever the dialect behind the model.
 OPENAI = "simulated/gptish"
 ANTHROPIC = "simulated/claudish-sonnet"
-MODELS = [OPENAI, ANTHROPIC]
+RESPONSES = "simulated/responsish"
+GEMINI = "simulated/geminish-pro"
+BEDROCK = "simulated/bedrockish"
+COHERE = "simulated/coherish"
+MISTRAL = "simulated/mistralish"
+OLLAMA = "simulated/ollamish"
+DIALECTS = {
+    "openai": OPENAI,
+    "anthropic": ANTHROPIC,
+    "responses": RESPONSES,
+    "gemini": GEMINI,
+    "bedrock": BEDROCK,
+    "cohere": COHERE,
+    "mistral": MISTRAL,
+    "ollama": OLLAMA,
+}
+MODELS = list(DIALECTS.values())
 
 START_S = 60
 END_S = 30
@@ -87,7 +103,7 @@ def client(demo):
         yield made
 
 
-@pytest.fixture(params=MODELS, ids=["openai", "anthropic"])
+@pytest.fixture(params=MODELS, ids=list(DIALECTS))
 def model(request):
     """A model behind each dialect."""
     return request.param

@@ -113,6 +113,18 @@ const CASES: &[(&str, &str, &str, &str)] = &[
         "another provider has",
     ),
     // Models and endpoints.
+    (
+        "dialect = \"openai\"",
+        "dialect = \"completions\"",
+        "models[0].endpoints[0].template",
+        "is required for completions: file:/path/to/name.toml or one of chatml, ",
+    ),
+    (
+        "upstream_model = \"m\"",
+        "upstream_model = \"m\"\ntemplate = \"chatml\"",
+        "models[0].endpoints[0].template",
+        "of use with dialect = \"completions\" only",
+    ),
     ("id = \"a/m\"", "", "models[0].id", "is required"),
     ("id = \"a/m\"", "id = \"a/m\"\ncreated = -1", "models[0].created", "from 0"),
     (
@@ -252,6 +264,34 @@ prices = { prompt = 1, completion = "x" }
     expected.sort_unstable();
     assert_eq!(told, expected, "\n{faults}");
     assert_eq!(faults.to_string().lines().count(), expected.len(), "one line each");
+}
+
+#[test]
+fn templates_are_judged() {
+    let text = |template: &str| {
+        let text = MINIMAL.replace("\"openai\"", "\"completions\"");
+        let with = format!("upstream_model = \"m\"\ntemplate = \"{template}\"");
+        text.replace("upstream_model = \"m\"", &with)
+    };
+    for (template, name) in [("qwen3", "qwen3"), ("file:/good.toml", "good")] {
+        let config = config(&text(template)).expect(template);
+        let model = config.catalog.models().first().expect("a model");
+        let endpoint = model.endpoints.first().expect("an endpoint");
+        assert_eq!(endpoint.template.as_ref().map(|t| t.name()), Some(name));
+    }
+    for (template, message) in [
+        ("chatnl", "must be file:/path/to/name.toml or one of chatml, "),
+        ("file:/good.jinja", "which ends in .toml"),
+        ("file:/none.toml", "the file /none.toml, which cannot be read"),
+        ("file:/lone.toml", "the file /lone.jinja, which cannot be read"),
+        ("file:/odd.toml", "unknown field `bso`"),
+        ("file:/broken.toml", "cannot be compiled"),
+    ] {
+        let faults = config(&text(template)).expect_err(template);
+        assert_eq!(faults.0.len(), 1, "{template}: {faults}");
+        assert_eq!(faults.0[0].path, "models[0].endpoints[0].template");
+        assert!(faults.0[0].message.contains(message), "{template}: {faults}");
+    }
 }
 
 #[test]

@@ -44,6 +44,11 @@ fn read_file(path: &Path) -> io::Result<String> {
         "/secret" => Ok("  sk-secret-1234567890\n".to_owned()),
         "/empty" => Ok("\n".to_owned()),
         "/binary" => Ok("sk-sécret".to_owned()),
+        "/good.toml" => Ok("eos = \"</s>\"\nstop = [\"</s>\"]\n".to_owned()),
+        "/good.jinja" => Ok("{{ messages[0].content }}".to_owned()),
+        "/lone.toml" | "/broken.toml" => Ok(String::new()),
+        "/broken.jinja" => Ok("{% for %}".to_owned()),
+        "/odd.toml" => Ok("bso = \"\"\n".to_owned()),
         "/short" => Ok("sk-short".to_owned()),
         _ => Err(io::Error::from(io::ErrorKind::NotFound)),
     }

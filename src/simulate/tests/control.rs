@@ -220,7 +220,7 @@ fn a_config_names_all_its_faults() {
         behaviour = { jitter = 3.0 }
     "#;
     assert_eq!(Config::parse(bad).unwrap_err().len(), 5);
-    for bad in ["sed = 1", "[[provider]]\nid = 'a'", "[[provider]]\nid='a'\ndialect='gemini'"] {
+    for bad in ["sed = 1", "[[provider]]\nid = 'a'", "[[provider]]\nid='a'\ndialect='morse'"] {
         assert!(Config::parse(bad).is_err(), "{bad}");
     }
 }

@@ -6,9 +6,9 @@ fn tools(dialect: Dialect) -> Value {
     let schema = json!({"type": "object", "properties": {
         "city": {"type": "string"}, "days": {"type": "integer"}, "unit": {"enum": ["c", "f"]}}});
     match dialect {
-        Dialect::OpenAi => json!([{"type": "function", "function": {
-            "name": "get_weather", "parameters": schema}}]),
         Dialect::Anthropic => json!([{"name": "get_weather", "input_schema": schema}]),
+        _ => json!([{"type": "function", "function": {
+            "name": "get_weather", "parameters": schema}}]),
     }
 }
 
@@ -106,7 +106,7 @@ async fn anthropic_stream_with_thinking() {
 
 #[tokio::test]
 async fn a_tool_is_called_and_its_result_is_answered_in_text() {
-    for dialect in Dialect::ALL {
+    for dialect in [Dialect::OpenAi, Dialect::Anthropic] {
         let (_running, a) = start(dialect, Behaviour::default()).await;
         let mut body = ask(false, "What is the Weather?");
         body["tools"] = tools(dialect);
@@ -115,7 +115,17 @@ async fn a_tool_is_called_and_its_result_is_answered_in_text() {
         let stream = post(&a, &body).await.unwrap().data();
         let arguments: String;
         match dialect {
-            Dialect::OpenAi => {
+            Dialect::Anthropic => {
+                assert_eq!(whole["stop_reason"], "tool_use");
+                assert_eq!(whole["content"][0]["name"], "get_weather");
+                assert_eq!(stream[2]["content_block"]["type"], "tool_use");
+                let part =
+                    |event: &Value| event["delta"]["partial_json"].as_str().map(str::to_owned);
+                arguments = stream.iter().filter_map(part).collect();
+                let input: Value = serde_json::from_str(&arguments).unwrap();
+                assert_eq!(whole["content"][0]["input"], input);
+            }
+            _ => {
                 assert_eq!(whole["choices"][0]["finish_reason"], "tool_calls");
                 let call = &whole["choices"][0]["message"]["tool_calls"][0];
                 assert_eq!(call["function"]["name"], "get_weather");
@@ -128,31 +138,21 @@ async fn a_tool_is_called_and_its_result_is_answered_in_text() {
                 arguments = parts.collect();
                 assert_eq!(call["function"]["arguments"], arguments.as_str());
             }
-            Dialect::Anthropic => {
-                assert_eq!(whole["stop_reason"], "tool_use");
-                assert_eq!(whole["content"][0]["name"], "get_weather");
-                assert_eq!(stream[2]["content_block"]["type"], "tool_use");
-                let part =
-                    |event: &Value| event["delta"]["partial_json"].as_str().map(str::to_owned);
-                arguments = stream.iter().filter_map(part).collect();
-                let input: Value = serde_json::from_str(&arguments).unwrap();
-                assert_eq!(whole["content"][0]["input"], input);
-            }
         }
         let arguments: Value = serde_json::from_str(&arguments).unwrap();
         assert_eq!(arguments, json!({"city": "Oslo", "days": 1, "unit": "c"}));
 
         let (call, result) = match dialect {
-            Dialect::OpenAi => (
-                json!({"role": "assistant", "content": null, "tool_calls": [{"id": "c1",
-                    "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}]}),
-                json!({"role": "tool", "tool_call_id": "c1", "content": "snow"}),
-            ),
             Dialect::Anthropic => (
                 json!({"role": "assistant", "content": [
                     {"type": "tool_use", "id": "c1", "name": "get_weather", "input": {}}]}),
                 json!({"role": "user", "content": [
                     {"type": "tool_result", "tool_use_id": "c1", "content": "snow"}]}),
+            ),
+            _ => (
+                json!({"role": "assistant", "content": null, "tool_calls": [{"id": "c1",
+                    "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}]}),
+                json!({"role": "tool", "tool_call_id": "c1", "content": "snow"}),
             ),
         };
         let messages = body["messages"].as_array_mut().unwrap();
@@ -184,12 +184,12 @@ async fn tool_choice_decides() {
 
 #[tokio::test]
 async fn length_stop_and_continuation() {
-    for dialect in Dialect::ALL {
+    for dialect in [Dialect::OpenAi, Dialect::Anthropic] {
         let (_running, a) =
             start(dialect, Behaviour { numbered: true, tokens: 6, ..Behaviour::default() }).await;
         let finish = |answer: &Value| match dialect {
-            Dialect::OpenAi => answer["choices"][0]["finish_reason"].clone(),
             Dialect::Anthropic => answer["stop_reason"].clone(),
+            _ => answer["choices"][0]["finish_reason"].clone(),
         };
         let mut body = ask(false, "count");
         assert_eq!(post(&a, &body).await.unwrap().said(), "w0 w1 w2 w3 w4 w5");
@@ -220,9 +220,20 @@ async fn the_same_seed_model_and_prompt_say_the_same() {
         let running = Simulator::start(config).await.unwrap();
         let mut said = Vec::new();
         for provider in running.providers() {
-            said.push(post(&provider, &ask(true, text)).await.unwrap().said());
+            let mut body = ask(true, text);
+            body["model"] = json!(MODEL);
+            let reply = match provider.config().dialect {
+                // The prompt itself, as no template has rendered it.
+                Dialect::Completions => {
+                    let body = json!({"model": MODEL, "prompt": text, "max_tokens": 100});
+                    post_raw(&provider, "/completions", &body.to_string()).await
+                }
+                _ => post(&provider, &body).await,
+            };
+            said.push(reply.unwrap().said());
         }
-        assert_eq!(said[0], said[1], "in both dialects");
+        assert_eq!(said[0].split(' ').count(), 32);
+        assert!(said.iter().all(|words| *words == said[0]), "in every dialect: {said:#?}");
         said.remove(0)
     };
     let first = run(1, "hi").await;
@@ -333,8 +344,10 @@ async fn models_are_listed() {
     let running = Simulator::start(Config::of(demo_providers())).await.unwrap();
     for provider in running.providers() {
         let mut client = Client::to(provider.addr()).await;
-        client.0.write_all(b"GET /v1/models HTTP/1.1\r\nhost: s\r\n\r\n").await.unwrap();
+        let path = route::models(provider.config().dialect);
+        let head = format!("GET {path} HTTP/1.1\r\nhost: s\r\n\r\n");
+        client.0.write_all(head.as_bytes()).await.unwrap();
         let list = client.read().await.unwrap().json();
-        assert_eq!(list["data"][0]["id"], provider.config().models[0].as_str());
+        assert!(list.to_string().contains(&provider.config().models[0]), "{list}");
     }
 }

@@ -3,6 +3,7 @@
 mod control;
 mod dialects;
 mod faults;
+mod voices;
 
 use std::time::Duration;
 
@@ -11,7 +12,13 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::*;
-use crate::dialect::Dialect;
+use crate::dialect::completions::Template;
+use crate::dialect::frames::{Frames, Framing};
+use crate::dialect::ir::{Event, FinishReason};
+use crate::dialect::openai::Host;
+use crate::dialect::sse::Frame;
+use crate::dialect::{AnswerFault, Dialect, Surface, Target};
+use crate::vocab::Usage;
 
 const SOON: Duration = Duration::from_secs(10);
 const OPENAI: &str = "/v1/chat/completions";
@@ -20,6 +27,7 @@ const ANTHROPIC: &str = "/v1/messages";
 /// An answer as it came off the wire.
 #[derive(Debug)]
 struct Reply {
+    dialect: Dialect,
     status: u16,
     head: String,
     body: Vec<u8>,
@@ -72,19 +80,72 @@ impl Reply {
         data.map(|(_, data)| serde_json::from_str(data).unwrap()).collect()
     }
 
-    /// What the answer says, whole or streamed, in either dialect.
+    /// What the answer says, whole or streamed.
     fn said(&self) -> String {
-        if self.header("content-type") == Some("application/json") {
-            let answer = self.json();
-            let text = answer["choices"][0]["message"]["content"].as_str();
-            let block = answer["content"].as_array().and_then(|blocks| blocks.last());
-            return text.or_else(|| block.unwrap()["text"].as_str()).unwrap().to_owned();
-        }
-        let text = |event: &Value| {
-            let openai = event["choices"][0]["delta"]["content"].as_str().map(str::to_owned);
-            openai.or_else(|| event["delta"]["text"].as_str().map(str::to_owned))
+        self.heard().said
+    }
+
+    /// What the gateway makes of the answer.
+    fn heard(&self) -> Heard {
+        let template = Template::shipped("chatml");
+        let (host, mut events) = (&Host::GENERIC, Vec::new());
+        let framing = Framing::of(self.header("content-type").unwrap().as_bytes());
+        let end = match Frames::new(framing) {
+            None => self.dialect.read_whole(host, template.as_ref(), &self.body, &mut events),
+            Some(mut frames) => {
+                let mut reader = self.dialect.reader(host, template.as_ref());
+                let mut on = |frame: Frame<'_>| reader.read(&frame, &mut events);
+                frames.push(&self.body, &mut on).and_then(|()| frames.finish(&mut on))
+            }
         };
-        self.data().iter().filter_map(text).collect()
+        Heard::of(events, end)
+    }
+}
+
+/// An answer as the gateway's readers see it.
+#[derive(Debug)]
+struct Heard {
+    said: String,
+    thought: String,
+    /// Names and arguments.
+    calls: Vec<(String, String)>,
+    finish: Option<FinishReason>,
+    stop: Option<String>,
+    usage: Option<Usage>,
+    /// The terminal event came.
+    ended: bool,
+    end: Result<(), AnswerFault>,
+}
+
+impl Heard {
+    fn of(events: Vec<Event>, end: Result<(), AnswerFault>) -> Self {
+        let mut heard = Self {
+            said: String::new(),
+            thought: String::new(),
+            calls: Vec::new(),
+            finish: None,
+            stop: None,
+            usage: None,
+            ended: false,
+            end,
+        };
+        for event in events {
+            match event {
+                Event::Text { text, .. } => heard.said += &text,
+                Event::Reasoning { text, .. } | Event::ReasoningSummary { text, .. } => {
+                    heard.thought += &text;
+                }
+                Event::ToolStart { name, .. } => heard.calls.push((name, String::new())),
+                Event::ToolArguments { json, .. } => heard.calls.last_mut().unwrap().1 += &json,
+                Event::Finish { reason, stop, .. } => {
+                    (heard.finish, heard.stop) = (Some(reason), stop);
+                }
+                Event::Usage(usage) => heard.usage = Some(usage),
+                Event::End => heard.ended = true,
+                _ => {}
+            }
+        }
+        heard
     }
 }
 
@@ -126,7 +187,8 @@ impl Client {
         let mut body = seen.split_off(head_end);
         let head = String::from_utf8(seen).unwrap();
         let status = head[9..12].parse().unwrap();
-        let mut reply = Reply { status, head, body: Vec::new(), whole: false, pieces: 0 };
+        let dialect = Dialect::OpenAi;
+        let mut reply = Reply { dialect, status, head, body: Vec::new(), whole: false, pieces: 0 };
         let length = reply.header("content-length").map(|length| length.parse::<usize>().unwrap());
         loop {
             let done = match length {
@@ -161,13 +223,6 @@ impl Reply {
     }
 }
 
-const fn path(dialect: Dialect) -> &'static str {
-    match dialect {
-        Dialect::OpenAi => OPENAI,
-        Dialect::Anthropic => ANTHROPIC,
-    }
-}
-
 fn ask(stream: bool, text: &str) -> Value {
     json!({"model": "m", "max_tokens": 1000, "stream": stream,
            "messages": [{"role": "user", "content": text}]})
@@ -180,9 +235,40 @@ async fn start(dialect: Dialect, behaviour: Behaviour) -> (Running, Provider) {
     (running, provider)
 }
 
+/// Posts a body. It is in the dialect's own form for OpenAI and Anthropic, and otherwise a chat
+/// completion that the gateway writes anew.
 async fn post(provider: &Provider, body: &Value) -> io::Result<Reply> {
+    match provider.config().dialect {
+        Dialect::OpenAi => post_raw(provider, "/chat/completions", &body.to_string()).await,
+        Dialect::Anthropic => post_raw(provider, "/messages", &body.to_string()).await,
+        _ => post_chat(provider, body).await,
+    }
+}
+
+/// Posts a chat completion as the gateway would.
+async fn post_chat(provider: &Provider, chat: &Value) -> io::Result<Reply> {
+    let dialect = provider.config().dialect;
+    let request = Surface::Chat.read_request(chat.to_string().as_bytes()).unwrap();
+    let template = Template::shipped("chatml");
+    let template = template.as_ref().filter(|_| dialect == Dialect::Completions);
+    let model = chat["model"].as_str().filter(|model| *model != "m").unwrap_or(MODEL);
+    let target = Target { template, ..Target::new(model, 4096) };
+    let body = dialect.write_request(&request, &target).unwrap();
+    let path = dialect.path(model, request.stream);
+    post_raw(provider, &path, std::str::from_utf8(&body).unwrap()).await
+}
+
+/// A name by which Bedrock's writer knows what the model can do.
+const MODEL: &str = "us.anthropic.claude-sonnet-4-20250514-v1:0";
+
+async fn post_raw(provider: &Provider, path: &str, body: &str) -> io::Result<Reply> {
+    let config = provider.config();
     let mut client = Client::to(provider.addr()).await;
-    let path = format!("{}{}", provider.config().prefix, path(provider.config().dialect));
-    client.send(&path, &[], body.to_string().as_bytes()).await;
-    client.read().await
+    let query = if config.dialect == Dialect::Azure { "?api-version=1" } else { "" };
+    let path = format!("{}{}{path}{query}", config.prefix, route::base(config.dialect));
+    let keys = [("authorization", "Bearer k"), ("api-key", "k"), ("x-goog-api-key", "k")];
+    client.send(&path, &keys, body.as_bytes()).await;
+    let mut reply = client.read().await?;
+    reply.dialect = config.dialect;
+    Ok(reply)
 }

@@ -1,10 +1,49 @@
 //! The anthropic dialect, as a provider writes it (`POST /v1/messages`).
 
-use super::answer::{Answer, Finish, Said, finish_name};
-use super::behaviour::ErrorBody;
-use super::config::Voice;
-use super::openai::IN_BAND;
-use super::script::{Speaker, Wire, push_json, push_number};
+use super::IN_BAND;
+use crate::simulate::answer::{Answer, Finish, Said};
+use crate::simulate::ask::{Ask, Form};
+use crate::simulate::behaviour::ErrorBody;
+use crate::simulate::script::{Speaker, Wire, push_json, push_number};
+
+const KNOWN: &[&str] = &[
+    "cache_control",
+    "container",
+    "context_management",
+    "inference_geo",
+    "mcp_servers",
+    "metadata",
+    "output_config",
+    "output_format",
+    "service_tier",
+    "speed",
+    "temperature",
+    "top_k",
+    "top_p",
+];
+
+const FORM: Form = Form { openai: false, known: &[KNOWN], thinks: None, refuses: &[] };
+/// On Vertex AI the body has one member more.
+const VERTEX: Form = Form { known: &[KNOWN, &["anthropic_version"]], ..FORM };
+
+/// Reads a request.
+pub(super) fn read(body: &[u8]) -> Result<Ask<'_>, String> {
+    Ask::read(&FORM, body)
+}
+
+/// Reads a request of Vertex AI: the version is in the body, and the model is not.
+pub(super) fn read_vertex(body: &[u8]) -> Result<Ask<'_>, String> {
+    if !body.windows(VERSION.len()).any(|at| at == VERSION) {
+        return Err("anthropic_version: Field required".to_owned());
+    }
+    let ask = Ask::read(&VERTEX, body)?;
+    if !ask.model.0.is_empty() {
+        return Err("model: Extra inputs are not permitted".to_owned());
+    }
+    Ok(ask)
+}
+
+const VERSION: &[u8] = b"\"vertex-2023-10-16\"";
 
 /// A whole answer.
 pub(super) fn whole(answer: &Answer, usage: bool, empty: bool) -> Vec<u8> {
@@ -201,7 +240,7 @@ impl Speaker for Events<'_> {
         });
     }
 
-    fn done(&mut self, wire: &mut Wire) {
+    fn done(&mut self, wire: &mut Wire, _usage: bool, _empty: bool) {
         wire.buf.extend_from_slice(b"event: message_stop\ndata: {\"type\":\"message_stop\"");
         end(wire);
     }
@@ -248,11 +287,20 @@ fn call(out: &mut Vec<u8>, id: u64, name: &str, input: &str) {
 fn stop(out: &mut Vec<u8>, answer: &Answer) {
     let sequence = answer.stopped_by.as_deref().filter(|_| answer.finish == Finish::Stop);
     out.extend_from_slice(br#""stop_reason":"#);
-    push_json(out, finish_name(Voice::Anthropic, answer.finish, sequence.is_some()));
+    push_json(out, finish_name(answer.finish, sequence.is_some()));
     out.extend_from_slice(br#","stop_sequence":"#);
     match sequence {
         Some(sequence) => push_json(out, sequence),
         None => out.extend_from_slice(b"null"),
+    }
+}
+
+const fn finish_name(finish: Finish, by_stop: bool) -> &'static str {
+    match finish {
+        Finish::Stop if by_stop => "stop_sequence",
+        Finish::Stop => "end_turn",
+        Finish::Length => "max_tokens",
+        Finish::ToolCalls => "tool_use",
     }
 }
 

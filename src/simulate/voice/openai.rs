@@ -1,12 +1,48 @@
 //! The openai dialect, as a provider writes it (`POST /v1/chat/completions`).
 
-use super::answer::{Answer, Said, finish_name};
-use super::behaviour::ErrorBody;
-use super::config::Voice;
-use super::script::{Speaker, Wire, push_json, push_number};
+use serde_json::json;
 
-/// When every simulated answer was made: fixed, so that equal requests give equal answers.
-const CREATED: &[u8] = b"1767225600";
+use super::{CREATED, IN_BAND};
+use crate::simulate::answer::{Answer, Finish, Said};
+use crate::simulate::ask::{Ask, Form};
+use crate::simulate::behaviour::ErrorBody;
+use crate::simulate::script::{Speaker, Wire, push_json, push_number};
+
+const FORM: Form = Form { openai: true, thinks: None, refuses: &[], known: &[KNOWN] };
+
+const KNOWN: &[&str] = &[
+    "audio",
+    "frequency_penalty",
+    "function_call",
+    "functions",
+    "logit_bias",
+    "logprobs",
+    "metadata",
+    "modalities",
+    "moderation",
+    "parallel_tool_calls",
+    "prediction",
+    "presence_penalty",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "reasoning_effort",
+    "response_format",
+    "safety_identifier",
+    "seed",
+    "service_tier",
+    "store",
+    "temperature",
+    "top_logprobs",
+    "top_p",
+    "user",
+    "verbosity",
+    "web_search_options",
+];
+
+/// Reads a request.
+pub(super) fn read(body: &[u8]) -> Result<Ask<'_>, String> {
+    Ask::read(&FORM, body)
+}
 
 /// A whole answer.
 pub(super) fn whole(answer: &Answer, usage: bool, empty: bool) -> Vec<u8> {
@@ -31,7 +67,7 @@ pub(super) fn whole(answer: &Answer, usage: bool, empty: bool) -> Vec<u8> {
     if empty {
         out.extend_from_slice(b"null");
     } else {
-        push_json(&mut out, finish_name(Voice::OpenAi, answer.finish, false));
+        push_json(&mut out, finish_name(answer.finish));
     }
     out.extend_from_slice(b"}]");
     if usage {
@@ -46,6 +82,7 @@ pub(super) fn whole(answer: &Answer, usage: bool, empty: bool) -> Vec<u8> {
 pub(super) struct Chunks<'a> {
     answer: &'a Answer,
     include_usage: bool,
+    azure: bool,
     /// A chunk up to and with `"delta":`.
     before: Vec<u8>,
 }
@@ -56,7 +93,12 @@ impl<'a> Chunks<'a> {
         before.extend_from_slice(b"data: ");
         head(&mut before, answer, b"chat.completion.chunk");
         before.extend_from_slice(br#","choices":[{"index":0,"delta":"#);
-        Self { answer, include_usage, before }
+        Self { answer, include_usage, azure: false, before }
+    }
+
+    /// The same on Azure, which begins with a chunk of its own.
+    pub(super) fn of_azure(answer: &'a Answer, include_usage: bool) -> Self {
+        Self { azure: true, ..Self::of(answer, include_usage) }
     }
 
     fn chunk(&self, wire: &mut Wire, delta: impl FnOnce(&mut Vec<u8>)) {
@@ -77,6 +119,10 @@ impl<'a> Chunks<'a> {
 
 impl Speaker for Chunks<'_> {
     fn open(&mut self, wire: &mut Wire) {
+        if self.azure {
+            wire.buf.extend_from_slice(PROMPT_FILTER);
+            wire.end_event();
+        }
         let content: &[u8] = match self.answer.said {
             Said::Text(_) => br#"{"role":"assistant","content":"","refusal":null}"#,
             Said::Call { .. } => br#"{"role":"assistant","content":null}"#,
@@ -119,7 +165,7 @@ impl Speaker for Chunks<'_> {
     fn finish(&mut self, wire: &mut Wire, usage: bool) {
         wire.buf.extend_from_slice(&self.before);
         wire.buf.extend_from_slice(br#"{},"logprobs":null,"finish_reason":"#);
-        push_json(&mut wire.buf, finish_name(Voice::OpenAi, self.answer.finish, false));
+        push_json(&mut wire.buf, finish_name(self.answer.finish));
         wire.buf.extend_from_slice(b"}]");
         self.end(wire);
         if self.include_usage && usage {
@@ -133,7 +179,7 @@ impl Speaker for Chunks<'_> {
         }
     }
 
-    fn done(&mut self, wire: &mut Wire) {
+    fn done(&mut self, wire: &mut Wire, _usage: bool, _empty: bool) {
         wire.buf.extend_from_slice(b"data: [DONE]\n\n");
         wire.end_event();
     }
@@ -147,9 +193,6 @@ impl Speaker for Chunks<'_> {
     }
 }
 
-/// What an error inside an answer says.
-pub(super) const IN_BAND: &str = "The simulated provider failed in the middle of its answer.";
-
 impl Chunks<'_> {
     fn usage(&self, wire: &mut Wire, empty: bool) {
         wire.buf.extend_from_slice(b"data: ");
@@ -161,13 +204,26 @@ impl Chunks<'_> {
     }
 }
 
+/// What Azure's filter found in the prompt.
+const PROMPT_FILTER: &[u8] = b"data: {\"choices\":[],\"created\":0,\"id\":\"\",\"model\":\"\",\
+    \"object\":\"\",\"prompt_filter_results\":[{\"prompt_index\":0,\"content_filter_results\":\
+    {\"hate\":{\"filtered\":false,\"severity\":\"safe\"}}}]}\n\n";
+
+pub(super) const fn finish_name(finish: Finish) -> &'static str {
+    match finish {
+        Finish::Stop => "stop",
+        Finish::Length => "length",
+        Finish::ToolCalls => "tool_calls",
+    }
+}
+
 fn head(out: &mut Vec<u8>, answer: &Answer, object: &[u8]) {
     out.extend_from_slice(br#"{"id":"chatcmpl-sim"#);
     push_number(out, answer.id);
     out.extend_from_slice(br#"","object":""#);
     out.extend_from_slice(object);
     out.extend_from_slice(br#"","created":"#);
-    out.extend_from_slice(CREATED);
+    push_number(out, CREATED);
     out.extend_from_slice(br#","model":"#);
     push_json(out, &answer.model);
     out.extend_from_slice(br#","system_fingerprint":"fp_sim""#);
@@ -233,6 +289,27 @@ pub(super) fn error(kind: ErrorBody, prompt_tokens: u64, message: &str) -> (u16,
     out.extend_from_slice(b"}}");
     (status, out)
 }
+
+/// The same on Azure, which says some things in other words.
+pub(super) fn azure_error(kind: ErrorBody, prompt_tokens: u64, message: &str) -> (u16, Vec<u8>) {
+    let body = match kind {
+        ErrorBody::Auth => json!({"error": {"code": "401", "message":
+            "Access denied due to invalid subscription key or wrong API endpoint."}}),
+        ErrorBody::NotFound => json!({"error": {"code": "DeploymentNotFound", "message":
+            "The API deployment for this resource does not exist."}}),
+        ErrorBody::RateLimit => json!({"error": {"code": "429", "message":
+            "Requests have exceeded the call rate limit. Please retry after 1 second."}}),
+        ErrorBody::ContentPolicy => json!({"error": {"message": AZURE_POLICY, "type": null,
+            "param": "prompt", "code": "content_filter", "status": 400, "innererror": {
+                "code": "ResponsibleAIPolicyViolation", "content_filter_result": {
+                    "violence": {"filtered": true, "severity": "high"}}}}}),
+        _ => return error(kind, prompt_tokens, message),
+    };
+    (error(kind, prompt_tokens, message).0, body.to_string().into_bytes())
+}
+
+const AZURE_POLICY: &str = "The response was filtered due to the prompt triggering Azure OpenAI's \
+                            content management policy.";
 
 fn push_or_null(out: &mut Vec<u8>, text: &str) {
     if text.is_empty() { out.extend_from_slice(b"null") } else { push_json(out, text) }
