@@ -6,10 +6,10 @@ use serde_json::Value;
 use super::model::Family;
 use super::request::Form;
 use super::tools::own_choice;
-use crate::dialect::anthropic::{Limits, Thinking, limits, max_tokens};
+use crate::dialect::Target;
+use crate::dialect::anthropic::{Limits, Thinking, effort, limits, max_tokens};
 use crate::dialect::ir::{Effort, Reasoning, Request, Sampling};
 use crate::dialect::json;
-use crate::dialect::{Surface, Target};
 
 /// The most labels of a request.
 const LABELS_MAX: usize = 16;
@@ -214,15 +214,12 @@ fn write_claude(request: &Request, plan: &Plan, family: Family, form: Form, own:
         }
         None => {}
     }
-    // Messages' word for how much a model is to do; other surfaces mean a share of the tokens by it.
-    let effort = request.reasoning.and_then(|reasoning| reasoning.effort);
-    if let Some(effort) = effort
-        && request.surface == Surface::Messages
-        && family == Family::Claude
-    {
+    let limits =
+        Limits { max_tokens: plan.max_tokens.unwrap_or_default(), thinking: plan.thinking };
+    if let Some(effort) = effort(request, limits).filter(|_| family == Family::Claude) {
         json::key(own, "output_config");
         own.push(b'{');
-        json::text_member(own, "effort", effort.as_str());
+        json::text_member(own, "effort", effort);
         own.push(b'}');
     }
     if let Some(choice) = own_choice(request, family).filter(|_| form != Form::Tool) {
