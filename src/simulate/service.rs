@@ -127,7 +127,8 @@ impl Call<'_> {
         if self.path == "/v1/models" && self.method == Method::GET {
             return Plan::Answer(self.models());
         }
-        if let Some(error) = self.check_head() {
+        let replay_only = self.state.config.replay_only;
+        if !replay_only && let Some(error) = self.check_head() {
             return Plan::Answer(error);
         }
         let number = live.number();
@@ -139,6 +140,11 @@ impl Call<'_> {
             return Plan::Answer(
                 b.replay.get(at).map_or_else(|| self.garbage(false), Script::of_replay),
             );
+        }
+        if replay_only {
+            let mut error = self.error(ErrorBody::Server, "There is nothing to replay.");
+            error.status = StatusCode::NOT_IMPLEMENTED;
+            return Plan::Answer(error);
         }
         if b.canned {
             return self.canned(body, &live, number);
