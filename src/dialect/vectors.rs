@@ -232,43 +232,98 @@ fn whole_answers_become_the_clients() {
     assert!(seen >= 10, "whole answers were seen");
 }
 
-/// A stream as the client gets it, and how the provider's ended. As in the gateway, a soft end
-/// counts once every choice has finished.
-fn translate(
-    case: &Case,
+/// A case's streamed answer, with what does not change from one way of cutting it to the next.
+struct Stream<'a> {
+    case: &'a Case,
     framing: Framing,
-    pieces: &[&[u8]],
-) -> (Vec<u8>, Result<(), AnswerFault>) {
-    let mut frames = Frames::new(framing).unwrap();
-    let settings = case.target();
-    let mut reader = case.dialect.reader(settings.host, settings.template.as_ref());
-    let (mut writer, mut wire) = (case.surface.stream_sink(&case.shape()), Vec::new());
-    let (mut events, mut ended, mut finished) = (Vec::new(), false, false);
-    let mut on = |frame: Frame<'_>| {
-        let result = reader.read(&frame, &mut events);
-        for event in events.drain(..) {
-            if ended {
+    answer: Vec<u8>,
+    settings: Settings,
+    shape: AnswerShape,
+    /// The frames of the whole answer: name and data.
+    frames: Vec<(String, String)>,
+    /// How the framing of the whole answer ends.
+    framed: Result<(), AnswerFault>,
+}
+
+/// What the framer made of some bytes: the leading frames that are those of the whole answer, the
+/// first that is not, and how it ended.
+#[derive(Debug, PartialEq)]
+struct Framed {
+    same: usize,
+    odd: Option<(String, String)>,
+    end: Result<(), AnswerFault>,
+}
+
+impl<'a> Stream<'a> {
+    fn of(case: &'a Case) -> Option<Self> {
+        let (framing, answer) = case.stream()?;
+        let (mut frames, mut framer) = (Vec::new(), Frames::new(framing).unwrap());
+        let mut on = |frame: Frame<'_>| {
+            frames.push((frame.event.to_owned(), frame.data.to_owned()));
+            Ok(())
+        };
+        let framed = framer.push(&answer, &mut on).and_then(|()| framer.finish(&mut on));
+        let (settings, shape) = (case.target(), case.shape());
+        Some(Self { case, framing, answer, settings, shape, frames, framed })
+    }
+
+    /// Runs the framer alone: what reads the frames cannot see how the bytes were cut.
+    fn frame(&self, pieces: &[&[u8]]) -> Framed {
+        let (mut same, mut odd) = (0, None);
+        let mut on = |frame: Frame<'_>| {
+            let whole = self.frames.get(same).filter(|_| odd.is_none());
+            if whole.is_some_and(|(event, data)| frame.event == event && frame.data == data) {
+                same += 1;
+            } else if odd.is_none() {
+                odd = Some((frame.event.to_owned(), frame.data.to_owned()));
+            }
+            Ok(())
+        };
+        let mut framer = Frames::new(self.framing).unwrap();
+        let mut end = Ok(());
+        for piece in pieces {
+            end = end.and_then(|()| framer.push(piece, &mut on));
+        }
+        end = end.and_then(|()| framer.finish(&mut on));
+        Framed { same, odd, end }
+    }
+
+    /// The frames as the client gets them, and how the provider's stream ended. As in the gateway,
+    /// a soft end counts once every choice has finished.
+    fn translate(&self, framed: &Framed) -> (Vec<u8>, Result<(), AnswerFault>) {
+        let dialect = self.case.dialect;
+        let mut reader = dialect.reader(self.settings.host, self.settings.template.as_ref());
+        let mut writer = self.case.surface.stream_sink(&self.shape);
+        let (mut wire, mut events) = (Vec::new(), Vec::new());
+        let (mut ended, mut finished, mut result) = (false, false, Ok(()));
+        for (event, data) in self.frames[..framed.same].iter().chain(&framed.odd) {
+            result = reader.read(&Frame { event, data }, &mut events);
+            for event in events.drain(..) {
+                if ended {
+                    break;
+                }
+                ended = event == Event::End;
+                finished |= matches!(event, Event::Finish { .. });
+                writer.write(&event, COST, &mut wire);
+            }
+            if result.is_err() {
                 break;
             }
-            ended = event == Event::End;
-            finished |= matches!(event, Event::Finish { .. });
-            writer.write(&event, COST, &mut wire);
         }
-        result
-    };
-    let mut result = Ok(());
-    for piece in pieces {
-        result = result.and_then(|()| frames.push(piece, &mut on));
-    }
-    result = result.and_then(|()| frames.finish(&mut on));
-    if result.is_ok() && !ended {
-        if finished && case.dialect.ends_softly() {
-            writer.write(&Event::End, COST, &mut wire);
-        } else {
-            result = Err(AnswerFault::Truncated);
+        result = result.and_then(|()| framed.end.clone());
+        if result.is_ok() && !ended {
+            if finished && dialect.ends_softly() {
+                writer.write(&Event::End, COST, &mut wire);
+            } else {
+                result = Err(AnswerFault::Truncated);
+            }
         }
+        (wire, result)
     }
-    (wire, result)
+
+    fn whole(&self) -> Framed {
+        Framed { same: self.frames.len(), odd: None, end: self.framed.clone() }
+    }
 }
 
 /// The events of a client's stream: names and data, which is JSON unless it is `[DONE]`.
@@ -288,9 +343,10 @@ fn payloads(wire: &[u8]) -> Vec<(String, Value)> {
 fn streams_become_the_clients_however_they_are_cut() {
     let mut seen = 0;
     for case in Case::all() {
-        let Some((framing, answer)) = case.stream() else { continue };
+        let Some(stream) = Stream::of(&case) else { continue };
         seen += 1;
-        let (wire, result) = translate(&case, framing, &[&answer]);
+        let whole = stream.whole();
+        let (wire, result) = stream.translate(&whole);
         case.check_fault(&result);
         if case.file("client.sse").is_none() && std::env::var_os("TURNPIKE_BLESS").is_some() {
             fs::write(case.folder.join("client.sse"), &wire).unwrap();
@@ -301,16 +357,16 @@ fn streams_become_the_clients_however_they_are_cut() {
             assert_eq!(got, wanted, "{:?}", case.folder);
         }
         assert_eq!(got.len(), wanted.len(), "{:?}", case.folder);
-        if framing == Framing::Sse {
+        let answer = &stream.answer;
+        if stream.framing == Framing::Sse {
             let text = String::from_utf8(answer.clone()).unwrap().replace("\r\n", "\n");
             let crlf = text.replace('\n', "\r\n");
-            let again = translate(&case, framing, &[crlf.as_bytes()]);
-            assert_eq!(again, (wire.clone(), result.clone()), "{:?} with CRLF", case.folder);
+            let again = stream.frame(&[crlf.as_bytes()]);
+            assert_eq!(again, whole, "{:?} with CRLF", case.folder);
         }
         for cut in 0..answer.len() {
             let (head, tail) = answer.split_at(cut);
-            let again = translate(&case, framing, &[head, tail]);
-            assert_eq!(again, (wire.clone(), result.clone()), "{:?} {cut}", case.folder);
+            assert_eq!(stream.frame(&[head, tail]), whole, "{:?} {cut}", case.folder);
         }
     }
     assert!(seen >= 8, "streams were seen");
@@ -319,20 +375,31 @@ fn streams_become_the_clients_however_they_are_cut() {
 #[test]
 fn a_stream_that_is_cut_short_never_looks_complete() {
     for case in Case::all() {
-        let Some((framing, answer)) = case.stream() else { continue };
-        let (whole, result) = translate(&case, framing, &[&answer]);
+        let Some(stream) = Stream::of(&case) else { continue };
+        let (whole, result) = stream.translate(&stream.whole());
         if result.is_err() {
             continue;
         }
-        let mut complete = 0;
-        for cut in 0..answer.len() {
-            let (wire, result) = translate(&case, framing, &[&answer[..cut]]);
-            match result {
-                Ok(()) => complete += 1,
-                Err(_) => assert_ne!(wire, whole, "{:?} {cut}", case.folder),
+        let (mut complete, mut last) = (0, None);
+        for cut in 0..stream.answer.len() {
+            let framed = stream.frame(&[&stream.answer[..cut]]);
+            // The data of a frame that is no JSON is the same to every reader, whatever it lacks.
+            let odd = framed.odd.as_ref().map(|(_, data)| {
+                serde_json::from_str::<serde::de::IgnoredAny>(data).map(|_| cut).ok()
+            });
+            let key = (framed.same, odd, framed.end.clone());
+            if last.as_ref().is_some_and(|(seen, _)| *seen == key) {
+                complete += usize::from(last.as_ref().is_some_and(|(_, ok)| *ok));
+                continue;
             }
+            let (wire, result) = stream.translate(&framed);
+            if result.is_err() {
+                assert_ne!(wire, whole, "{:?} {cut}", case.folder);
+            }
+            complete += usize::from(result.is_ok());
+            last = Some((key, result.is_ok()));
         }
         // Only the provider's very last words may be missing: its usage and terminal event.
-        assert!(complete < answer.len(), "{:?}", case.folder);
+        assert!(complete < stream.answer.len(), "{:?}", case.folder);
     }
 }

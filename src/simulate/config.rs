@@ -60,6 +60,10 @@ pub struct ProviderConfig {
     /// Gemini, Cohere and Mistral always do; of the OpenAI-like hosts only some.)
     #[serde(default)]
     pub strict: bool,
+    /// Answers what [`Behaviour::replay`] says, to any path, credential and body, and 501 when there
+    /// is nothing to replay. So a provider of any dialect can stand in.
+    #[serde(default)]
+    pub replay_only: bool,
     /// The largest request body that is kept for [`super::Provider::last_request`], in bytes. Of a
     /// larger one only length and hash are kept.
     #[serde(default = "record_body_max")]
@@ -93,6 +97,7 @@ impl ProviderConfig {
             api_key: None,
             models: Vec::new(),
             strict: false,
+            replay_only: false,
             record_body_max: record_body_max(),
             behaviour: Behaviour::default(),
         }
@@ -102,6 +107,13 @@ impl ProviderConfig {
     #[must_use]
     pub fn behaving(mut self, behaviour: Behaviour) -> Self {
         self.behaviour = behaviour;
+        self
+    }
+
+    /// The same, but answering only what it is told to replay.
+    #[must_use]
+    pub const fn replaying_only(mut self) -> Self {
+        self.replay_only = true;
         self
     }
 

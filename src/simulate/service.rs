@@ -133,6 +133,9 @@ impl Call<'_> {
             let list = voice::models(self.dialect, &self.state.config.models);
             return Plan::Answer(Script::whole(StatusCode::OK, json(), list.to_string().into()));
         }
+        if self.state.config.replay_only {
+            return Plan::Answer(self.replayed(b, live.number()));
+        }
         let route = match self.check_head() {
             Ok(route) => route,
             Err(error) => return Plan::Answer(error),
@@ -169,6 +172,18 @@ impl Call<'_> {
                 Plan::Answer(self.error(ErrorBody::InvalidRequest, &why))
             }
         }
+    }
+
+    /// The replay whose turn it is, or the error that there is none.
+    fn replayed(&self, b: &Behaviour, number: u64) -> Script {
+        let number = usize::try_from(number).unwrap_or(usize::MAX);
+        let last = b.replay.len().saturating_sub(1);
+        if let Some(replay) = b.replay.get(number.min(last)) {
+            return Script::of_replay(replay);
+        }
+        let mut error = self.error(ErrorBody::Server, "There is nothing to replay.");
+        error.status = StatusCode::NOT_IMPLEMENTED;
+        error
     }
 
     /// Route, method and credential, as the real ones check them.

@@ -20,3 +20,4 @@ mod lifecycle;
 mod money;
 mod privacy;
 mod surface;
+mod vectors;

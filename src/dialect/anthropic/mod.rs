@@ -22,7 +22,7 @@ pub use fault::provider_fault;
 pub use reader::Reader;
 pub use request::request;
 pub use thinking::completion_limit;
-pub(in crate::dialect) use thinking::{Limits, Thinking, limits, max_tokens};
+pub(in crate::dialect) use thinking::{Limits, Thinking, effort, limits, max_tokens};
 pub use vertex::{vertex_fault, vertex_path, vertex_request};
 pub use whole::read_whole;
 

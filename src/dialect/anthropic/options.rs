@@ -1,7 +1,7 @@
 //! The options of a request: how tokens are drawn, where the answer ends, how the model thinks.
 
 use super::request::raw_member;
-use super::thinking::{Limits, Thinking};
+use super::thinking::{Limits, Thinking, effort};
 use crate::dialect::Surface;
 use crate::dialect::ir::{Request, ResponseFormat, Sampling};
 use crate::dialect::json;
@@ -53,7 +53,8 @@ pub(super) fn write_options(request: &Request, out: &mut Vec<u8>) {
 
 /// Writes `thinking` and `output_config`. A client of Messages gets what it asked for in
 /// Anthropic's own words, of which the newest models take fewer than the older: there a level is
-/// one of effort, and no thinking is no word about it.
+/// one of effort, and no thinking is no word about it. So it is for every client of a model that
+/// knows no budget.
 pub(super) fn write_thinking(request: &Request, limits: Limits, out: &mut Vec<u8>) {
     let messages = request.surface == Surface::Messages;
     let asked = request.reasoning.unwrap_or_default();
@@ -75,7 +76,7 @@ pub(super) fn write_thinking(request: &Request, limits: Limits, out: &mut Vec<u8
         }
         out.push(b'}');
     }
-    let effort = asked.effort.filter(|_| messages);
+    let effort = effort(request, limits);
     let schema = match &request.response_format {
         Some(ResponseFormat::JsonSchema { schema, .. }) => Some(schema),
         _ => None,
@@ -84,7 +85,7 @@ pub(super) fn write_thinking(request: &Request, limits: Limits, out: &mut Vec<u8
         json::key(out, "output_config");
         out.push(b'{');
         if let Some(effort) = effort {
-            json::text_member(out, "effort", effort.as_str());
+            json::text_member(out, "effort", effort);
         }
         if let Some(schema) = schema {
             json::key(out, "format");

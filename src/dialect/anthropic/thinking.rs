@@ -25,7 +25,8 @@ pub(in crate::dialect) struct Limits {
 pub(in crate::dialect) enum Thinking {
     /// Within so many tokens.
     Budget(u32),
-    /// When and as much as it likes; only a client of Messages can ask for that.
+    /// When and as much as it likes: a client of Messages can ask for that, and the newest models
+    /// think in no other way.
     Adaptive,
 }
 
@@ -64,6 +65,9 @@ pub(in crate::dialect) fn limits(request: &Request, target: &Target<'_>) -> Limi
         return Limits { thinking, ..plain };
     }
     let Some(wanted) = wanted_budget(request, max_tokens) else { return plain };
+    if knows_no_budget(target.upstream_model) {
+        return Limits { thinking: Some(Thinking::Adaptive), ..plain };
+    }
     if wanted < max_tokens {
         return Limits { thinking: Some(Thinking::Budget(wanted)), ..plain };
     }
@@ -75,6 +79,44 @@ pub(in crate::dialect) fn limits(request: &Request, target: &Target<'_>) -> Limi
         return plain;
     }
     Limits { max_tokens: raised, thinking: Some(Thinking::Budget(budget)) }
+}
+
+/// Whether a model refuses a budget: Claude from 4.7 on thinks as much as its effort says (AWS,
+/// "Adaptive thinking", 2026-11). Ids are Anthropic's, Vertex AI's or Bedrock's.
+fn knows_no_budget(model: &str) -> bool {
+    let Some((_, name)) = model.rsplit_once("claude-") else { return false };
+    let mut words = name.split(['-', '@', ':']);
+    let number = |word: Option<&str>| word.and_then(|word| word.parse::<u32>().ok());
+    match words.next() {
+        Some("mythos" | "fable") => true,
+        Some("opus" | "sonnet" | "haiku") => {
+            let major = number(words.next()).unwrap_or(0);
+            // What is longer is a date.
+            let minor = number(words.next()).filter(|minor| *minor < 100).unwrap_or(0);
+            (major, minor) >= (4, 7)
+        }
+        _ => false,
+    }
+}
+
+/// The effort to ask for: the word of a client of Messages, and where the model thinks as much as
+/// its effort says, what another client's level or number of tokens comes to.
+pub(in crate::dialect) fn effort(request: &Request, limits: Limits) -> Option<&'static str> {
+    let reasoning = request.reasoning?;
+    if request.surface == Surface::Messages {
+        return reasoning.effort.map(Effort::as_str);
+    }
+    if limits.thinking != Some(Thinking::Adaptive) {
+        return None;
+    }
+    let least = |effort| share(limits.max_tokens, effort);
+    match (reasoning.max_tokens.map(u64::from), reasoning.effort) {
+        (Some(tokens), _) if tokens <= least(Effort::Low) => Some("low"),
+        (Some(tokens), _) if tokens <= least(Effort::Medium) => Some("medium"),
+        (Some(_), _) => Some("high"),
+        (None, Some(Effort::Minimal)) => Some("low"),
+        (None, effort) => effort.map(Effort::as_str),
+    }
 }
 
 /// Whether a client of Messages leaves the number of tokens to the model, or asks for no thinking.
@@ -152,6 +194,23 @@ mod tests {
             Some(Thinking::Budget(budget)) => (limits.max_tokens, Some(budget)),
             None => (limits.max_tokens, None),
             Some(Thinking::Adaptive) => panic!("not from chat"),
+        }
+    }
+
+    #[test]
+    fn the_newest_models_know_no_budget() {
+        for (model, expected) in [
+            ("claude-opus-4-7", true),
+            ("us.anthropic.claude-opus-4-8-v1:0", true),
+            ("claude-sonnet-5@20260601", true),
+            ("anthropic.claude-fable-5-1", true),
+            ("claude-opus-4-6", false),
+            ("claude-sonnet-4-20250514", false),
+            ("us.anthropic.claude-sonnet-4-5-20250929-v1:0", false),
+            ("claude-3-7-sonnet-latest", false),
+            ("m", false),
+        ] {
+            assert_eq!(knows_no_budget(model), expected, "{model}");
         }
     }
 

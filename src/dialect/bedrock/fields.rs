@@ -7,7 +7,7 @@ use super::model::Family;
 use super::request::Form;
 use super::tools::own_choice;
 use crate::dialect::Target;
-use crate::dialect::anthropic::{Limits, Thinking, limits, max_tokens};
+use crate::dialect::anthropic::{Limits, Thinking, effort, limits, max_tokens};
 use crate::dialect::ir::{Effort, Reasoning, Request, Sampling};
 use crate::dialect::json;
 
@@ -213,6 +213,14 @@ fn write_claude(request: &Request, plan: &Plan, family: Family, form: Form, own:
             own.extend_from_slice(b"{\"type\":\"adaptive\"}");
         }
         None => {}
+    }
+    let limits =
+        Limits { max_tokens: plan.max_tokens.unwrap_or_default(), thinking: plan.thinking };
+    if let Some(effort) = effort(request, limits).filter(|_| family == Family::Claude) {
+        json::key(own, "output_config");
+        own.push(b'{');
+        json::text_member(own, "effort", effort);
+        own.push(b'}');
     }
     if let Some(choice) = own_choice(request, family).filter(|_| form != Form::Tool) {
         json::key(own, "tool_choice");

@@ -25,6 +25,8 @@ pub(crate) struct Setup {
     pub(crate) timeouts: Vec<(String, String)>,
     /// Providers beside the simulated ones: id, dialect and base URL.
     pub(crate) strangers: Vec<(String, &'static str, String)>,
+    /// More tables, as they are written in the file.
+    pub(crate) more: String,
     /// Models: id and the providers that host it. Empty: `test/model` at every provider.
     pub(crate) models: Vec<(String, Vec<String>)>,
     /// Dollars per million prompt and completion tokens.
@@ -46,6 +48,7 @@ impl Default for Setup {
             provider: String::new(),
             timeouts: Vec::new(),
             strangers: Vec::new(),
+            more: String::new(),
             models: Vec::new(),
             prices: ("1", "2"),
             more_prices: "",
@@ -304,5 +307,5 @@ fn config(
             .expect("text");
         }
     }
-    text
+    text + &setup.more
 }
