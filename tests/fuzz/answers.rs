@@ -80,7 +80,7 @@ fn cut<'a>(dice: &mut Dice, mut bytes: &'a [u8]) -> Vec<&'a [u8]> {
     pieces
 }
 
-/// What the reader makes of a stream; each event goes to `on` with its frame's own number.
+/// What the reader makes of a stream; the events of each frame go to `on` together.
 fn read(
     dialect: Dialect,
     host: &'static Host,
