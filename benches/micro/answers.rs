@@ -4,8 +4,10 @@ use std::hint::black_box;
 
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput};
-use turnpike::dialect::Dialect;
+use turnpike::dialect::frames::Framing;
+use turnpike::dialect::ir::Event;
 use turnpike::dialect::sse::{Framer, SseFault};
+use turnpike::dialect::{AnswerShape, Dialect, Surface};
 use turnpike::stream::Pipe;
 
 use crate::data;
@@ -44,38 +46,65 @@ fn frames<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> u32 {
 pub(crate) fn pipe_chunk(c: &mut Criterion) {
     let mut group = c.benchmark_group("pipe");
     group.throughput(Throughput::Elements(u64::from(CHUNKS)));
-    let openai: Vec<Bytes> = (0..CHUNKS).map(data::openai_chunk).collect();
+    let chunks = |chunk: fn(u32) -> Bytes| (0..CHUNKS).map(chunk).collect::<Vec<_>>();
+    let openai = chunks(data::openai_chunk);
     let start = data::openai_chunk(0);
     group.bench_function("openai-relayed", |b| {
         b.iter_batched(
-            || (begun(Dialect::OpenAi, &start), openai.clone()),
+            || (begun(Dialect::OpenAi, Surface::Chat, &start), openai.clone()),
             push_all,
             BatchSize::LargeInput,
         );
     });
-    let anthropic: Vec<Bytes> = (0..CHUNKS).map(data::anthropic_chunk).collect();
-    let start = data::anthropic_start();
-    group.bench_function("anthropic-translated", |b| {
-        b.iter_batched(
-            || (begun(Dialect::Anthropic, &start), anthropic.clone()),
-            push_all,
-            BatchSize::LargeInput,
-        );
-    });
-    let gemini: Vec<Bytes> = (0..CHUNKS).map(data::gemini_chunk).collect();
-    let start = data::gemini_chunk(0);
-    group.bench_function("gemini-translated", |b| {
-        b.iter_batched(
-            || (begun(Dialect::Gemini, &start), gemini.clone()),
-            push_all,
-            BatchSize::LargeInput,
-        );
-    });
+    let cases = [
+        (Dialect::Anthropic, Surface::Chat, data::anthropic_start(), chunks(data::anthropic_chunk)),
+        (Dialect::Gemini, Surface::Chat, data::gemini_chunk(0), chunks(data::gemini_chunk)),
+        (Dialect::Bedrock, Surface::Chat, data::bedrock_start(), chunks(data::bedrock_chunk)),
+        (Dialect::OpenAi, Surface::Messages, data::openai_chunk(0), openai.clone()),
+        (Dialect::OpenAi, Surface::Responses, data::openai_chunk(0), openai.clone()),
+    ];
+    for (dialect, surface, start, chunks) in cases {
+        group.bench_function(format!("{dialect}-to-{surface}"), |b| {
+            b.iter_batched(
+                || (begun(dialect, surface, &start), chunks.clone()),
+                push_all,
+                BatchSize::LargeInput,
+            );
+        });
+    }
     group.finish();
 }
 
-fn begun(dialect: Dialect, start: &Bytes) -> Pipe {
-    let mut pipe = Pipe::new(dialect, data::shape(true), true);
+/// An event of an answer as each surface writes it.
+pub(crate) fn sinks(c: &mut Criterion) {
+    let mut group = c.benchmark_group("sink");
+    group.throughput(Throughput::Elements(u64::from(CHUNKS)));
+    let text = |n: u32| Event::Text { choice: 0, text: format!(" word{n}") };
+    let events: Vec<Event> = (0..CHUNKS).map(text).collect();
+    for surface in Surface::ALL {
+        group.bench_function(surface.name(), |b| {
+            let mut wire = Vec::with_capacity(4096);
+            b.iter(|| {
+                let mut sink = surface.stream_sink(&AnswerShape::default());
+                for event in &events {
+                    wire.clear();
+                    sink.write(event, None, &mut wire);
+                    black_box(&wire);
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+fn framing_of(dialect: Dialect) -> Framing {
+    if dialect == Dialect::Bedrock { Framing::EventStream } else { Framing::Sse }
+}
+
+fn begun(dialect: Dialect, surface: Surface, start: &Bytes) -> Pipe {
+    let passed = dialect == Dialect::OpenAi && surface == Surface::Chat;
+    let shape = data::shape(surface, true);
+    let mut pipe = Pipe::new(dialect, shape, framing_of(dialect), passed);
     pipe.push(start.clone()).expect("a sound start");
     pipe
 }
@@ -90,12 +119,12 @@ fn push_all((mut pipe, chunks): (Pipe, Vec<Bytes>)) -> Pipe {
 /// A whole answer of 1 KB through the pipe.
 pub(crate) fn pipe_whole(c: &mut Criterion) {
     let answer = data::openai_answer();
-    let shape = data::shape(false);
+    let shape = data::shape(Surface::Chat, false);
     let mut group = c.benchmark_group("pipe");
     group.throughput(Throughput::Bytes(answer.len() as u64));
     group.bench_function("openai-whole-1KB", |b| {
         b.iter(|| {
-            let mut pipe = Pipe::new(Dialect::OpenAi, shape.clone(), false);
+            let mut pipe = Pipe::new(Dialect::OpenAi, shape.clone(), Framing::Whole, true);
             let first = pipe.push(answer.clone()).expect("a sound answer");
             (first, pipe.end().expect("a whole answer"))
         });

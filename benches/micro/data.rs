@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 use turnpike::catalog::Prices;
 use turnpike::config::{self, Config};
+use turnpike::dialect::openai::Host;
+use turnpike::dialect::{Surface, bedrock};
 use turnpike::stream::Shape;
 use turnpike::vocab::{GenerationId, ModelId};
 
@@ -80,6 +82,19 @@ pub(crate) fn gemini_chunk(token: u32) -> Bytes {
     ))
 }
 
+/// What a Bedrock stream begins with.
+pub(crate) fn bedrock_start() -> Bytes {
+    bedrock::encode("messageStart", r#"{"p":"abcd","role":"assistant"}"#).into()
+}
+
+/// A chunk of it.
+pub(crate) fn bedrock_chunk(token: u32) -> Bytes {
+    let payload = format!(
+        "{{\"contentBlockIndex\":0,\"delta\":{{\"text\":\" word{token}\"}},\"p\":\"abcdefghijk\"}}"
+    );
+    bedrock::encode("contentBlockDelta", &payload).into()
+}
+
 /// A gateway's configuration with so many endpoints of one model, each at a provider of its own.
 pub(crate) fn config(endpoints: usize) -> Config {
     let mut text = String::new();
@@ -103,9 +118,14 @@ pub(crate) fn config(endpoints: usize) -> Config {
         .expect("a sound configuration")
 }
 
-/// What a client is answered with.
-pub(crate) fn shape(stream: bool) -> Shape {
+/// What a client of this surface is answered with.
+pub(crate) fn shape(surface: Surface, stream: bool) -> Shape {
     Shape {
+        surface,
+        host: &Host::GENERIC,
+        template: None,
+        echo: (surface == Surface::Responses).then(|| "\"temperature\":1".into()),
+        metadata: None,
         generation: GenerationId::new(1_767_225_600_000, 42),
         created: 1_767_225_600,
         model: ModelId::parse("bench/model").expect("a model id"),
@@ -113,6 +133,7 @@ pub(crate) fn shape(stream: bool) -> Shape {
         stream,
         prices: prices(),
         prompt_estimate: 200,
+        request: Bytes::from_static(b"{}"),
         completion_max: 4096,
         hide_reasoning: false,
     }

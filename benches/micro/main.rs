@@ -22,6 +22,7 @@ criterion_group!(
     routes::plan,
     answers::framing,
     answers::pipe_chunk,
+    answers::sinks,
     answers::pipe_whole,
     money::entry,
     money::hold_and_settle,

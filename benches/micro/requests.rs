@@ -4,14 +4,13 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use turnpike::cache::key::{self, Scope};
-use turnpike::dialect::{self, Dialect, Target, scan};
+use turnpike::dialect::{self, Ask, Dialect, Surface, Target, scan};
 use turnpike::vocab::AccountId;
 
 use crate::data;
 
 const SIZES: [(&str, usize); 3] = [("1KB", 1024), ("32KB", 32 * 1024), ("1000KB", 1_024_000)];
-const TARGET: Target<'static> =
-    Target { upstream_model: "gpt-4o-mini", max_output: 16_384, credit_limit: None };
+const TARGET: Target<'static> = Target::new("gpt-4o-mini", 16_384);
 
 /// One pass over a request's body.
 pub(crate) fn scan(c: &mut Criterion) {
@@ -29,7 +28,9 @@ pub(crate) fn splice(c: &mut Criterion) {
         group.throughput(Throughput::Bytes(body.len() as u64));
         group.bench_with_input(BenchmarkId::from_parameter(name), &body, |b, body| {
             b.iter(|| {
-                dialect::upstream_request(Dialect::OpenAi, body, &head, &mut None, &TARGET)
+                let (surface, parsed) = (Surface::Chat, &mut None);
+                let mut ask = Ask { surface, body, head: &head, parsed };
+                dialect::upstream_request(Dialect::OpenAi, &mut ask, &TARGET)
                     .expect("a request for the provider")
             });
         });
@@ -46,7 +47,9 @@ pub(crate) fn translate(c: &mut Criterion) {
         group.throughput(Throughput::Bytes(body.len() as u64));
         group.bench_with_input(BenchmarkId::from_parameter(name), &body, |b, body| {
             b.iter(|| {
-                dialect::upstream_request(Dialect::Anthropic, body, &head, &mut None, &TARGET)
+                let (surface, parsed) = (Surface::Chat, &mut None);
+                let mut ask = Ask { surface, body, head: &head, parsed };
+                dialect::upstream_request(Dialect::Anthropic, &mut ask, &TARGET)
                     .expect("a request for the provider")
             });
         });

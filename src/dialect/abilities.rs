@@ -5,7 +5,10 @@
 use std::borrow::Cow;
 
 use super::Dialect;
-use super::ir::{Loss, Message, Part, PartBody, Request, ResponseFormat, ToolChoice};
+use super::ir::{
+    Loss, Message, Part, PartBody, ReasoningBlock, ReasoningBody, Request, ResponseFormat,
+    ToolChoice,
+};
 
 /// Something that a request can ask for and that not every provider takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -197,6 +200,16 @@ pub fn losses(request: &Request, dialect: Dialect) -> Vec<Loss> {
         param: Cow::Borrowed(ability.name()),
         why: "is not known to this provider's API",
     }));
+    let turns = request.messages.iter().filter_map(|message| match message {
+        Message::Assistant(turn) => Some(turn),
+        _ => None,
+    });
+    if turns.flat_map(|turn| &turn.reasoning).any(|block| is_foreign(block, dialect)) {
+        losses.push(Loss {
+            param: Cow::Borrowed("reasoning_details"),
+            why: "means nothing to this provider where another one signed or encrypted it",
+        });
+    }
     if !matches!(dialect, Dialect::OpenAi | Dialect::Azure) {
         losses.extend(request.rest.iter().filter(|(name, _)| !is_ours(name)).map(|(name, _)| {
             Loss {
@@ -206,6 +219,18 @@ pub fn losses(request: &Request, dialect: Dialect) -> Vec<Loss> {
         }));
     }
     losses
+}
+
+/// Whether reasoning that only its own provider can check or read came from another family of
+/// models; it is left out, and so is what proves it.
+fn is_foreign(block: &ReasoningBlock, dialect: Dialect) -> bool {
+    let sealed = match &block.body {
+        ReasoningBody::Text { signature, .. } => signature.is_some(),
+        ReasoningBody::Encrypted(_) => true,
+        ReasoningBody::Summary(_) => false,
+    };
+    let own = dialect.reasoning_format();
+    sealed && block.format.as_deref().is_some_and(|format| format != own && format != "unknown")
 }
 
 /// Members that the gateway itself acts on, or that say nothing about the answer.

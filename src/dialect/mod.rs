@@ -11,9 +11,13 @@ pub mod bedrock;
 pub mod chat;
 pub mod cohere;
 pub mod completions;
+#[cfg(test)]
+mod conversation_tests;
 pub mod embed;
 pub mod frames;
 pub mod gemini;
+#[cfg(test)]
+mod identity_tests;
 pub mod ir;
 pub(crate) mod json;
 pub(crate) mod media;

@@ -1,0 +1,115 @@
+//! Runs one target over many inputs, and holds each input to the bounds.
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use turnpike::dialect::tokens;
+
+use crate::dice::Dice;
+use crate::mutate;
+
+/// Inputs per target where the environment does not say.
+const INPUTS: u64 = 600;
+
+/// The longest time that one input may take: far above what is honest, below what is quadratic.
+/// Builds for debugging are slow.
+const TIME_MAX: Duration = Duration::from_secs(if cfg!(debug_assertions) { 15 } else { 1 });
+
+/// The most memory at once, in bytes: this per byte of the input …
+const PER_BYTE: usize = 256;
+/// … and this for itself.
+const FIXED: usize = 2 << 20;
+
+/// What is run.
+pub(crate) struct Target<'a> {
+    /// The name in a failure.
+    pub(crate) name: &'a str,
+    /// What inputs are made of.
+    pub(crate) corpus: &'a [Vec<u8>],
+}
+
+impl Target<'_> {
+    /// Runs `deed` on as many inputs as are wanted.
+    pub(crate) fn run(&self, mut deed: impl FnMut(&mut Dice, &[u8])) {
+        assert!(!self.corpus.is_empty(), "{} has a corpus", self.name);
+        // What is made once and kept is not the input's, the tokenizer above all.
+        let _loaded = tokens::count("x");
+        deed(&mut Dice::new(0), &self.corpus[0]);
+        if let Some(seed) = number("TURNPIKE_FUZZ_REPLAY") {
+            self.check(seed, &mut deed);
+            return;
+        }
+        let base = number("TURNPIKE_FUZZ_SEED").unwrap_or(1);
+        let mut seeds = Dice::new(base ^ hash(self.name));
+        for _ in 0..number("TURNPIKE_FUZZ_INPUTS").unwrap_or(INPUTS) {
+            self.check(seeds.next(), &mut deed);
+        }
+    }
+
+    fn check(&self, seed: u64, deed: &mut impl FnMut(&mut Dice, &[u8])) {
+        let mut dice = Dice::new(seed);
+        let input = mutate::input(&mut dice, self.corpus);
+        let mut spent = Duration::MAX;
+        let mut peak = u64::MAX;
+        // A machine with much else to do may be slow once, but not three times.
+        for _ in 0..3 {
+            let started = Instant::now();
+            let mut went = Ok(());
+            let memory = allocation_counter::measure(|| {
+                let mut dice = dice.clone();
+                went = catch_unwind(AssertUnwindSafe(|| deed(&mut dice, &input)));
+            });
+            let name = self.name;
+            assert!(went.is_ok(), "{name}: panic; TURNPIKE_FUZZ_REPLAY={seed}, {}", saved(&input));
+            spent = spent.min(started.elapsed());
+            peak = peak.min(memory.bytes_max);
+            if spent <= TIME_MAX {
+                break;
+            }
+        }
+        let bound = u64::try_from(PER_BYTE * input.len() + FIXED).expect("a small number");
+        assert!(
+            spent <= TIME_MAX && peak <= bound,
+            "{}: {spent:?} and {peak} bytes for {} bytes; TURNPIKE_FUZZ_REPLAY={seed}, {}",
+            self.name,
+            input.len(),
+            saved(&input)
+        );
+    }
+}
+
+/// Keeps an input that failed, and says where.
+fn saved(input: &[u8]) -> String {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("fuzz-{}", input.len()));
+    let written = fs::write(&path, input);
+    format!("input in {} ({written:?})", path.display())
+}
+
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.replace('_', "").parse().expect("a number"))
+}
+
+fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// The files below `folder` whose path `wanted` takes.
+pub(crate) fn files(folder: &str, wanted: impl Fn(&str) -> bool) -> Vec<Vec<u8>> {
+    let mut found = Vec::new();
+    visit(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(folder), &mut found);
+    found.sort();
+    found.retain(|path| wanted(&path.to_string_lossy()));
+    found.iter().map(|path| fs::read(path).expect("a readable file")).collect()
+}
+
+fn visit(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a readable folder") {
+        let path = entry.expect("a readable entry").path();
+        if path.is_dir() { visit(&path, found) } else { found.push(path) }
+    }
+}
