@@ -122,6 +122,7 @@ pub(crate) fn config(endpoints: usize) -> Config {
 pub(crate) fn shape(surface: Surface, stream: bool) -> Shape {
     Shape {
         surface,
+        asked: None,
         host: &Host::GENERIC,
         template: None,
         echo: (surface == Surface::Responses).then(|| "\"temperature\":1".into()),

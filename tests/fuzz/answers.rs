@@ -237,6 +237,7 @@ fn pipes(dialect: Dialect) {
         let bytes = on_the_wire(dice, framing, input);
         let shape = Shape {
             surface: *dice.of(&Surface::ALL),
+            asked: None,
             host: *dice.of(Host::ALL),
             template: None,
             echo: None,

@@ -15,7 +15,8 @@
     clippy::expect_used,
     clippy::unwrap_used,
     clippy::panic,
-    reason = "helpers of tests fail by panicking"
+    clippy::disallowed_methods,
+    reason = "helpers of tests fail by panicking, and read clocks"
 )]
 
 mod allocations;

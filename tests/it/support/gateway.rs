@@ -95,7 +95,7 @@ impl Gateway {
         assert!(self.child.is_none(), "the gateway still runs");
         let log = |name: &str| {
             let path = self.dir.path().join(name);
-            std::fs::File::options().create(true).append(true).open(path).expect("a log file")
+            File::options().create(true).append(true).open(path).expect("a log file")
         };
         let child = Command::new(env!("CARGO_BIN_EXE_turnpike"))
             .args(["serve", "-c", "turnpike.toml"])
