@@ -64,8 +64,11 @@ impl Case {
     /// Why it cannot be run here.
     fn skip(&self) -> Option<&'static str> {
         let target = self.target();
-        if target["template"].is_string() {
-            return Some("a chat template cannot be configured");
+        if target["max_output"] == 0 {
+            return Some("a configured endpoint has a longest answer");
+        }
+        if self.dialect == Dialect::Completions && !target["template"].is_string() {
+            return Some("a configured raw model has a template");
         }
         if !target["credit_limit"].is_null() {
             return Some("what the account can pay follows from its credit");
@@ -155,6 +158,10 @@ fn tables(cases: &[Case], providers: &Running) -> String {
             more.push_str("api_version = \"2024-10-21\"\n");
         }
         let (dialect, url) = (case.dialect, provider.base_url());
+        let mut endpoint = String::new();
+        if let Some(template) = target["template"].as_str() {
+            writeln!(endpoint, "template = {template:?}").expect("text");
+        }
         let most = target["max_output"].as_u64().unwrap_or(8192);
         let upstream = case.upstream_model();
         write!(
@@ -163,7 +170,7 @@ fn tables(cases: &[Case], providers: &Running) -> String {
              base_url = \"{url}\"\napi_key = \"env:SIM_KEY\"\n{more}\n\
              [[models]]\nid = \"vectors/{id}\"\nname = \"{id}\"\ncontext_length = 1000000\n\
              [[models.endpoints]]\nprovider = \"{id}\"\nupstream_model = \"{upstream}\"\n\
-             max_output = {most}\nprices = {{ prompt = \"1\", completion = \"2\" }}\n",
+             max_output = {most}\n{endpoint}prices = {{ prompt = \"1\", completion = \"2\" }}\n",
         )
         .expect("text");
     }

@@ -288,6 +288,10 @@ impl Reader {
             }
         }
         self.close_calls(out)?;
+        let silent = !self.spoke && response.status.is_none_or(|raw| raw.get() == "null");
+        if silent && kind == "completed" {
+            return Err(AnswerFault::Empty);
+        }
         // The event's name says how it ended, even where the object does not.
         let status = serde_json::value::to_raw_value(kind).ok();
         response.status = status.as_deref();

@@ -29,7 +29,9 @@ async fn words_usage_and_finish_agree_whole_and_streamed() {
             let heard = reply.heard();
             assert_eq!(heard.end, Ok(()), "{dialect} {stream}");
             assert_eq!(heard.finish, Some(FinishReason::Stop), "{dialect} {stream}");
-            assert!(heard.ended && heard.thought.is_empty(), "{dialect} {stream}: {heard:?}");
+            // Gemini's streams end with their connection.
+            let ended = heard.ended || (stream && dialect.ends_softly());
+            assert!(ended && heard.thought.is_empty(), "{dialect} {stream}: {heard:?}");
             assert_eq!(heard.said.split(' ').count(), 32, "{dialect} {stream}");
             let usage = heard.usage.unwrap();
             assert_eq!(usage.completion, 32, "{dialect} {stream}");
@@ -48,14 +50,14 @@ async fn limits_and_stops_end_an_answer() {
         let (_running, a) =
             start(dialect, Behaviour { numbered: true, tokens: 6, ..Behaviour::default() }).await;
         for stream in [false, true] {
+            if dialect == Dialect::Responses {
+                // It has no word for stops, and no limit below 16 tokens.
+                continue;
+            }
             let mut body = ask(stream, "count");
             body["max_tokens"] = json!(2);
             let heard = post(&a, &body).await.unwrap().heard();
             assert_eq!((&*heard.said, heard.finish), ("w0 w1", Some(FinishReason::Length)));
-            if dialect == Dialect::Responses {
-                // It has no word for stops.
-                continue;
-            }
             let mut body = ask(stream, "count");
             let stop = if dialect == Dialect::Anthropic { "stop_sequences" } else { "stop" };
             body[stop] = json!(["w4", " w3"]);
