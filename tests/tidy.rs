@@ -56,6 +56,10 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 const LONG_FILES: &[(&str, &str)] = &[
     ("tests/it/failover.rs", "the error-policy table, row by row, with its simulated faults"),
     ("tests/it/money.rs", "one story per way of paying; each stands alone and reads in one go"),
+    (
+        "tests/it/vectors.rs",
+        "a case from its folder to the comparison; every step needs the others",
+    ),
 ];
 
 /// The longest file that is read in one sitting.

@@ -8,7 +8,7 @@ use super::ir::{Message, Part, PartBody, ReasoningBody, Request};
 use super::scan::lexer::{Lexer, Text, Watch};
 
 /// What a message costs beside its text, in tokens.
-const PER_MESSAGE: u64 = 4;
+pub const PER_MESSAGE: u64 = 4;
 /// What an image or file is taken to cost, in tokens.
 const PER_MEDIA: u64 = 1_000;
 /// A string longer than this many bytes without a space is media, not text.

@@ -11,7 +11,7 @@ use pingora::proxy::Session;
 use crate::auth;
 use crate::balance::Wait;
 use crate::cache::{self, Intent};
-use crate::dialect::{self, Surface, abilities, embed, rerank, scan, tokens};
+use crate::dialect::{self, abilities, embed, rerank, scan, tokens};
 use crate::edge::arrive;
 use crate::edge::body;
 use crate::edge::clock;
@@ -122,10 +122,8 @@ pub(crate) async fn count_tokens(
             format!("There is no model {model:?}; GET /v1/models lists those that there are.");
         return Ok(Err(GatewayError::new(Kind::ModelNotFound, text).with_param("model")));
     }
-    let tokens = match Surface::Messages.read_request(&body.bytes) {
-        Ok(request) => tokio::task::block_in_place(|| tokens::count_request(&request)),
-        Err(error) => return Ok(Err(error)),
-    };
+    let texts = tokio::task::block_in_place(|| tokens::count_body(&body.bytes));
+    let tokens = texts + u64::from(head.text.messages) * tokens::PER_MESSAGE;
     Ok(Ok(Bytes::from(format!("{{\"input_tokens\":{tokens}}}"))))
 }
 

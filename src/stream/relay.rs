@@ -135,11 +135,16 @@ impl Relay {
         if self.ended {
             return Ok(Verdict::Drop);
         }
-        if meter.semantic && !may_matter(raw) {
+        let verdict = if meter.semantic && !may_matter(raw) {
             meter.put_out(output(raw));
-            return Ok(Verdict::Keep);
-        }
-        self.read(raw, shape, meter)
+            Verdict::Keep
+        } else {
+            self.read(raw, shape, meter)?
+        };
+        Ok(match (verdict, without_null_usage(raw)) {
+            (Verdict::Keep, Some(rest)) => Verdict::Replace(rest),
+            (verdict, _) => verdict,
+        })
     }
 
     /// Parses a frame.
@@ -292,6 +297,7 @@ const SHORT: usize = 64;
 struct Needles {
     finish: Finder<'static>,
     usage: Finder<'static>,
+    null_usage: Finder<'static>,
     error: Finder<'static>,
     index: Finder<'static>,
     delta: Finder<'static>,
@@ -300,10 +306,23 @@ struct Needles {
 static NEEDLES: LazyLock<Needles> = LazyLock::new(|| Needles {
     finish: Finder::new("\"finish_reason\""),
     usage: Finder::new("\"usage\""),
+    null_usage: Finder::new(",\"usage\":null"),
     error: Finder::new("\"error\""),
     index: Finder::new("\"index\""),
     delta: Finder::new("\"delta\""),
 });
+
+/// A chunk without a usage that says nothing: OpenAI sends one with every chunk because the gateway
+/// asks for the usage at the end, and clients of OpenRouter's SDK refuse it. Quotes inside a string
+/// are escaped, so that what is found is a member.
+fn without_null_usage(raw: &[u8]) -> Option<Vec<u8>> {
+    const MEMBER: &[u8] = b",\"usage\":null";
+    let at = NEEDLES.null_usage.find(raw)?;
+    let mut out = Vec::with_capacity(raw.len() - MEMBER.len());
+    out.extend_from_slice(&raw[..at]);
+    out.extend_from_slice(&raw[at + MEMBER.len()..]);
+    Some(out)
+}
 
 /// Whether a frame may hold something that must be read.
 fn may_matter(raw: &[u8]) -> bool {

@@ -6,9 +6,9 @@ use crate::dialect::openai::Host;
 use crate::error::Kind;
 use crate::vocab::{PicoUsd, Usage};
 
-const ROLE: &str = r#"data: {"id":"c1","object":"chat.completion.chunk","created":1,"model":"m-1","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}],"usage":null}"#;
-const HI: &str = r#"data: {"id":"c1","object":"chat.completion.chunk","created":1,"model":"m-1","choices":[{"index":0,"delta":{"content":"Hi \"usage\":{} \"error\": 1 [DONE]"},"finish_reason":null}],"usage":null}"#;
-const FIN: &str = r#"data: {"id":"c1","object":"chat.completion.chunk","created":1,"model":"m-1","choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":null}"#;
+const ROLE: &str = r#"data: {"id":"c1","object":"chat.completion.chunk","created":1,"model":"m-1","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#;
+const HI: &str = r#"data: {"id":"c1","object":"chat.completion.chunk","created":1,"model":"m-1","choices":[{"index":0,"delta":{"content":"Hi \"usage\":{} \"error\": 1 [DONE]"},"finish_reason":null}]}"#;
+const FIN: &str = r#"data: {"id":"c1","object":"chat.completion.chunk","created":1,"model":"m-1","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
 const USE: &str = r#"data: {"id":"c1","object":"chat.completion.chunk","created":1,"model":"m-1","choices":[],"usage":{"prompt_tokens":1000,"completion_tokens":500,"total_tokens":1500}}"#;
 const DONE: &str = "data: [DONE]";
 /// What [`USE`] becomes: 1,000 × 1,000 + 500 × 2,000 pico-dollars are 2,000 nano-dollars.
@@ -148,17 +148,15 @@ fn a_missing_usage_is_estimated_before_the_end() {
 #[test]
 fn usage_in_odd_places_is_charged() {
     let with_finish = FIN.replace(
-        "\"usage\":null",
-        r#""usage":{"prompt_tokens":1000,"completion_tokens":500,"cost":9.5,"total_tokens":1500}"#,
+        "}]}",
+        r#"}],"usage":{"prompt_tokens":1000,"completion_tokens":500,"cost":9.5,"total_tokens":1500}}"#,
     );
     let (got, _) = relay(&frames(&[ROLE, HI, &with_finish, DONE], "\n"));
     let got = got.expect("good");
     assert!(got.contains(r#""cost":0.000002,"total"#), "a provider's cost is replaced: {got}");
     assert!(!got.contains("9.5"), "{got}");
-    let groq = FIN.replace(
-        "\"usage\":null",
-        r#""x_groq":{"usage":{"prompt_tokens":1000,"completion_tokens":500}}"#,
-    );
+    let groq = FIN
+        .replace("}]}", r#"}],"x_groq":{"usage":{"prompt_tokens":1000,"completion_tokens":500}}}"#);
     let (got, pipe) = relay(&frames(&[ROLE, HI, &groq, DONE], "\n"));
     let got = got.expect("good");
     assert!(got.contains(r#""prompt_tokens":1000,"completion_tokens":500,"total_tokens":1500,"#));
@@ -462,10 +460,20 @@ fn what_no_report_counts_is_estimated_and_bounded() {
     let told = Usage { prompt: 30, completion: 9, ..Usage::default() };
     assert_eq!(pipe.meter().usage(40), told, "a provider's own counts are not bounded");
     // Reports that run along miss only what came after the last.
-    let counted =
-        HI.replace("\"usage\":null", r#""usage":{"prompt_tokens":30,"completion_tokens":90}"#);
+    let counted = HI.replace("}]}", r#"}],"usage":{"prompt_tokens":30,"completion_tokens":90}}"#);
     let mut pipe = pipe_of(Dialect::OpenAi, shape(true), true);
     assert!(pipe.push(Bytes::from(frames(&[ROLE, &counted, HI], "\n"))).is_ok());
     let usage = pipe.meter().usage(40);
     assert!(usage.completion >= 90 && usage.estimated, "{usage:?}");
+}
+
+#[test]
+fn a_usage_that_says_nothing_is_left_out() {
+    let with = |frame: &str| frame.replacen("}]}", "}],\"usage\":null}", 1);
+    let stream = [with(ROLE), with(HI), with(FIN), USE.to_owned(), DONE.to_owned()];
+    let stream = stream.join("\n\n") + "\n\n";
+    let (got, _) = run(pipe_of(Dialect::OpenAi, shape(true), true), &[stream.as_bytes()]);
+    let got = got.expect("a good stream");
+    assert!(!got.contains("\"usage\":null"), "{got}");
+    assert!(got.contains(HI) && got.contains(COSTS), "{got}");
 }

@@ -50,7 +50,8 @@ impl Stage {
         let mut setup = Setup { upstream_model: Some(UPSTREAM), ..Setup::default() };
         setup.settings.push(("server", tls.settings(address)));
         setup.settings.extend(settings.iter().map(|line| ("server", (*line).to_owned())));
-        let gateway = Gateway::start(&providers, &setup);
+        let mut gateway = Gateway::start(&providers, &setup);
+        gateway.until_it_accepts(address);
         let http2 = H2::connect(address, &tls, &gateway.key);
         Self { providers, gateway, http2, _tls: tls }
     }

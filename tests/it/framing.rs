@@ -412,7 +412,7 @@ fn nothing_of_the_clients_head_reaches_a_provider() {
         bad.set(Behaviour::failing(Fault::Status(500))).expect("a behaviour");
         let (tls, address) = (Tls::new(), free());
         let settings = vec![("server", tls.settings(address))];
-        let gateway = Gateway::start(&providers, &Setup { settings, ..Setup::default() });
+        let mut gateway = Gateway::start(&providers, &Setup { settings, ..Setup::default() });
         let mut client = gateway.client();
         let prefer = |first: &str, text: &str| {
             serde_json::json!({
@@ -431,6 +431,7 @@ fn nothing_of_the_clients_head_reaches_a_provider() {
         assert_clean(&providers, "bad", &gateway, &context("the failed attempt"));
         assert_clean(&providers, "one", &gateway, &context("the fallback"));
 
+        gateway.until_it_accepts(address);
         let http2 = H2::connect(address, &tls, &gateway.key);
         let answer = http2.chat(Bytes::from(body.clone()), &MARKED);
         assert!(answer.is_good(), "{answer:?}");

@@ -21,17 +21,20 @@ ASK = {"input": "Say something about rivers.", "max_output_tokens": 24}
 
 
 def test_whole_and_streamed_answers_agree(client, model):
-    whole = client.responses.create(model=model, **ASK)
-    assert whole.object == "response" and whole.status == "incomplete"
-    assert whole.incomplete_details.reason == "max_output_tokens"
-    assert whole.output_text
-    assert whole.usage.output_tokens == 24
-    assert whole.usage.total_tokens == whole.usage.input_tokens + 24
-    with client.responses.stream(model=model, **ASK) as stream:
+    short = client.responses.create(model=model, **ASK)
+    assert short.status == "incomplete" and short.usage.output_tokens == 24
+    assert short.incomplete_details.reason == "max_output_tokens"
+    ample = {**ASK, "max_output_tokens": 64}
+    whole = client.responses.create(model=model, **ample)
+    assert whole.object == "response" and whole.status == "completed"
+    assert whole.output_text.startswith(short.output_text)
+    assert whole.usage.output_tokens == 32
+    assert whole.usage.total_tokens == whole.usage.input_tokens + 32
+    with client.responses.stream(model=model, **ample) as stream:
         deltas = [e.delta for e in stream if e.type == "response.output_text.delta"]
         final = stream.get_final_response()
     assert "".join(deltas) == whole.output_text == final.output_text
-    assert final.usage.output_tokens == 24
+    assert final.usage.output_tokens == 32
 
 
 def test_events_are_numbered_and_balanced(client, model):

@@ -53,6 +53,8 @@ pub fn provider_fault(status: u16, body: &[u8]) -> ProviderFault {
     let class = by_details(&details)
         .or_else(|| by_text(error.message.as_ref().map_or("", |message| &message.0)))
         .or_else(|| by_word(error.status.as_ref().map_or("", |word| &word.0)))
+        // A word that blames the request does not outweigh a status that does not.
+        .filter(|class| *class != FaultClass::InvalidRequest || status == 400)
         .unwrap_or_else(|| FaultClass::of_status(status));
     ProviderFault { class, code: error.code(), message: error.message() }
 }

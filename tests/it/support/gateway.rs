@@ -108,11 +108,18 @@ impl Gateway {
             .spawn()
             .expect("the gateway starts");
         self.child = Some(child);
+        for address in [self.address, self.admin] {
+            self.until_it_accepts(address);
+        }
+    }
+
+    /// Waits for a listener: they come up one after another.
+    pub(crate) fn until_it_accepts(&mut self, address: SocketAddr) {
         let deadline = Instant::now() + Duration::from_secs(30);
-        while TcpStream::connect(self.address).is_err() {
+        while TcpStream::connect(address).is_err() {
             let exited = self.child.as_mut().and_then(|c| c.try_wait().expect("a child"));
             assert!(exited.is_none(), "the gateway ended: {}", self.log("stderr"));
-            assert!(Instant::now() < deadline, "the gateway did not come up");
+            assert!(Instant::now() < deadline, "the gateway did not come up at {address}");
             std::thread::sleep(Duration::from_millis(10));
         }
     }
