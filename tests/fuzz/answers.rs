@@ -238,7 +238,7 @@ fn pipes(dialect: Dialect) {
         let shape = Shape {
             surface: *dice.of(&Surface::ALL),
             asked: None,
-            host: *dice.of(Host::ALL),
+            host: dice.of::<&Host>(Host::ALL),
             template: None,
             echo: None,
             metadata: dice.one_in(3).then(|| Arc::from("{\"a\":1}")),

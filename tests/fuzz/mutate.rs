@@ -336,7 +336,7 @@ fn replacement(dice: &mut Dice, old: &Value, donor: &Value) -> Value {
         4 => json!(""),
         5 => json!([old]),
         6 => json!({"type": old, "text": old}),
-        7 => serde_json::from_str(*dice.of::<&str>(NUMBERS)).unwrap_or_default(),
+        7 => serde_json::from_str(dice.of::<&str>(NUMBERS)).unwrap_or_default(),
         8 => json!(*dice.of::<&str>(WORDS)),
         9 => {
             let word = *dice.of(WORDS);

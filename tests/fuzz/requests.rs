@@ -51,7 +51,7 @@ fn check_written(written: Result<bytes::Bytes, GatewayError>) {
 
 fn any_target<'a>(dice: &mut Dice, template: Option<&'a Template>) -> Target<'a> {
     Target {
-        host: *dice.of(Host::ALL),
+        host: dice.of::<&Host>(Host::ALL),
         credit_limit: dice.one_in(3).then_some(1000),
         template,
         now: NOW,
