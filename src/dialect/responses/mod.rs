@@ -5,8 +5,8 @@
 //! one response ([`WholeWriter`]); both repeat members of the request ([`echo`]). What other
 //! providers' reasoning needs for its replay rides in `signature` and `format` of reasoning items.
 //!
-//! The dialect: [`write`] writes the hub's request, [`Reader`] and [`read_whole`] read the answer.
-//! Its errors are those of OpenAI's other API (`openai::provider_fault`).
+//! The dialect: [`write()`] writes the hub's request, [`Reader`] and [`read_whole`] the answer. Its
+//! errors are those of OpenAI's other API (`openai::provider_fault`).
 //!
 //! Facts about the wire are of 2026-11 (SDK `openai` 3.57 and 2.54, OpenAI's API reference,
 //! OpenRouter's documentation).
