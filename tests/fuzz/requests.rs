@@ -98,7 +98,7 @@ fn surface(surface: Surface) {
         let target = any_target(dice, template.as_ref());
         check_written(dialect.write_request(&request, &target));
         let _losses = abilities::losses(&request, dialect);
-        let _count = tokens::count_request(&request);
+        let _count = tokens::count_body(body);
         if let Some(echo) = surface.echo(&request) {
             assert!(is_json(format!("{{{echo}}}").as_bytes()), "JSON is repeated");
         }
