@@ -20,6 +20,7 @@ pub mod gemini;
 mod identity_tests;
 pub mod ir;
 pub(crate) mod json;
+pub(crate) mod logprobs;
 pub(crate) mod media;
 pub mod messages;
 pub mod mistral;

@@ -142,6 +142,7 @@ impl Meter {
             | Event::ReasoningEncrypted { .. }
             | Event::Citation { .. }
             | Event::Image { .. }
+            | Event::Logprobs { .. }
             | Event::End => {}
         }
     }

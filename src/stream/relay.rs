@@ -141,7 +141,7 @@ impl Relay {
         } else {
             self.read(raw, shape, meter)?
         };
-        Ok(match (verdict, without_null_usage(raw)) {
+        Ok(match (verdict, without_nulls(raw)) {
             (Verdict::Keep, Some(rest)) => Verdict::Replace(rest),
             (verdict, _) => verdict,
         })
@@ -297,7 +297,7 @@ const SHORT: usize = 64;
 struct Needles {
     finish: Finder<'static>,
     usage: Finder<'static>,
-    null_usage: Finder<'static>,
+    null: Finder<'static>,
     error: Finder<'static>,
     index: Finder<'static>,
     delta: Finder<'static>,
@@ -306,22 +306,34 @@ struct Needles {
 static NEEDLES: LazyLock<Needles> = LazyLock::new(|| Needles {
     finish: Finder::new("\"finish_reason\""),
     usage: Finder::new("\"usage\""),
-    null_usage: Finder::new(",\"usage\":null"),
+    null: Finder::new("null"),
     error: Finder::new("\"error\""),
     index: Finder::new("\"index\""),
     delta: Finder::new("\"delta\""),
 });
 
-/// A chunk without a usage that says nothing: OpenAI sends one with every chunk because the gateway
-/// asks for the usage at the end, and clients of OpenRouter's SDK refuse it. Quotes inside a string
-/// are escaped, so that what is found is a member.
-fn without_null_usage(raw: &[u8]) -> Option<Vec<u8>> {
-    const MEMBER: &[u8] = b",\"usage\":null";
-    let at = NEEDLES.null_usage.find(raw)?;
-    let mut out = Vec::with_capacity(raw.len() - MEMBER.len());
-    out.extend_from_slice(&raw[..at]);
-    out.extend_from_slice(&raw[at + MEMBER.len()..]);
-    Some(out)
+/// A chunk without members that say nothing and that OpenRouter's SDK takes only with a value:
+/// OpenAI sends a null usage with every chunk because the gateway asks for the usage at the end.
+/// `None`: there are none. Quotes inside a string are escaped, so that what is found is a member.
+fn without_nulls(raw: &[u8]) -> Option<Vec<u8>> {
+    const NAMES: [&[u8]; 2] = [b"\"usage\"", b"\"system_fingerprint\""];
+    let (mut out, mut kept) = (Vec::new(), 0);
+    for at in NEEDLES.null.find_iter(raw) {
+        let Some(before) = raw[kept..at].trim_ascii_end().strip_suffix(b":") else { continue };
+        let before = before.trim_ascii_end();
+        let Some(before) = NAMES.iter().find_map(|name| before.strip_suffix(*name)) else {
+            continue;
+        };
+        // A first member stays: nothing that we know sends one.
+        let Some(before) = before.trim_ascii_end().strip_suffix(b",") else { continue };
+        out.reserve(raw.len());
+        out.extend_from_slice(before);
+        kept = at + b"null".len();
+    }
+    (kept > 0).then(|| {
+        out.extend_from_slice(&raw[kept..]);
+        out
+    })
 }
 
 /// Whether a frame may hold something that must be read.

@@ -232,7 +232,12 @@ const WHOLE: &str = r#"{"id":"c1","object":"chat.completion","created":1,"model"
 fn a_whole_answer_passes_with_its_cost() {
     let whole = |body: &str| run(pipe_of(Dialect::OpenAi, shape(false), false), &[body.as_bytes()]);
     let (got, pipe) = whole(WHOLE);
-    assert_eq!(got, Ok(WHOLE.replace(r#""total_tokens":1500}}"#, COSTS)));
+    let charged = WHOLE.replace(r#""total_tokens":1500}}"#, COSTS);
+    assert_eq!(got, Ok(charged.replacen('{', "{\"system_fingerprint\":null,", 1)));
+    for told in [r#""system_fingerprint" : "fp_1","#, r#""system_fingerprint":null,"#] {
+        let told = |body: &str| body.replacen(r#""model""#, &format!("{told}\"model\""), 1);
+        assert_eq!(whole(&told(WHOLE)).0, Ok(told(&charged)), "what a provider has is kept");
+    }
     assert!(pipe.meter().complete);
     assert_eq!(pipe.meter().output_bytes, 10);
     assert_eq!(pipe.meter().finish, Some(FinishReason::Stop));
@@ -246,7 +251,8 @@ fn a_whole_answer_passes_with_its_cost() {
         assert!(pipe.meter().usage(40).estimated);
     }
     let call = WHOLE.replace(r#""content":"Hi \"usage\"""#, r#""content":null,"tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{}"}}]"#);
-    assert!(whole(&call).0.is_ok(), "a tool call is an answer");
+    let got = whole(&call).0.expect("a tool call is an answer");
+    assert!(got.starts_with(r#"{"system_fingerprint":null,"id":"c1","#), "{got}");
     for (body, want) in [
         ("", AnswerFault::Empty),
         (r#"{"choices":[],"usage":{}}"#, AnswerFault::Empty),
@@ -468,12 +474,15 @@ fn what_no_report_counts_is_estimated_and_bounded() {
 }
 
 #[test]
-fn a_usage_that_says_nothing_is_left_out() {
-    let with = |frame: &str| frame.replacen("}]}", "}],\"usage\":null}", 1);
+fn a_usage_or_fingerprint_that_says_nothing_is_left_out() {
+    let with = |frame: &str| {
+        let frame = frame.replacen(",\"choices\"", ", \"system_fingerprint\": null,\"choices\"", 1);
+        frame.replacen("}]}", "}],\"usage\":null}", 1)
+    };
     let stream = [with(ROLE), with(HI), with(FIN), USE.to_owned(), DONE.to_owned()];
     let stream = stream.join("\n\n") + "\n\n";
     let (got, _) = run(pipe_of(Dialect::OpenAi, shape(true), true), &[stream.as_bytes()]);
     let got = got.expect("a good stream");
-    assert!(!got.contains("\"usage\":null"), "{got}");
+    assert!(!got.contains("\"usage\":null") && !got.contains("fingerprint"), "{got}");
     assert!(got.contains(HI) && got.contains(COSTS), "{got}");
 }

@@ -93,6 +93,8 @@ pub(super) struct Candidate<'a> {
     pub(super) grounding_metadata: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) citation_metadata: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) logprobs_result: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]

@@ -1,6 +1,7 @@
 //! Chat completions → events.
 
 use crate::dialect::ir::{Citation, Event, FinishReason};
+use crate::dialect::logprobs::{self, OfChoice};
 use crate::dialect::sse::Frame;
 use crate::dialect::{AnswerFault, Reader as ReadFrames};
 
@@ -114,6 +115,7 @@ impl Reader {
         }
         let progress = &mut self.choices[at];
         progress.seen = true;
+        progress.logprobs(choice, wire, out);
         let said =
             if self.whole { wire.message.or(wire.delta) } else { wire.delta.or(wire.message) };
         if let Some(raw) = said {
@@ -167,6 +169,16 @@ impl ReadFrames for Reader {
 }
 
 impl Progress {
+    fn logprobs(&self, choice: u32, wire: &Choice<'_>, out: &mut Vec<Event>) {
+        let Some(raw) = wire.logprobs.filter(|_| !self.finished) else { return };
+        let OfChoice { content, refusal } = logprobs::of_choice(raw);
+        for (tokens, refusal) in [(content, false), (refusal, true)] {
+            if !tokens.is_empty() {
+                out.push(Event::Logprobs { choice, refusal, tokens });
+            }
+        }
+    }
+
     fn part(
         &mut self,
         choice: u32,

@@ -53,6 +53,8 @@ pub(crate) struct Choice<'a> {
     pub(crate) message: Option<&'a RawValue>,
     #[serde(borrow, default)]
     pub(crate) finish_reason: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(crate) logprobs: Option<&'a RawValue>,
     /// vLLM: the stop sequence that was hit, or a token's number.
     #[serde(borrow, default)]
     pub(crate) stop_reason: Option<&'a RawValue>,

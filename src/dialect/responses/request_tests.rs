@@ -216,6 +216,13 @@ fn reasoning_and_options_are_read() {
     assert_eq!(request.user.as_deref(), Some("s"));
     assert_eq!((request.sampling.top_k, request.logprobs), (Some(5), Some(3)));
     assert!(request.cache.is_some());
+    for (body, logprobs) in [
+        (json!({"input": "x", "top_logprobs": 0}), None),
+        (json!({"input": "x", "include": ["message.output_text.logprobs"]}), Some(0)),
+        (json!({"input": "x", "include": ["reasoning.encrypted_content"]}), None),
+    ] {
+        assert_eq!(read(&body).logprobs, logprobs, "{body}");
+    }
 }
 
 #[test]
