@@ -59,8 +59,13 @@ fn call(index: u32) -> impl Strategy<Value = Vec<Event>> {
 
 fn token() -> impl Strategy<Value = TokenLogprob> {
     let likely = || {
-        (piece(), -9999.0..0.0, prop::option::of(prop::collection::vec(any::<u8>(), 0..4)))
-            .prop_map(|(token, logprob, bytes)| TopLogprob { token, logprob, bytes })
+        let digits = prop::sample::select(&["-0.25", "-1E-7", "0", "-1921.2681557982014"][..]);
+        let bytes = prop::option::of(prop::collection::vec(any::<u8>(), 0..4));
+        (piece(), digits, bytes).prop_map(|(token, digits, bytes)| TopLogprob {
+            token,
+            logprob: digits.to_owned(),
+            bytes,
+        })
     };
     (likely(), prop::collection::vec(likely(), 0..3))
         .prop_map(|(chosen, top)| TokenLogprob { chosen, top })

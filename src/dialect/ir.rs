@@ -164,8 +164,8 @@ pub struct TokenLogprob {
 pub struct TopLogprob {
     /// The token's text, as far as it is text.
     pub token: String,
-    /// The natural logarithm of its probability.
-    pub logprob: f64,
+    /// The natural logarithm of its probability, a JSON number in the provider's digits.
+    pub logprob: String,
     /// Its bytes, which may be a part of a character; none for special tokens.
     pub bytes: Option<Vec<u8>>,
 }

@@ -7,7 +7,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::ir::{TokenLogprob, TopLogprob};
@@ -34,9 +35,9 @@ pub(crate) fn of_choice(raw: &RawValue) -> OfChoice {
         #[serde(default)]
         tokens: Option<Vec<String>>,
         #[serde(default)]
-        token_logprobs: Option<Vec<Option<f64>>>,
+        token_logprobs: Option<Vec<Option<Digits>>>,
         #[serde(default)]
-        top_logprobs: Option<Vec<Option<BTreeMap<String, f64>>>>,
+        top_logprobs: Option<Vec<Option<BTreeMap<String, Digits>>>>,
     }
     let Ok(wire) = serde_json::from_str::<Wire<'_>>(raw.get()) else { return OfChoice::default() };
     let list = |raw: Option<&RawValue>| raw.map(of_list).unwrap_or_default();
@@ -51,11 +52,31 @@ pub(crate) fn of_choice(raw: &RawValue) -> OfChoice {
                 let top = top.next().flatten().into_iter().flatten();
                 let top = top.map(|(token, logprob)| likely(token, logprob)).collect();
                 // The first token of an echoed prompt has none.
-                whole(likely(token, logprob.unwrap_or(0.0)), top)
+                whole(likely(token, logprob.unwrap_or_default()), top)
             })
             .collect();
     }
     OfChoice { content, refusal }
+}
+
+/// A number as it is written: what is read into a float and written again may differ.
+struct Digits(String);
+
+impl Default for Digits {
+    fn default() -> Self {
+        Self("0".to_owned())
+    }
+}
+
+impl<'de> Deserialize<'de> for Digits {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let raw = <&RawValue>::deserialize(from)?.get();
+        if raw.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
+            Ok(Self(raw.to_owned()))
+        } else {
+            Err(D::Error::custom("expected a number"))
+        }
+    }
 }
 
 /// Reads a list of tokens in OpenAI's form.
@@ -63,7 +84,7 @@ pub(crate) fn of_list(raw: &RawValue) -> Vec<TokenLogprob> {
     #[derive(Deserialize)]
     struct Wire {
         token: String,
-        logprob: f64,
+        logprob: Digits,
         #[serde(default)]
         bytes: Option<Vec<u8>>,
         #[serde(default)]
@@ -71,7 +92,7 @@ pub(crate) fn of_list(raw: &RawValue) -> Vec<TokenLogprob> {
     }
     impl Wire {
         fn likely(self) -> TopLogprob {
-            TopLogprob { token: self.token, logprob: self.logprob, bytes: self.bytes }
+            TopLogprob { token: self.token, logprob: self.logprob.0, bytes: self.bytes }
         }
     }
     let mut wire: Vec<Wire> = serde_json::from_str(raw.get()).unwrap_or_default();
@@ -105,7 +126,7 @@ pub(crate) fn of_gemini(raw: &RawValue) -> Vec<TokenLogprob> {
         #[serde(default)]
         token: String,
         #[serde(default)]
-        log_probability: f64,
+        log_probability: Digits,
     }
     impl Token {
         fn likely(self) -> TopLogprob {
@@ -124,9 +145,9 @@ pub(crate) fn of_gemini(raw: &RawValue) -> Vec<TokenLogprob> {
 }
 
 /// A token whose bytes are those of its text.
-fn likely(token: String, logprob: f64) -> TopLogprob {
+fn likely(token: String, logprob: Digits) -> TopLogprob {
     let bytes = Some(token.as_bytes().to_vec());
-    TopLogprob { token, logprob, bytes }
+    TopLogprob { token, logprob: logprob.0, bytes }
 }
 
 fn whole(chosen: TopLogprob, top: Vec<TopLogprob>) -> TokenLogprob {
@@ -154,7 +175,7 @@ pub(crate) fn write(out: &mut Vec<u8>, tokens: &[TokenLogprob]) {
 fn members(out: &mut Vec<u8>, token: &TopLogprob) {
     json::text_member(out, "token", &token.token);
     json::key(out, "logprob");
-    json::display(out, token.logprob);
+    out.extend_from_slice(token.logprob.as_bytes());
     json::key(out, "bytes");
     match &token.bytes {
         None => out.extend_from_slice(b"null"),
@@ -182,14 +203,16 @@ pub(crate) fn write_flat(out: &mut Vec<u8>, tokens: &[TokenLogprob], mut chars: 
     };
     out.push(b'{');
     list(out, "tokens", &mut |out, token| json::string(out, &token.chosen.token));
-    list(out, "token_logprobs", &mut |out, token| json::display(out, token.chosen.logprob));
+    list(out, "token_logprobs", &mut |out, token| {
+        out.extend_from_slice(token.chosen.logprob.as_bytes())
+    });
     list(out, "top_logprobs", &mut |out, token| {
         out.push(b'{');
         for other in &token.top {
             json::comma(out);
             json::string(out, &other.token);
             out.push(b':');
-            json::display(out, other.logprob);
+            out.extend_from_slice(other.logprob.as_bytes());
         }
         out.push(b'}');
     });
@@ -202,7 +225,7 @@ pub(crate) fn write_flat(out: &mut Vec<u8>, tokens: &[TokenLogprob], mut chars: 
 
 /// About how many bytes a list takes.
 pub(crate) fn size(tokens: &[TokenLogprob]) -> usize {
-    let of = |token: &TopLogprob| 64 + token.token.len() + token.bytes.as_ref().map_or(0, Vec::len);
+    let of = |token: &TopLogprob| 80 + token.token.len() + token.bytes.as_ref().map_or(0, Vec::len);
     tokens.iter().map(|token| of(&token.chosen) + token.top.iter().map(of).sum::<usize>()).sum()
 }
 

@@ -10,8 +10,6 @@ use crate::dialect::scan::TextStats;
 use crate::dialect::scan::lexer::{Blind, Lexer, Text};
 use crate::vocab::Usage;
 
-use super::relay::Output;
-
 /// What such an answer says.
 #[derive(Debug, PartialEq)]
 pub(super) struct Glance<'a> {
@@ -133,13 +131,13 @@ fn only_choice<'a>(lexer: &mut Lexer<'a>) -> Option<OnlyChoice<'a>> {
 fn message(lexer: &mut Lexer<'_>) -> Option<TextStats> {
     (lexer.peek()? == b'{').then_some(())?;
     lexer.expect(b'{', "an object").ok()?;
-    let (mut seen, mut first, mut output) = (false, true, Output::default());
+    let (mut seen, mut first, mut stats) = (false, true, TextStats::default());
     while let Some(key) = lexer.member(&mut first).ok()? {
         match plain(&key)? {
             "content" if !std::mem::replace(&mut seen, true) => {
                 let text = string(lexer)?;
                 (!text.raw.is_empty()).then_some(())?;
-                output.stats.add(&text);
+                stats.add(&text);
             }
             "role" => {
                 string(lexer)?;
@@ -152,7 +150,7 @@ fn message(lexer: &mut Lexer<'_>) -> Option<TextStats> {
             _ => nothing(lexer)?,
         }
     }
-    seen.then_some(output.stats)
+    seen.then_some(stats)
 }
 
 /// A name without escapes.

@@ -27,7 +27,7 @@ pub(super) fn shape(stream: bool) -> Shape {
         host: &Host::GENERIC,
         template: None,
         echo: None,
-        request: Bytes::new(),
+        request: Bytes::from_static(br#"{"messages":[{"role":"user","content":"Hello world"}]}"#),
         metadata: None,
         generation: GenerationId::from_bits(7),
         created: 1_700_000_000,
@@ -127,7 +127,7 @@ fn plain_chunks_are_not_copied() {
 }
 
 #[test]
-fn a_missing_usage_is_estimated_before_the_end() {
+fn a_missing_usage_is_counted_before_the_end() {
     for (stream, complete) in [
         (frames(&[ROLE, HI, FIN, DONE], "\n"), "with [DONE]"),
         (frames(&[ROLE, HI, FIN], "\n"), "without [DONE]"),
@@ -135,9 +135,9 @@ fn a_missing_usage_is_estimated_before_the_end() {
     ] {
         let (got, pipe) = relay(&stream);
         let got = got.expect(complete);
-        let usage = r#""choices":[],"usage":{"prompt_tokens":40,"completion_tokens":8,"#;
+        let usage = r#""choices":[],"usage":{"prompt_tokens":2,"completion_tokens":13,"#;
         assert!(got.contains(usage), "{complete}: {got}");
-        assert!(got.contains(r#""cost":0.000000056}"#), "{complete}: {got}");
+        assert!(got.contains(r#""cost":0.000000028}"#), "{complete}: {got}");
         assert!(got.contains(r#"{"id":"c1","object":"chat.completion.chunk""#), "{got}");
         assert!(got.ends_with("}\n\ndata: [DONE]\n\n"), "{complete}: {got}");
         assert_eq!(got.matches("[DONE]\n").count(), 1, "{complete}");
@@ -246,8 +246,8 @@ fn a_whole_answer_passes_with_its_cost() {
         let (got, pipe) = whole(&body);
         let got = got.expect("good");
         let usage = serde_json::from_str::<serde_json::Value>(&got).expect("JSON")["usage"].take();
-        assert_eq!((&usage["prompt_tokens"], &usage["completion_tokens"]), (&40.into(), &3.into()));
-        assert_eq!(usage["cost"], 0.000_000_046);
+        assert_eq!((&usage["prompt_tokens"], &usage["completion_tokens"]), (&2.into(), &4.into()));
+        assert_eq!(usage["cost"], 0.000_000_01);
         assert!(pipe.meter().usage(40).estimated);
     }
     let call = WHOLE.replace(r#""content":"Hi \"usage\"""#, r#""content":null,"tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{}"}}]"#);

@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use crate::dialect::AnswerFault;
 use crate::dialect::openai::fault;
 use crate::dialect::openai::wire::{self, Choice, Chunk, Part};
 use crate::dialect::scan::lexer::Lexer;
+use crate::dialect::{AnswerFault, answer_text};
 
 use super::glance::glance;
 use super::relay::Output;
@@ -63,17 +63,17 @@ impl Whole {
             return Ok(None);
         }
         let body = self.buffer.take();
-        let text = simdutf8::basic::from_utf8(&body)
-            .map_err(|_| AnswerFault::Garbled("the answer is not UTF-8"))?;
-        if text.trim().is_empty() {
-            return Err(AnswerFault::Empty);
-        }
+        let text = answer_text(&body)?;
         let places = match glance(text) {
             Some(seen) => {
                 meter.glance(&seen);
                 Places { usage: Some(seen.usage_at), fingerprint: seen.fingerprint }
             }
-            None => read(text, meter)?,
+            None => {
+                let places = read(text, meter)?;
+                meter.count_rest(&shape.request);
+                places
+            }
         };
         meter.complete = true;
         let out = charged(&body, &places, shape, meter)
@@ -157,11 +157,9 @@ fn overhear(choice: &Choice<'_>, meter: &mut Meter) -> Result<(), AnswerFault> {
     ];
     meter.semantic |=
         calls || part.function_call.is_some() || said.into_iter().any(wire::says_something);
-    let mut output = Output::default();
     Lexer::new(message.as_bytes(), 0)
-        .value(0, &mut output)
+        .value(0, &mut Output::to(meter))
         .map_err(|_| AnswerFault::Garbled("the answer nests too deep"))?;
-    meter.put_out(output.stats);
     if let Some(native) = wire::native_finish(choice.finish_reason) {
         let Some(reason) = wire::finish_reason(&native) else {
             let message = "the provider ended the answer with an error".to_owned();

@@ -12,7 +12,7 @@ use super::wire::{self, Data, Item, Response, citation};
 use crate::dialect::ir::Event;
 use crate::dialect::openai::wire::{name, says_something, text};
 use crate::dialect::sse::Frame;
-use crate::dialect::{AnswerFault, Reader as ReadFrames, json, logprobs};
+use crate::dialect::{AnswerFault, Reader as ReadFrames, answer_text, json, logprobs};
 
 /// The most items in one answer, and the most parts in one item.
 const ITEMS_MAX: usize = 4096;
@@ -437,12 +437,7 @@ impl ReadFrames for Reader {
 /// # Errors
 /// The body is an error, cut short, empty, or not of this dialect. Nothing is then appended.
 pub fn read_whole(body: &[u8], out: &mut Vec<Event>) -> Result<(), AnswerFault> {
-    let json = simdutf8::basic::from_utf8(body)
-        .map_err(|_| AnswerFault::Garbled("the answer is not UTF-8"))?;
-    if json.trim().is_empty() {
-        return Err(AnswerFault::Empty);
-    }
-    let response: Response<'_> = wire::object(json)?;
+    let response: Response<'_> = wire::object(answer_text(body)?)?;
     if response.status.is_none() && says_something(response.error) {
         return Err(wire::in_band(response.error, &Data::default()));
     }
