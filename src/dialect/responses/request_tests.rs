@@ -237,7 +237,8 @@ fn an_answer_repeats_what_openais_does() {
             "store": false, "background": false, "previous_response_id": null, "instructions": null,
             "tools": [], "tool_choice": "auto", "text": {"format": {"type": "text"}},
             "reasoning": {"effort": null, "summary": null}, "parallel_tool_calls": true,
-            "temperature": null, "top_p": null, "max_output_tokens": null, "top_logprobs": 0,
+            "temperature": null, "top_p": null, "frequency_penalty": null, "presence_penalty": null,
+            "max_output_tokens": null, "top_logprobs": 0,
             "max_tool_calls": null, "truncation": "disabled", "metadata": {}, "service_tier": "auto",
             "prompt_cache_key": null, "user": null,
         })
