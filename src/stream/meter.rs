@@ -158,8 +158,10 @@ impl Meter {
         let mut stats = TextStats::default();
         stats.add(text);
         self.put_out(stats);
+        if self.kept.is_none() {
+            return;
+        }
         match std::str::from_utf8(text.raw) {
-            _ if self.kept.is_none() => {}
             Ok(plain) if !text.escaped => self.keep(plain),
             // Half a pair of surrogates cannot be counted.
             _ => self.keep(&text.unescape().unwrap_or_default()),

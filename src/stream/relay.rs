@@ -82,7 +82,7 @@ impl Relay {
             if self.tail.is_empty() {
                 let raw = &chunk[whole.clone()];
                 match self.frame(raw, shape, meter)? {
-                    Verdict::Keep => says_something(raw, |part| {
+                    Verdict::Keep => without_nulls(raw, |part| {
                         out.slice(chunk, whole.start + part.start..whole.start + part.end);
                     }),
                     Verdict::Drop => {}
@@ -93,7 +93,7 @@ impl Relay {
             let mut raw = std::mem::take(&mut self.tail);
             raw.extend_from_slice(&chunk[whole]);
             match self.frame(&raw, shape, meter)? {
-                Verdict::Keep => says_something(&raw, |part| out.copy(chunk, &raw[part])),
+                Verdict::Keep => without_nulls(&raw, |part| out.copy(chunk, &raw[part])),
                 Verdict::Drop => {}
                 Verdict::Replace(bytes) => out.copy(chunk, &bytes),
             }
@@ -184,7 +184,7 @@ impl Relay {
                 out[from..].iter_mut().filter(|b| **b == b'\n').for_each(|b| *b = b' ');
                 out.extend_from_slice(b"\n\n");
                 let mut rest = Vec::with_capacity(out.len());
-                says_something(&out, |part| rest.extend_from_slice(&out[part]));
+                without_nulls(&out, |part| rest.extend_from_slice(&out[part]));
                 return Ok(Verdict::Replace(rest));
             }
         }
@@ -312,10 +312,10 @@ static NEEDLES: LazyLock<Needles> = LazyLock::new(|| Needles {
     delta: Finder::new("\"delta\""),
 });
 
-/// Hands on the parts of a chunk around members that say nothing and that OpenRouter's SDK takes
+/// Hands on the parts of a frame around members that say nothing and that OpenRouter's SDK takes
 /// only with a value: OpenAI sends a null usage with every chunk because the gateway asks for the
 /// usage at the end. Quotes inside a string are escaped, so that what is found is a member.
-fn says_something(raw: &[u8], mut on: impl FnMut(Range<usize>)) {
+fn without_nulls(raw: &[u8], mut on: impl FnMut(Range<usize>)) {
     const NAMES: [&[u8]; 2] = [b"\"usage\"", b"\"system_fingerprint\""];
     let mut kept = 0;
     for at in NEEDLES.null.find_iter(raw) {

@@ -1,5 +1,5 @@
-// OpenRouter's own SDK, which checks every answer against its schema: chat whole and streamed,
-// credits, providers.
+// OpenRouter's own SDK, which checks every answer against its schema: chat and responses, whole and
+// streamed, credits, providers.
 // Arguments: base URL, key, models.
 
 import assert from "node:assert/strict";
@@ -27,6 +27,21 @@ for (const model of models) {
   }
   assert.equal(text, said, `${model}: a stream says the same`);
   assert.equal(usage.completionTokens, 24, `${model}: a stream's usage`);
+
+  const input = "Say something about rivers.";
+  const response = { model, input, maxOutputTokens: 24 };
+  const answer = await client.responses.send({ responsesRequest: { ...response, stream: false } });
+  assert.equal(answer.output.at(-1).content[0].text, said, `${model}: a response says the same`);
+  assert.equal(answer.usage.outputTokens, 24, `${model}: a response's usage`);
+  let pieces = "";
+  let last;
+  const events = await client.responses.send({ responsesRequest: { ...response, stream: true } });
+  for await (const event of events) {
+    if (event.type === "response.output_text.delta") pieces += event.delta;
+    last = event.type;
+  }
+  assert.equal(pieces, said, `${model}: its events say the same`);
+  assert.equal(last, "response.incomplete", `${model}: it was cut by its limit`);
   console.log(`openrouter ${model} ok`);
 }
 
