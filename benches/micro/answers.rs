@@ -10,14 +10,14 @@ use turnpike::dialect::sse::{Framer, SseFault};
 use turnpike::dialect::{AnswerShape, Dialect, Surface};
 use turnpike::stream::Pipe;
 
-use crate::data;
+use crate::{data, streams};
 
 /// Chunks per measured stream.
 const CHUNKS: u32 = 1000;
 
 /// Cutting a stream into events: one event per chunk, and all in chunks of 16 KB.
 pub(crate) fn framing(c: &mut Criterion) {
-    let chunks: Vec<Bytes> = (0..CHUNKS).map(data::openai_chunk).collect();
+    let chunks: Vec<Bytes> = (0..CHUNKS).map(streams::openai_chunk).collect();
     let wire: Vec<u8> = chunks.concat();
     let mut group = c.benchmark_group("sse-framing");
     group.throughput(Throughput::Elements(u64::from(CHUNKS)));
@@ -46,27 +46,18 @@ fn frames<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> u32 {
 pub(crate) fn pipe_chunk(c: &mut Criterion) {
     let mut group = c.benchmark_group("pipe");
     group.throughput(Throughput::Elements(u64::from(CHUNKS)));
-    let chunks = |chunk: fn(u32) -> Bytes| (0..CHUNKS).map(chunk).collect::<Vec<_>>();
-    let openai = chunks(data::openai_chunk);
-    let start = data::openai_chunk(0);
-    group.bench_function("openai-relayed", |b| {
-        b.iter_batched(
-            || (begun(Dialect::OpenAi, Surface::Chat, &start), openai.clone()),
-            push_all,
-            BatchSize::LargeInput,
-        );
-    });
     let cases = [
-        (Dialect::Anthropic, Surface::Chat, data::anthropic_start(), chunks(data::anthropic_chunk)),
-        (Dialect::Gemini, Surface::Chat, data::gemini_chunk(0), chunks(data::gemini_chunk)),
-        (Dialect::Bedrock, Surface::Chat, data::bedrock_start(), chunks(data::bedrock_chunk)),
-        (Dialect::OpenAi, Surface::Messages, data::openai_chunk(0), openai.clone()),
-        (Dialect::OpenAi, Surface::Responses, data::openai_chunk(0), openai.clone()),
+        (Dialect::OpenAi, Surface::Chat, "openai-relayed"),
+        (Dialect::Anthropic, Surface::Chat, "anthropic-to-chat"),
+        (Dialect::Gemini, Surface::Chat, "gemini-to-chat"),
+        (Dialect::Bedrock, Surface::Chat, "bedrock-to-chat"),
+        (Dialect::OpenAi, Surface::Messages, "openai-to-messages"),
+        (Dialect::OpenAi, Surface::Responses, "openai-to-responses"),
     ];
-    for (dialect, surface, start, chunks) in cases {
-        group.bench_function(format!("{dialect}-to-{surface}"), |b| {
+    for (dialect, surface, name) in cases {
+        group.bench_function(name, |b| {
             b.iter_batched(
-                || (begun(dialect, surface, &start), chunks.clone()),
+                || streams::begun(dialect, surface, CHUNKS),
                 push_all,
                 BatchSize::LargeInput,
             );
@@ -97,18 +88,6 @@ pub(crate) fn sinks(c: &mut Criterion) {
     group.finish();
 }
 
-fn framing_of(dialect: Dialect) -> Framing {
-    if dialect == Dialect::Bedrock { Framing::EventStream } else { Framing::Sse }
-}
-
-fn begun(dialect: Dialect, surface: Surface, start: &Bytes) -> Pipe {
-    let passed = dialect == Dialect::OpenAi && surface == Surface::Chat;
-    let shape = data::shape(surface, true);
-    let mut pipe = Pipe::new(dialect, shape, framing_of(dialect), passed);
-    pipe.push(start.clone()).expect("a sound start");
-    pipe
-}
-
 fn push_all((mut pipe, chunks): (Pipe, Vec<Bytes>)) -> Pipe {
     for chunk in chunks {
         black_box(pipe.push(chunk).expect("a sound chunk"));
@@ -119,7 +98,7 @@ fn push_all((mut pipe, chunks): (Pipe, Vec<Bytes>)) -> Pipe {
 /// A whole answer of 1 KB through the pipe.
 pub(crate) fn pipe_whole(c: &mut Criterion) {
     let answer = data::openai_answer();
-    let shape = data::shape(Surface::Chat, false);
+    let shape = streams::shape(Surface::Chat, false);
     let mut group = c.benchmark_group("pipe");
     group.throughput(Throughput::Bytes(answer.len() as u64));
     group.bench_function("openai-whole-1KB", |b| {

@@ -10,8 +10,13 @@ mod data;
 mod money;
 mod requests;
 mod routes;
+mod streams;
 
 use criterion::{criterion_group, criterion_main};
+
+/// As the gateway has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 criterion_group!(
     benches,

@@ -291,7 +291,6 @@ const RESPONSES_LACKS: &[A] = &[
     A::Seed,
     A::Penalties,
     A::RepetitionPenalty,
-    A::Logprobs,
 ];
 const ANTHROPIC_LACKS: &[A] = &[
     A::Audio,
@@ -360,7 +359,6 @@ const OLLAMA_LACKS: &[A] = &[
     A::CacheControl,
     A::Choices,
     A::TopA,
-    A::Logprobs,
     A::Verbosity,
     A::ServiceTier,
     A::PromptCacheKey,

@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 
 use super::frames::{Frames, Framing};
-use super::ir::{Event, FinishReason};
+use super::ir::{Event, FinishReason, TokenLogprob, TopLogprob};
 use super::openai::Host;
 use super::{AnswerShape, Dialect, Surface};
 use crate::vocab::Usage;
@@ -57,34 +57,55 @@ fn call(index: u32) -> impl Strategy<Value = Vec<Event>> {
     })
 }
 
+fn token() -> impl Strategy<Value = TokenLogprob> {
+    let likely = || {
+        let digits = prop::sample::select(&["-0.25", "-1E-7", "0", "-1921.2681557982014"][..]);
+        let bytes = prop::option::of(prop::collection::vec(any::<u8>(), 0..4));
+        (piece(), digits, bytes).prop_map(|(token, digits, bytes)| TopLogprob {
+            token,
+            logprob: digits.to_owned(),
+            bytes,
+        })
+    };
+    (likely(), prop::collection::vec(likely(), 0..3))
+        .prop_map(|(chosen, top)| TokenLogprob { chosen, top })
+}
+
+/// A piece of text, after its tokens if the format has a place for them.
+fn words(tokens: bool) -> impl Strategy<Value = Vec<Event>> {
+    let choice = CHOICE;
+    (piece(), prop::collection::vec(token(), 0..3)).prop_map(move |(text, list)| {
+        let list = Some(list).filter(|list| tokens && !list.is_empty());
+        let list = list.map(|tokens| Event::Logprobs { choice, refusal: false, tokens });
+        list.into_iter().chain([Event::Text { choice, text }]).collect()
+    })
+}
+
 /// A whole answer: thoughts, words and calls, in the order that every provider keeps.
-fn answer(format: &'static str) -> impl Strategy<Value = Vec<Event>> {
+fn answer(format: &'static str, tokens: bool) -> impl Strategy<Value = Vec<Event>> {
     let usage = Usage { prompt: 200, completion: 90, cache_read: 40, ..Usage::default() };
     let start = Event::Start { id: Some("up".into()), model: Some("m".into()) };
     let thoughts = prop::collection::vec(thought(format), 0..3);
     let calls = (0_usize..4)
         .prop_flat_map(|count| (0..u32::try_from(count).unwrap()).map(call).collect::<Vec<_>>());
-    (thoughts, pieces(0..5), calls, any::<bool>()).prop_map(
-        move |(thoughts, texts, calls, long)| {
-            let mut events = vec![start.clone()];
-            events.extend(thoughts.into_iter().flatten());
-            name_blocks(&mut events);
-            events.extend(
-                texts.iter().map(|text| Event::Text { choice: CHOICE, text: text.clone() }),
-            );
-            let reason = match (long, calls.is_empty()) {
-                (true, _) => FinishReason::Length,
-                (false, true) => FinishReason::Stop,
-                (false, false) => FinishReason::ToolCalls,
-            };
-            events.extend(calls.into_iter().flatten());
-            let native = reason.as_str().to_owned();
-            events.push(Event::Finish { choice: CHOICE, reason, native, stop: None });
-            events.push(Event::Usage(usage));
-            events.push(Event::End);
-            events
-        },
-    )
+    let texts = prop::collection::vec(words(tokens), 0..5);
+    (thoughts, texts, calls, any::<bool>()).prop_map(move |(thoughts, texts, calls, long)| {
+        let mut events = vec![start.clone()];
+        events.extend(thoughts.into_iter().flatten());
+        name_blocks(&mut events);
+        events.extend(texts.into_iter().flatten());
+        let reason = match (long, calls.is_empty()) {
+            (true, _) => FinishReason::Length,
+            (false, true) => FinishReason::Stop,
+            (false, false) => FinishReason::ToolCalls,
+        };
+        events.extend(calls.into_iter().flatten());
+        let native = reason.as_str().to_owned();
+        events.push(Event::Finish { choice: CHOICE, reason, native, stop: None });
+        events.push(Event::Usage(usage));
+        events.push(Event::End);
+        events
+    })
 }
 
 /// No provider gives two blocks of an answer the same id.
@@ -150,7 +171,7 @@ proptest! {
 
     #[test]
     fn messages_says_what_was_said(
-        events in answer("anthropic-claude-v1"),
+        events in answer("anthropic-claude-v1", false),
         cut in 1_usize..200,
     ) {
         let got = through(Surface::Messages, Dialect::Anthropic, &events, cut);
@@ -159,7 +180,7 @@ proptest! {
 
     #[test]
     fn responses_says_what_was_said(
-        events in answer("openai-responses-v1"),
+        events in answer("openai-responses-v1", true),
         cut in 1_usize..200,
     ) {
         let got = through(Surface::Responses, Dialect::Responses, &events, cut);
@@ -167,7 +188,7 @@ proptest! {
     }
 
     #[test]
-    fn chat_says_what_was_said(events in answer("anthropic-claude-v1"), cut in 1_usize..200) {
+    fn chat_says_what_was_said(events in answer("anthropic-claude-v1", true), cut in 1_usize..200) {
         let got = through(Surface::Chat, Dialect::OpenAi, &events, cut);
         prop_assert_eq!(plain(got), plain(events));
     }

@@ -62,6 +62,15 @@ pub enum Event {
         /// Opaque.
         data: String,
     },
+    /// How likely tokens of the text or refusal were. It comes before the piece that they make up.
+    Logprobs {
+        /// Which choice.
+        choice: u32,
+        /// Whether they are of the refusal.
+        refusal: bool,
+        /// In order; never empty.
+        tokens: Vec<TokenLogprob>,
+    },
     /// A piece of a refusal.
     Refusal {
         /// Which choice.
@@ -136,9 +145,29 @@ impl Event {
             | Self::Citation { .. }
             | Self::Image { .. }
             | Self::Finish { .. } => true,
-            Self::Start { .. } | Self::Usage(_) | Self::End => false,
+            Self::Start { .. } | Self::Logprobs { .. } | Self::Usage(_) | Self::End => false,
         }
     }
+}
+
+/// A token of an answer and how likely it was.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TokenLogprob {
+    /// The token that was chosen.
+    pub chosen: TopLogprob,
+    /// The most likely tokens at its place, as many as were asked for at most.
+    pub top: Vec<TopLogprob>,
+}
+
+/// How likely a token was at its place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TopLogprob {
+    /// The token's text, as far as it is text.
+    pub token: String,
+    /// The natural logarithm of its probability, a JSON number in the provider's digits.
+    pub logprob: String,
+    /// Its bytes, which may be a part of a character; none for special tokens.
+    pub bytes: Option<Vec<u8>>,
 }
 
 /// A source on the web, as OpenAI's `url_citation` has it.

@@ -18,13 +18,16 @@ pub mod frames;
 pub mod gemini;
 #[cfg(test)]
 mod identity_tests;
+pub(crate) mod ids;
 pub mod ir;
 pub(crate) mod json;
+pub(crate) mod logprobs;
 pub(crate) mod media;
 pub mod messages;
 pub mod mistral;
 pub mod ollama;
 pub mod openai;
+mod places;
 mod remote;
 pub mod rerank;
 pub mod responses;
@@ -78,6 +81,16 @@ impl std::fmt::Display for AnswerFault {
             Self::TooLarge => f.write_str("the answer is too large"),
         }
     }
+}
+
+/// The text of a whole answer.
+///
+/// # Errors
+/// It is not UTF-8, or there is none.
+pub(crate) fn answer_text(body: &[u8]) -> Result<&str, AnswerFault> {
+    let text = simdutf8::basic::from_utf8(body)
+        .map_err(|_| AnswerFault::Garbled("the answer is not UTF-8"))?;
+    if text.trim().is_empty() { Err(AnswerFault::Empty) } else { Ok(text) }
 }
 
 /// What a request is turned into for one attempt.
@@ -206,7 +219,8 @@ impl Ask<'_> {
 /// Writes a request in a provider's dialect.
 ///
 /// # Errors
-/// The request is wrong, or holds something that the dialect cannot express.
+/// The request is wrong, or holds something that the dialect cannot express; `param` is the
+/// client's own word for it.
 pub fn upstream_request(
     dialect: Dialect,
     ask: &mut Ask<'_>,
@@ -217,7 +231,9 @@ pub fn upstream_request(
     if passes && !diverts {
         return openai::request(ask.body, ask.head, target);
     }
-    dialect.write_request(ask.tree()?, target)
+    let surface = ask.surface;
+    let written = dialect.write_request(ask.tree()?, target);
+    written.map_err(|error| places::named_for(surface, error))
 }
 
 /// Whether client and provider speak the same format, so that the answer's bytes come back as they

@@ -19,17 +19,29 @@ pub fn count(text: &str) -> u64 {
 }
 
 /// The tokens of the texts in a body, whatever its form. An image or file inside the body counts
-/// 1,000; names of members, and what an address leads to, are not counted.
+/// 1,000; names of members, and what an address leads to, are not counted. Of more than 1 MiB of
+/// text the first is counted, and the rest is taken to be like it.
 pub fn count_body(body: &[u8]) -> u64 {
     let mut texts = Texts::default();
     // What cannot be read to its end is counted as far as it goes.
     let _rest = Lexer::new(body, 0).value(0, &mut texts).is_err();
-    texts.tokens
+    let Texts { media, tokens, counted, bytes } = texts;
+    let rest = u128::from(tokens) * (bytes - counted) as u128 / counted.max(1) as u128;
+    media.saturating_add(tokens).saturating_add(u64::try_from(rest).unwrap_or(u64::MAX))
 }
+
+/// How much text of a body is counted, in bytes: some hundredths of a second's work.
+const COUNTED_MAX: usize = 1 << 20;
 
 #[derive(Default)]
 struct Texts {
+    /// Tokens of images and files.
+    media: u64,
+    /// Tokens of the text that was counted.
     tokens: u64,
+    /// Bytes of text that was counted, and of all text, as it stands in the body.
+    counted: usize,
+    bytes: usize,
 }
 
 impl Watch for Texts {
@@ -42,8 +54,20 @@ impl Watch for Texts {
         }
         let media = text.raw.starts_with(b"data:")
             || (text.raw.len() > MEDIA_MIN && !text.raw.contains(&b' '));
-        self.tokens +=
-            if media { PER_MEDIA } else { text.unescape().map_or(0, |text| count(&text)) };
+        if media {
+            self.media += PER_MEDIA;
+            return;
+        }
+        self.bytes += text.raw.len();
+        let room = COUNTED_MAX.saturating_sub(self.counted);
+        let mut part = *text;
+        if part.raw.len() > room {
+            // No escape and no character is cut in two before a space.
+            let end = memchr::memrchr(b' ', &part.raw[..room]).unwrap_or(0);
+            part.raw = &part.raw[..end];
+        }
+        self.counted += part.raw.len();
+        self.tokens += part.unescape().map_or(0, |text| count(&text));
     }
 }
 
@@ -69,6 +93,20 @@ mod tests {
         assert!((PER_MEDIA + 6..PER_MEDIA + 20).contains(&tokens), "{tokens}");
         let alone = br#"{"role":"user","type":"text","model":"a/b","text":"Hello world"}"#;
         assert_eq!(count_body(alone), 2, "roles, kinds and ids say nothing");
+    }
+
+    #[test]
+    fn a_long_body_is_counted_by_its_beginning() {
+        let messages = |count| {
+            let message = format!(r#"{{"content":"{}"}}"#, "river and sea ".repeat(1000));
+            format!("[{}]", vec![message; count].join(","))
+        };
+        let few = count_body(messages(10).as_bytes());
+        let many = count_body(messages(1000).as_bytes());
+        assert!((99 * few..=101 * few).contains(&many), "{few} {many}");
+        let one = format!(r#""{}""#, r"river\nand sea ".repeat(1_000_000));
+        let many = count_body(one.as_bytes());
+        assert!((3_500_000..=4_500_000).contains(&many), "{many}");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::completions::Template;
 use super::frames::{Frames, Framing};
 use super::ir::Event;
 use super::openai::Host;
+use super::places::named_for;
 use super::sse::{self, Frame};
 use super::{AnswerFault, AnswerShape, Dialect, Surface, Target, bedrock};
 use crate::error::GatewayError;
@@ -173,7 +174,10 @@ fn requests_become_the_providers() {
         let Some(body) = case.file("request.json") else { continue };
         let settings = case.target();
         let read = case.surface.read_request(&body);
-        let written = read.and_then(|read| case.dialect.write_request(&read, &settings.target()));
+        let written = read.and_then(|read| {
+            let written = case.dialect.write_request(&read, &settings.target());
+            written.map_err(|error| named_for(case.surface, error))
+        });
         check_request(&case, written.map(Vec::from));
     }
 }

@@ -55,3 +55,33 @@ pub(crate) fn of(chat: &Chat, attempt: &Attempt) -> Arc<str> {
     });
     told.to_string().into()
 }
+
+/// What the client is told of a request that no provider could answer.
+pub(crate) fn of_failure(chat: &Chat) -> String {
+    let head = &chat.ask.head;
+    let available = chat.plan.candidates.iter().map(|candidate| {
+        let endpoint = &candidate.slot.endpoint;
+        json!({
+            "provider": endpoint.provider.name,
+            "model": endpoint.model.as_str(),
+            "selected": false,
+        })
+    });
+    let available: Vec<_> = available.collect();
+    let tried = chat.reports.iter().map(|report| {
+        json!({"provider": report.provider, "status": failure::mark(&report.outcome).as_str()})
+    });
+    let attempts: Vec<_> = tried.collect();
+    let requested = head.model.as_deref().or(head.models.first().map(String::as_str));
+    let told = json!({
+        "requested": requested,
+        "strategy": if attempts.len() < 2 { "direct" } else { "fallback" },
+        "region": null,
+        "summary": format!("{} of {} endpoints tried, none answered", attempts.len(), available.len()),
+        "attempt": attempts.len(),
+        "is_byok": false,
+        "endpoints": {"total": available.len(), "available": available},
+        "attempts": attempts,
+    });
+    told.to_string()
+}

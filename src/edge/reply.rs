@@ -11,7 +11,7 @@ use pingora::{Error, ErrorSource, Result};
 use crate::attempt::Outcome;
 use crate::edge::journey::{Chat, Facts, Journey, Stage};
 use crate::edge::task::errors_of;
-use crate::edge::{answer, failure};
+use crate::edge::{answer, failure, metadata};
 use crate::error::{GatewayError, Kind};
 use crate::vocab::GenerationId;
 
@@ -32,7 +32,25 @@ pub(crate) async fn error(
     facts: &mut Facts,
     error: GatewayError,
 ) -> Result<()> {
-    let body = Bytes::from(errors_of(facts.surface).error_body(&error));
+    error_with(session, facts, error, None).await
+}
+
+/// Writes an error, with `openrouter_metadata` beside it.
+async fn error_with(
+    session: &mut Session,
+    facts: &mut Facts,
+    error: GatewayError,
+    metadata: Option<String>,
+) -> Result<()> {
+    let mut body = errors_of(facts.surface).error_body(&error);
+    if let Some(metadata) = metadata {
+        // An error's body is an object that is not empty.
+        body.truncate(body.len().saturating_sub(1));
+        body.extend_from_slice(b",\"openrouter_metadata\":");
+        body.extend_from_slice(metadata.as_bytes());
+        body.push(b'}');
+    }
+    let body = Bytes::from(body);
     let mut header = header(facts.id, error.kind.status(), body.len())?;
     if let Some(after) = error.retry_after {
         // Rounded up: coming back too early would only be refused again.
@@ -144,10 +162,16 @@ pub(crate) async fn failed(session: &mut Session, e: &Error, ctx: &mut Journey) 
     if sent {
         return gone;
     }
+    let metadata = match stage {
+        Stage::Chat(chat) if chat.metadata && told.kind != Kind::Internal => {
+            Some(metadata::of_failure(chat))
+        }
+        Stage::Chat(_) | Stage::Arrived | Stage::Answered => None,
+    };
     let status = told.kind.status();
     // Pingora closes the connection after a failed request: say so.
     session.set_keepalive(None);
-    match error(session, facts, told).await {
+    match error_with(session, facts, told, metadata).await {
         Ok(()) => FailToProxy { error_code: status, can_reuse_downstream: false },
         Err(_gone) => gone,
     }

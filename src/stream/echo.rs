@@ -64,10 +64,11 @@ impl Echo {
     pub(super) fn push(
         &mut self,
         chunk: Bytes,
+        shape: &Shape,
         meter: &mut Meter,
     ) -> Result<Option<Bytes>, AnswerFault> {
         match self {
-            Self::Stream(stream) => stream.push(&chunk, meter),
+            Self::Stream(stream) => stream.push(&chunk, shape, meter),
             Self::Whole { buffer, .. } => buffer.push(chunk).map(|()| None),
         }
     }
@@ -78,7 +79,7 @@ impl Echo {
         meter: &mut Meter,
     ) -> Result<Option<Bytes>, AnswerFault> {
         match self {
-            Self::Stream(stream) => stream.end(meter),
+            Self::Stream(stream) => stream.end(shape, meter),
             Self::Whole { done: true, .. } => Ok(None),
             Self::Whole { dialect, buffer, done } => {
                 *done = true;
@@ -89,6 +90,7 @@ impl Echo {
                     return Err(AnswerFault::Empty);
                 }
                 meter.complete = true;
+                meter.count_rest(&shape.request);
                 Ok(Some(body))
             }
         }
@@ -104,7 +106,12 @@ impl Echo {
 }
 
 impl Stream {
-    fn push(&mut self, chunk: &Bytes, meter: &mut Meter) -> Result<Option<Bytes>, AnswerFault> {
+    fn push(
+        &mut self,
+        chunk: &Bytes,
+        shape: &Shape,
+        meter: &mut Meter,
+    ) -> Result<Option<Bytes>, AnswerFault> {
         if self.ended {
             return Ok(None);
         }
@@ -150,6 +157,8 @@ impl Stream {
                 return Err(AnswerFault::TooLarge);
             }
             self.tail.extend_from_slice(&chunk[from..]);
+        } else {
+            meter.count_rest(&shape.request);
         }
         self.release(out, meter)
     }
@@ -173,7 +182,7 @@ impl Stream {
     }
 
     /// Takes the end of the stream: without its terminal event it is cut short.
-    fn end(&mut self, meter: &mut Meter) -> Result<Option<Bytes>, AnswerFault> {
+    fn end(&mut self, shape: &Shape, meter: &mut Meter) -> Result<Option<Bytes>, AnswerFault> {
         if self.ended {
             return Ok(None);
         }
@@ -193,6 +202,7 @@ impl Stream {
             (self.ended, meter.complete) = (true, true);
             raw.extend_from_slice(b"data: [DONE]\n\n");
         }
+        meter.count_rest(&shape.request);
         self.release(Bytes::from(raw), meter)
     }
 

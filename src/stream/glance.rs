@@ -10,8 +10,6 @@ use crate::dialect::scan::TextStats;
 use crate::dialect::scan::lexer::{Blind, Lexer, Text};
 use crate::vocab::Usage;
 
-use super::relay::Output;
-
 /// What such an answer says.
 #[derive(Debug, PartialEq)]
 pub(super) struct Glance<'a> {
@@ -23,6 +21,8 @@ pub(super) struct Glance<'a> {
     pub(super) usage: Usage,
     /// Where the usage begins.
     pub(super) usage_at: usize,
+    /// Whether `system_fingerprint` is there.
+    pub(super) fingerprint: bool,
 }
 
 /// The longest id or model name that is kept, in bytes; a longer one is left to the other reading.
@@ -35,7 +35,7 @@ pub(super) fn glance(document: &str) -> Option<Glance<'_>> {
     lexer.expect(b'{', "an object").ok()?;
     let mut seen = 0_u8;
     let (mut id, mut model, mut choice, mut usage) = (None, None, None, None);
-    let mut first = true;
+    let (mut first, mut fingerprint) = (true, false);
     while let Some(key) = lexer.member(&mut first).ok()? {
         let bit = match plain(&key)? {
             "id" => {
@@ -59,7 +59,8 @@ pub(super) fn glance(document: &str) -> Option<Glance<'_>> {
                 nothing(&mut lexer)?;
                 continue;
             }
-            _ => {
+            other => {
+                fingerprint |= other == "system_fingerprint";
                 lexer.value(1, &mut Blind).ok()?;
                 continue;
             }
@@ -73,7 +74,7 @@ pub(super) fn glance(document: &str) -> Option<Glance<'_>> {
     let (usage_at, usage) = usage?;
     let usage = wire::usage_of(usage, false)?;
     let OnlyChoice { finish, native, text } = choice?;
-    Some(Glance { id, model, finish, native, text, usage, usage_at })
+    Some(Glance { id, model, finish, native, text, usage, usage_at, fingerprint })
 }
 
 struct OnlyChoice<'a> {
@@ -130,13 +131,13 @@ fn only_choice<'a>(lexer: &mut Lexer<'a>) -> Option<OnlyChoice<'a>> {
 fn message(lexer: &mut Lexer<'_>) -> Option<TextStats> {
     (lexer.peek()? == b'{').then_some(())?;
     lexer.expect(b'{', "an object").ok()?;
-    let (mut seen, mut first, mut output) = (false, true, Output::default());
+    let (mut seen, mut first, mut stats) = (false, true, TextStats::default());
     while let Some(key) = lexer.member(&mut first).ok()? {
         match plain(&key)? {
             "content" if !std::mem::replace(&mut seen, true) => {
                 let text = string(lexer)?;
                 (!text.raw.is_empty()).then_some(())?;
-                output.stats.add(&text);
+                stats.add(&text);
             }
             "role" => {
                 string(lexer)?;
@@ -149,7 +150,7 @@ fn message(lexer: &mut Lexer<'_>) -> Option<TextStats> {
             _ => nothing(lexer)?,
         }
     }
-    seen.then_some(output.stats)
+    seen.then_some(stats)
 }
 
 /// A name without escapes.
@@ -178,7 +179,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::Meter;
-    use super::super::whole::read;
+    use super::super::whole::{Places, read};
     use super::*;
 
     const USUAL: &str = r#"{"id":"c1","object":"chat.completion","created":1,"model":"m-1","choices":[{"index":0,"message":{"role":"assistant","content":"Hi \"you\" é","refusal":null,"annotations":[]},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":10,"completion_tokens":5,"total_tokens":15,"prompt_tokens_details":{"cached_tokens":4}},"system_fingerprint":null}"#;
@@ -188,8 +189,9 @@ mod tests {
         let Some(seen) = glance(document) else { return false };
         let (mut quick, mut thorough) = (Meter::up_to(100), Meter::up_to(100));
         quick.glance(&seen);
-        let usage_at = read(document, &mut thorough).expect(document);
-        assert_eq!(usage_at, Some(seen.usage_at), "{document}");
+        let found = read(document, &mut thorough).expect(document);
+        let places = Places { usage: Some(seen.usage_at), fingerprint: seen.fingerprint };
+        assert_eq!(found, places, "{document}");
         assert_eq!(format!("{quick:?}"), format!("{thorough:?}"), "{document}");
         true
     }
@@ -198,6 +200,7 @@ mod tests {
     fn the_usual_answer_is_read_at_a_glance() {
         assert!(compare(USUAL));
         assert!(compare(&USUAL.replace("\"stop\"", "\"length\"").replace(":null", " : null ")));
+        assert!(compare(&USUAL.replace("system_fingerprint", "other")));
         for (from, to) in [
             ("\"content\":\"Hi", "\"content\":\"\",\"x\":\"Hi"),
             ("\"refusal\":null", "\"tool_calls\":[]"),

@@ -3,6 +3,7 @@
 use crate::dialect::AnswerShape;
 use crate::dialect::ir::{Event, FinishReason};
 use crate::dialect::scan::TextStats;
+use crate::dialect::scan::lexer::Text;
 use crate::dialect::tokens;
 use crate::vocab::Usage;
 
@@ -126,10 +127,7 @@ impl Meter {
                 let mut stats = TextStats::default();
                 stats.add_plain(text);
                 self.put_out(stats);
-                match &mut self.kept {
-                    Some(kept) if kept.len() + text.len() <= KEPT_MAX => kept.push_str(text),
-                    _ => self.kept = None,
-                }
+                self.keep(text);
             }
             Event::Finish { choice, reason, native, .. } => {
                 if *choice == 0 || self.finish.is_none() {
@@ -142,7 +140,31 @@ impl Meter {
             | Event::ReasoningEncrypted { .. }
             | Event::Citation { .. }
             | Event::Image { .. }
+            | Event::Logprobs { .. }
             | Event::End => {}
+        }
+    }
+
+    /// Keeps text that was put out, while it may have to be counted.
+    fn keep(&mut self, text: &str) {
+        match &mut self.kept {
+            Some(kept) if kept.len() + text.len() <= KEPT_MAX => kept.push_str(text),
+            _ => self.kept = None,
+        }
+    }
+
+    /// Counts a string of the answer that was put out.
+    pub(super) fn put_out_text(&mut self, text: &Text<'_>) {
+        let mut stats = TextStats::default();
+        stats.add(text);
+        self.put_out(stats);
+        if self.kept.is_none() {
+            return;
+        }
+        match std::str::from_utf8(text.raw) {
+            Ok(plain) if !text.escaped => self.keep(plain),
+            // Half a pair of surrogates cannot be counted.
+            _ => self.keep(&text.unescape().unwrap_or_default()),
         }
     }
 

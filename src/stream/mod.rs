@@ -146,7 +146,7 @@ impl Pipe {
     pub fn new(dialect: Dialect, shape: Shape, framing: Framing, passed: bool) -> Self {
         let path = Path::of(dialect, &shape, framing, passed);
         let mut meter = Meter::up_to(shape.completion_max);
-        if matches!(path, Path::Translate(_)) {
+        if !matches!(path, Path::Convert(_)) {
             meter.keep_text();
         }
         Self { shape, meter, path, started: false }
@@ -165,7 +165,7 @@ impl Pipe {
                 whole.push(chunk)?;
                 None
             }
-            Path::Echo(_, echo) => echo.push(chunk, meter)?,
+            Path::Echo(_, echo) => echo.push(chunk, shape, meter)?,
             Path::Convert(convert) => {
                 convert.push(chunk)?;
                 None

@@ -14,7 +14,6 @@ use memchr::memmem::Finder;
 use crate::dialect::chat::StreamWriter;
 use crate::dialect::ir::Event;
 use crate::dialect::openai::Reader;
-use crate::dialect::scan::TextStats;
 use crate::dialect::scan::lexer::{Lexer, Text, Watch};
 use crate::dialect::sse::{self, Cutter, EVENT_MAX};
 use crate::dialect::{AnswerFault, Dialect, Reader as _, StreamSink as _};
@@ -81,8 +80,11 @@ impl Relay {
                 return Err(AnswerFault::TooLarge);
             }
             if self.tail.is_empty() {
-                match self.frame(&chunk[whole.clone()], shape, meter)? {
-                    Verdict::Keep => out.slice(chunk, whole),
+                let raw = &chunk[whole.clone()];
+                match self.frame(raw, shape, meter)? {
+                    Verdict::Keep => without_nulls(raw, |part| {
+                        out.slice(chunk, whole.start + part.start..whole.start + part.end);
+                    }),
                     Verdict::Drop => {}
                     Verdict::Replace(bytes) => out.copy(chunk, &bytes),
                 }
@@ -91,7 +93,7 @@ impl Relay {
             let mut raw = std::mem::take(&mut self.tail);
             raw.extend_from_slice(&chunk[whole]);
             match self.frame(&raw, shape, meter)? {
-                Verdict::Keep => out.copy(chunk, &raw),
+                Verdict::Keep => without_nulls(&raw, |part| out.copy(chunk, &raw[part])),
                 Verdict::Drop => {}
                 Verdict::Replace(bytes) => out.copy(chunk, &bytes),
             }
@@ -135,16 +137,11 @@ impl Relay {
         if self.ended {
             return Ok(Verdict::Drop);
         }
-        let verdict = if meter.semantic && !may_matter(raw) {
-            meter.put_out(output(raw));
-            Verdict::Keep
-        } else {
-            self.read(raw, shape, meter)?
-        };
-        Ok(match (verdict, without_null_usage(raw)) {
-            (Verdict::Keep, Some(rest)) => Verdict::Replace(rest),
-            (verdict, _) => verdict,
-        })
+        if meter.semantic && !may_matter(raw) {
+            output(raw, meter);
+            return Ok(Verdict::Keep);
+        }
+        self.read(raw, shape, meter)
     }
 
     /// Parses a frame.
@@ -186,7 +183,9 @@ impl Relay {
                 // Between tokens a line feed is white space, and inside a string there is none.
                 out[from..].iter_mut().filter(|b| **b == b'\n').for_each(|b| *b = b' ');
                 out.extend_from_slice(b"\n\n");
-                return Ok(Verdict::Replace(out));
+                let mut rest = Vec::with_capacity(out.len());
+                without_nulls(&out, |part| rest.extend_from_slice(&out[part]));
+                return Ok(Verdict::Replace(rest));
             }
         }
         Ok(Verdict::Keep)
@@ -202,6 +201,7 @@ impl Relay {
         if self.charged && meter.is_reported() && shape.metadata.is_none() {
             return Ok(Verdict::Keep);
         }
+        meter.count_rest(&shape.request);
         let usage = meter.usage(shape.prompt_estimate);
         let mut answer = shape.answer(Dialect::OpenAi);
         meter.name(&mut answer);
@@ -297,7 +297,7 @@ const SHORT: usize = 64;
 struct Needles {
     finish: Finder<'static>,
     usage: Finder<'static>,
-    null_usage: Finder<'static>,
+    null: Finder<'static>,
     error: Finder<'static>,
     index: Finder<'static>,
     delta: Finder<'static>,
@@ -306,22 +306,30 @@ struct Needles {
 static NEEDLES: LazyLock<Needles> = LazyLock::new(|| Needles {
     finish: Finder::new("\"finish_reason\""),
     usage: Finder::new("\"usage\""),
-    null_usage: Finder::new(",\"usage\":null"),
+    null: Finder::new("null"),
     error: Finder::new("\"error\""),
     index: Finder::new("\"index\""),
     delta: Finder::new("\"delta\""),
 });
 
-/// A chunk without a usage that says nothing: OpenAI sends one with every chunk because the gateway
-/// asks for the usage at the end, and clients of OpenRouter's SDK refuse it. Quotes inside a string
-/// are escaped, so that what is found is a member.
-fn without_null_usage(raw: &[u8]) -> Option<Vec<u8>> {
-    const MEMBER: &[u8] = b",\"usage\":null";
-    let at = NEEDLES.null_usage.find(raw)?;
-    let mut out = Vec::with_capacity(raw.len() - MEMBER.len());
-    out.extend_from_slice(&raw[..at]);
-    out.extend_from_slice(&raw[at + MEMBER.len()..]);
-    Some(out)
+/// Hands on the parts of a frame around members that say nothing and that OpenRouter's SDK takes
+/// only with a value: OpenAI sends a null usage with every chunk because the gateway asks for the
+/// usage at the end. Quotes inside a string are escaped, so that what is found is a member.
+fn without_nulls(raw: &[u8], mut on: impl FnMut(Range<usize>)) {
+    const NAMES: [&[u8]; 2] = [b"\"usage\"", b"\"system_fingerprint\""];
+    let mut kept = 0;
+    for at in NEEDLES.null.find_iter(raw) {
+        let Some(before) = raw[kept..at].trim_ascii_end().strip_suffix(b":") else { continue };
+        let before = before.trim_ascii_end();
+        let Some(before) = NAMES.iter().find_map(|name| before.strip_suffix(*name)) else {
+            continue;
+        };
+        // A first member stays: nobody that we know sends one.
+        let Some(before) = before.trim_ascii_end().strip_suffix(b",") else { continue };
+        on(kept..kept + before.len());
+        kept = at + b"null".len();
+    }
+    on(kept..raw.len());
 }
 
 /// Whether a frame may hold something that must be read.
@@ -348,25 +356,30 @@ fn values<'a>(raw: &'a [u8], needle: &'a Finder<'_>) -> impl Iterator<Item = usi
     })
 }
 
-/// The text that a frame puts out.
-fn output(raw: &[u8]) -> TextStats {
-    let mut output = Output::default();
+/// Counts the text that a frame puts out.
+fn output(raw: &[u8], meter: &mut Meter) {
+    let mut output = Output::to(meter);
     for at in values(raw, &NEEDLES.delta) {
         // What cannot be read is the client's to see, and counts as far as it went.
         let _unreadable = Lexer::new(raw, at).value(0, &mut output).is_err();
     }
-    output.stats
 }
 
 /// Counts what a delta or message puts out.
-#[derive(Debug, Default)]
-pub(super) struct Output {
-    pub(super) stats: TextStats,
+#[derive(Debug)]
+pub(super) struct Output<'m> {
+    meter: &'m mut Meter,
     /// Inside `reasoning_details`, which repeats the text of `reasoning`.
     details: bool,
 }
 
-impl Watch for Output {
+impl<'m> Output<'m> {
+    pub(super) const fn to(meter: &'m mut Meter) -> Self {
+        Self { meter, details: false }
+    }
+}
+
+impl Watch for Output<'_> {
     fn key(&mut self, key: &Text<'_>) {
         match key.raw {
             b"reasoning_details" => self.details = true,
@@ -380,7 +393,7 @@ impl Watch for Output {
         match key {
             Some(b"role" | b"id" | b"type" | b"format" | b"signature" | b"data") => {}
             Some(b"text" | b"summary") if self.details => {}
-            _ => self.stats.add(text),
+            _ => self.meter.put_out_text(text),
         }
     }
 }

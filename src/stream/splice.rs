@@ -30,6 +30,11 @@ fn find(document: &[u8], at: usize, name: &[u8]) -> Result<Place, Fault> {
     Ok(place)
 }
 
+/// Whether the document has a member of this name.
+pub(super) fn has(document: &[u8], name: &[u8]) -> Result<bool, Fault> {
+    Ok(find(document, 0, name)?.value.is_some())
+}
+
 /// Appends the document with `cost` in its member `usage`. `Ok(false)`, with nothing appended: it
 /// has no such object.
 pub(super) fn cost(document: &[u8], cost: NanoUsd, out: &mut Vec<u8>) -> Result<bool, Fault> {
@@ -50,7 +55,8 @@ pub(super) fn cost_at(
         return Ok(false);
     }
     let place = find(document, start, b"cost")?;
-    out.reserve(document.len() + 32);
+    // With space for a member at the front.
+    out.reserve(document.len() + 64);
     let end = if let Some((start, end)) = place.value {
         out.extend_from_slice(&document[..start]);
         end

@@ -27,7 +27,7 @@ pub(super) fn shape(stream: bool) -> Shape {
         host: &Host::GENERIC,
         template: None,
         echo: None,
-        request: Bytes::new(),
+        request: Bytes::from_static(br#"{"messages":[{"role":"user","content":"Hello world"}]}"#),
         metadata: None,
         generation: GenerationId::from_bits(7),
         created: 1_700_000_000,
@@ -127,7 +127,7 @@ fn plain_chunks_are_not_copied() {
 }
 
 #[test]
-fn a_missing_usage_is_estimated_before_the_end() {
+fn a_missing_usage_is_counted_before_the_end() {
     for (stream, complete) in [
         (frames(&[ROLE, HI, FIN, DONE], "\n"), "with [DONE]"),
         (frames(&[ROLE, HI, FIN], "\n"), "without [DONE]"),
@@ -135,9 +135,9 @@ fn a_missing_usage_is_estimated_before_the_end() {
     ] {
         let (got, pipe) = relay(&stream);
         let got = got.expect(complete);
-        let usage = r#""choices":[],"usage":{"prompt_tokens":40,"completion_tokens":8,"#;
+        let usage = r#""choices":[],"usage":{"prompt_tokens":2,"completion_tokens":13,"#;
         assert!(got.contains(usage), "{complete}: {got}");
-        assert!(got.contains(r#""cost":0.000000056}"#), "{complete}: {got}");
+        assert!(got.contains(r#""cost":0.000000028}"#), "{complete}: {got}");
         assert!(got.contains(r#"{"id":"c1","object":"chat.completion.chunk""#), "{got}");
         assert!(got.ends_with("}\n\ndata: [DONE]\n\n"), "{complete}: {got}");
         assert_eq!(got.matches("[DONE]\n").count(), 1, "{complete}");
@@ -232,7 +232,12 @@ const WHOLE: &str = r#"{"id":"c1","object":"chat.completion","created":1,"model"
 fn a_whole_answer_passes_with_its_cost() {
     let whole = |body: &str| run(pipe_of(Dialect::OpenAi, shape(false), false), &[body.as_bytes()]);
     let (got, pipe) = whole(WHOLE);
-    assert_eq!(got, Ok(WHOLE.replace(r#""total_tokens":1500}}"#, COSTS)));
+    let charged = WHOLE.replace(r#""total_tokens":1500}}"#, COSTS);
+    assert_eq!(got, Ok(charged.replacen('{', "{\"system_fingerprint\":null,", 1)));
+    for told in [r#""system_fingerprint" : "fp_1","#, r#""system_fingerprint":null,"#] {
+        let told = |body: &str| body.replacen(r#""model""#, &format!("{told}\"model\""), 1);
+        assert_eq!(whole(&told(WHOLE)).0, Ok(told(&charged)), "what a provider has is kept");
+    }
     assert!(pipe.meter().complete);
     assert_eq!(pipe.meter().output_bytes, 10);
     assert_eq!(pipe.meter().finish, Some(FinishReason::Stop));
@@ -241,12 +246,13 @@ fn a_whole_answer_passes_with_its_cost() {
         let (got, pipe) = whole(&body);
         let got = got.expect("good");
         let usage = serde_json::from_str::<serde_json::Value>(&got).expect("JSON")["usage"].take();
-        assert_eq!((&usage["prompt_tokens"], &usage["completion_tokens"]), (&40.into(), &3.into()));
-        assert_eq!(usage["cost"], 0.000_000_046);
+        assert_eq!((&usage["prompt_tokens"], &usage["completion_tokens"]), (&2.into(), &4.into()));
+        assert_eq!(usage["cost"], 0.000_000_01);
         assert!(pipe.meter().usage(40).estimated);
     }
     let call = WHOLE.replace(r#""content":"Hi \"usage\"""#, r#""content":null,"tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{}"}}]"#);
-    assert!(whole(&call).0.is_ok(), "a tool call is an answer");
+    let got = whole(&call).0.expect("a tool call is an answer");
+    assert!(got.starts_with(r#"{"system_fingerprint":null,"id":"c1","#), "{got}");
     for (body, want) in [
         ("", AnswerFault::Empty),
         (r#"{"choices":[],"usage":{}}"#, AnswerFault::Empty),
@@ -468,12 +474,15 @@ fn what_no_report_counts_is_estimated_and_bounded() {
 }
 
 #[test]
-fn a_usage_that_says_nothing_is_left_out() {
-    let with = |frame: &str| frame.replacen("}]}", "}],\"usage\":null}", 1);
+fn a_usage_or_fingerprint_that_says_nothing_is_left_out() {
+    let with = |frame: &str| {
+        let frame = frame.replacen(",\"choices\"", ", \"system_fingerprint\": null,\"choices\"", 1);
+        frame.replacen("}]}", "}],\"usage\":null}", 1)
+    };
     let stream = [with(ROLE), with(HI), with(FIN), USE.to_owned(), DONE.to_owned()];
     let stream = stream.join("\n\n") + "\n\n";
     let (got, _) = run(pipe_of(Dialect::OpenAi, shape(true), true), &[stream.as_bytes()]);
     let got = got.expect("a good stream");
-    assert!(!got.contains("\"usage\":null"), "{got}");
+    assert!(!got.contains("\"usage\":null") && !got.contains("fingerprint"), "{got}");
     assert!(got.contains(HI) && got.contains(COSTS), "{got}");
 }

@@ -190,7 +190,7 @@ impl Translate {
                 self.open.0 |= bit(choice);
                 self.open.1 |= bit(choice);
             }
-            Event::Start { .. } | Event::Usage(_) | Event::End => {}
+            Event::Start { .. } | Event::Logprobs { .. } | Event::Usage(_) | Event::End => {}
         }
     }
 

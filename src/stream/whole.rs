@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use crate::dialect::AnswerFault;
 use crate::dialect::openai::fault;
 use crate::dialect::openai::wire::{self, Choice, Chunk, Part};
 use crate::dialect::scan::lexer::Lexer;
+use crate::dialect::{AnswerFault, answer_text};
 
 use super::glance::glance;
 use super::relay::Output;
@@ -63,27 +63,36 @@ impl Whole {
             return Ok(None);
         }
         let body = self.buffer.take();
-        let text = simdutf8::basic::from_utf8(&body)
-            .map_err(|_| AnswerFault::Garbled("the answer is not UTF-8"))?;
-        if text.trim().is_empty() {
-            return Err(AnswerFault::Empty);
-        }
-        let usage_at = match glance(text) {
+        let text = answer_text(&body)?;
+        let places = match glance(text) {
             Some(seen) => {
                 meter.glance(&seen);
-                Some(seen.usage_at)
+                Places { usage: Some(seen.usage_at), fingerprint: seen.fingerprint }
             }
-            None => read(text, meter)?,
+            None => {
+                let places = read(text, meter)?;
+                meter.count_rest(&shape.request);
+                places
+            }
         };
         meter.complete = true;
-        let out = charged(&body, usage_at, shape, meter)
+        let out = charged(&body, &places, shape, meter)
             .map_err(|_| AnswerFault::Garbled("the answer nests too deep"))?;
         Ok(Some(out))
     }
 }
 
-/// The thorough reading; gives where the usage begins.
-pub(super) fn read(text: &str, meter: &mut Meter) -> Result<Option<usize>, AnswerFault> {
+/// What must be known of a document to change it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Places {
+    /// Where the usage begins, if there is one.
+    pub(super) usage: Option<usize>,
+    /// Whether `system_fingerprint` is there.
+    pub(super) fingerprint: bool,
+}
+
+/// The thorough reading.
+pub(super) fn read(text: &str, meter: &mut Meter) -> Result<Places, AnswerFault> {
     let chunk = Chunk::parse(text)?;
     fault::check(&chunk, text)?;
     meter.upstream_id = wire::name(chunk.id);
@@ -98,25 +107,33 @@ pub(super) fn read(text: &str, meter: &mut Meter) -> Result<Option<usize>, Answe
         meter.report(usage);
     }
     // The raw value is a part of the text.
-    Ok(chunk.usage.map(|raw| raw.get().as_ptr().addr() - text.as_ptr().addr()))
+    let usage = chunk.usage.map(|raw| raw.get().as_ptr().addr() - text.as_ptr().addr());
+    let fingerprint = splice::has(text.as_bytes(), b"system_fingerprint")
+        .map_err(|_| AnswerFault::Garbled("the answer nests too deep"))?;
+    Ok(Places { usage, fingerprint })
 }
 
-/// The document with its cost. Its own `usage`, if it has one, begins at `usage_at`.
+/// The document with its cost, and with OpenAI's `system_fingerprint`, if only as null.
 fn charged(
     body: &Bytes,
-    usage_at: Option<usize>,
+    places: &Places,
     shape: &Shape,
     meter: &Meter,
 ) -> Result<Bytes, crate::dialect::scan::lexer::Fault> {
     let cost = shape.cost(meter);
     let mut out = Vec::new();
-    let told = usage_at.filter(|_| meter.usage.is_some());
+    let told = places.usage.filter(|_| meter.usage.is_some());
     let spliced = match told {
         Some(at) => splice::cost_at(body, at, cost, &mut out)?,
         None => false,
     };
     if !spliced {
         splice::usage(body, &meter.usage(shape.prompt_estimate), cost, &mut out)?;
+    }
+    if !places.fingerprint {
+        // There are choices, so there are other members.
+        let inside = out.iter().position(|byte| *byte == b'{').map_or(0, |brace| brace + 1);
+        out.splice(inside..inside, *b"\"system_fingerprint\":null,");
     }
     if let Some(metadata) = &shape.metadata {
         out = splice::member(&out, "openrouter_metadata", metadata)?;
@@ -140,11 +157,9 @@ fn overhear(choice: &Choice<'_>, meter: &mut Meter) -> Result<(), AnswerFault> {
     ];
     meter.semantic |=
         calls || part.function_call.is_some() || said.into_iter().any(wire::says_something);
-    let mut output = Output::default();
     Lexer::new(message.as_bytes(), 0)
-        .value(0, &mut output)
+        .value(0, &mut Output::to(meter))
         .map_err(|_| AnswerFault::Garbled("the answer nests too deep"))?;
-    meter.put_out(output.stats);
     if let Some(native) = wire::native_finish(choice.finish_reason) {
         let Some(reason) = wire::finish_reason(&native) else {
             let message = "the provider ended the answer with an error".to_owned();

@@ -146,7 +146,8 @@ const SCRAPS: &[&[u8]] = &[
 ];
 
 /// An input made of one entry of the corpus and pieces of others.
-pub(crate) fn input(dice: &mut Dice, corpus: &[Vec<u8>]) -> Vec<u8> {
+/// One in so many is `huge`.
+pub(crate) fn input(dice: &mut Dice, corpus: &[Vec<u8>], huge: usize) -> Vec<u8> {
     let mut bytes = dice.of(corpus).clone();
     for _ in 0..dice.below(3) {
         structured(dice, &mut bytes, corpus);
@@ -156,8 +157,12 @@ pub(crate) fn input(dice: &mut Dice, corpus: &[Vec<u8>]) -> Vec<u8> {
             raw(dice, &mut bytes, corpus);
         }
     }
-    if dice.one_in(200) {
-        blow_up(dice, &mut bytes);
+    if dice.one_in(huge) {
+        if dice.one_in(2) {
+            blow_up(dice, &mut bytes);
+        } else {
+            nest(dice, &mut bytes, 20_000);
+        }
     }
     bytes.truncate(INPUT_MAX);
     bytes
@@ -189,10 +194,8 @@ pub(crate) fn raw(dice: &mut Dice, bytes: &mut Vec<u8>, corpus: &[Vec<u8>]) {
         }
         8 => number(dice, bytes),
         9 => {
-            let open: &[u8] = if dice.one_in(2) { b"[" } else { b"{\"a\":" };
-            let depth = [3, 60, 127, 128, 129, 600, 20_000];
-            let nest = open.repeat(*dice.of(&depth));
-            insert(bytes, at, &nest);
+            let depth = *dice.of(&[3, 60, 127, 128, 129, 600]);
+            nest(dice, bytes, depth);
         }
         10 => {
             let scrap = *dice.of(&[b"a".as_slice(), b"\\n", "é".as_bytes(), b"\\\\", b" "]);
@@ -206,6 +209,13 @@ pub(crate) fn raw(dice: &mut Dice, bytes: &mut Vec<u8>, corpus: &[Vec<u8>]) {
     }
 }
 
+/// Opens arrays or objects, so many.
+fn nest(dice: &mut Dice, bytes: &mut Vec<u8>, depth: usize) {
+    let at = dice.below(bytes.len() + 1);
+    let open: &[u8] = if dice.one_in(2) { b"[" } else { b"{\"a\":" };
+    insert(bytes, at, &open.repeat(depth));
+}
+
 /// A range of at most `max` bytes.
 fn some(dice: &mut Dice, length: usize, max: usize) -> Range<usize> {
     let start = dice.below(length + 1);
@@ -213,7 +223,10 @@ fn some(dice: &mut Dice, length: usize, max: usize) -> Range<usize> {
 }
 
 fn insert(bytes: &mut Vec<u8>, at: usize, piece: &[u8]) {
-    drop(bytes.splice(at..at, piece.iter().copied()));
+    let length = bytes.len();
+    bytes.extend_from_slice(piece);
+    bytes.copy_within(at..length, at + piece.len());
+    bytes[at..at + piece.len()].copy_from_slice(piece);
 }
 
 /// Puts another number in a number's place.

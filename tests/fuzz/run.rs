@@ -13,6 +13,10 @@ use crate::mutate;
 /// Inputs per target where the environment does not say.
 const INPUTS: u64 = 600;
 
+/// One input in so many is huge: in a short run, so that there are some, and in a long one, where
+/// they would be most of the work.
+const HUGE: [usize; 2] = [100, 1_000];
+
 /// The longest time that one input may take: far above what is honest, below what is quadratic.
 /// Builds for debugging are slow.
 const TIME_MAX: Duration = Duration::from_secs(if cfg!(debug_assertions) { 15 } else { 1 });
@@ -37,20 +41,23 @@ impl Target<'_> {
         // What is made once and kept is not the input's, the tokenizer above all.
         let _loaded = tokens::count("x");
         deed(&mut Dice::new(0), &self.corpus[0]);
+        let inputs = number("TURNPIKE_FUZZ_INPUTS").unwrap_or(INPUTS);
         if let Some(seed) = number("TURNPIKE_FUZZ_REPLAY") {
-            self.check(seed, &mut deed);
+            self.check(seed, inputs, &mut deed);
             return;
         }
         let base = number("TURNPIKE_FUZZ_SEED").unwrap_or(1);
         let mut seeds = Dice::new(base ^ hash(self.name));
-        for _ in 0..number("TURNPIKE_FUZZ_INPUTS").unwrap_or(INPUTS) {
-            self.check(seeds.next(), &mut deed);
+        for _ in 0..inputs {
+            self.check(seeds.next(), inputs, &mut deed);
         }
     }
 
-    fn check(&self, seed: u64, deed: &mut impl FnMut(&mut Dice, &[u8])) {
+    /// Runs one input of a run of so many.
+    fn check(&self, seed: u64, inputs: u64, deed: &mut impl FnMut(&mut Dice, &[u8])) {
         let mut dice = Dice::new(seed);
-        let input = mutate::input(&mut dice, self.corpus);
+        let huge = HUGE[usize::from(inputs > 100_000)];
+        let input = mutate::input(&mut dice, self.corpus, huge);
         let mut spent = Duration::MAX;
         let mut peak = u64::MAX;
         // A machine with much else to do may be slow once, but not three times.
@@ -62,7 +69,7 @@ impl Target<'_> {
                 went = catch_unwind(AssertUnwindSafe(|| deed(&mut dice, &input)));
             });
             let name = self.name;
-            assert!(went.is_ok(), "{name}: panic; TURNPIKE_FUZZ_REPLAY={seed}, {}", saved(&input));
+            assert!(went.is_ok(), "{name}: panic; {}", again(seed, inputs, &input));
             spent = spent.min(started.elapsed());
             peak = peak.min(memory.bytes_max);
             if spent <= TIME_MAX {
@@ -72,19 +79,20 @@ impl Target<'_> {
         let bound = u64::try_from(PER_BYTE * input.len() + FIXED).expect("a small number");
         assert!(
             spent <= TIME_MAX && peak <= bound,
-            "{}: {spent:?} and {peak} bytes for {} bytes; TURNPIKE_FUZZ_REPLAY={seed}, {}",
+            "{}: {spent:?} and {peak} bytes for {} bytes; {}",
             self.name,
             input.len(),
-            saved(&input)
+            again(seed, inputs, &input)
         );
     }
 }
 
-/// Keeps an input that failed, and says where.
-fn saved(input: &[u8]) -> String {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("fuzz-{}", input.len()));
+/// How to run an input again that failed: by its seed, or from the file where it is kept.
+fn again(seed: u64, inputs: u64, input: &[u8]) -> String {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("fuzz-{seed}"));
     let written = fs::write(&path, input);
-    format!("input in {} ({written:?})", path.display())
+    let path = path.display();
+    format!("TURNPIKE_FUZZ_REPLAY={seed} TURNPIKE_FUZZ_INPUTS={inputs}; {path} ({written:?})")
 }
 
 fn number(name: &str) -> Option<u64> {

@@ -5,13 +5,16 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 
-use super::ids::Ids;
+use crate::dialect::ids::{Ids, Rule};
 use crate::dialect::ir::{
     Assistant, CacheMark, FileSource, Message, Part, PartBody, ReasoningBlock, ReasoningBody,
     Request,
 };
 use crate::dialect::media::{DataUrl, arguments_object, data_url, refusal};
 use crate::error::GatewayError;
+
+/// What may be the id of a call: `^[a-zA-Z0-9_-]+$`.
+const IDS: Rule = Rule { punctuation: b"_-", max: 0 };
 
 /// A block, borrowed from the request where it can be.
 pub(super) struct Block<'r> {
@@ -56,7 +59,7 @@ pub(super) struct Conversation<'r> {
 /// A part cannot be expressed; or nothing is left to answer to.
 pub(super) fn conversation(request: &Request) -> Result<Conversation<'_>, GatewayError> {
     let mut out = Conversation::default();
-    let mut ids = Ids::default();
+    let mut ids = Ids::of(&IDS);
     for (i, message) in request.messages.iter().enumerate() {
         match message {
             Message::System { parts, name } => {

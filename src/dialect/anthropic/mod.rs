@@ -8,7 +8,6 @@
 mod blocks;
 mod citations;
 mod fault;
-mod ids;
 mod options;
 mod reader;
 mod request;

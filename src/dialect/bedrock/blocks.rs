@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 
 use super::files::{self, File, Names};
-use super::ids::Ids;
 use super::model::Family;
 use crate::dialect::anthropic;
+use crate::dialect::ids::{Ids, Rule};
 use crate::dialect::ir::{
     Assistant, CacheMark, FileSource, Message, Part, PartBody, ReasoningBlock, ReasoningBody,
     Request,
@@ -19,6 +19,8 @@ const OPENING: &str = ".";
 const BESIDE_DOCUMENT: &str = "The document is attached.";
 /// What a tool returned that returned nothing: Bedrock wants some text, and not a blank one.
 const NO_OUTPUT: &str = "(no output)";
+/// What may be the id of a call (service model, 2026-11).
+const IDS: Rule = Rule { punctuation: b"_.:-", max: 64 };
 /// The longest name of a tool.
 pub(super) const TOOL_NAME_MAX: usize = 64;
 
@@ -61,7 +63,7 @@ pub(super) fn conversation(
     request: &Request,
     family: Family,
 ) -> Result<Conversation<'_>, GatewayError> {
-    let (ids, names) = (Ids::default(), Names::default());
+    let (ids, names) = (Ids::of(&IDS), Names::default());
     let mut out = Conversation { system: Vec::new(), turns: Vec::new(), family, ids, names };
     for (i, message) in request.messages.iter().enumerate() {
         match message {

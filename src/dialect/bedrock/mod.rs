@@ -27,7 +27,6 @@ mod eventstream;
 mod fault;
 mod fields;
 mod files;
-mod ids;
 mod model;
 mod open;
 mod reader;

@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use crate::dialect::ir::{Citation, Event, FinishReason};
-use crate::dialect::json;
+use crate::dialect::ir::{Citation, Event, FinishReason, TokenLogprob};
 use crate::dialect::sink::{AnswerShape, StreamSink};
+use crate::dialect::{json, logprobs};
 use crate::error::GatewayError;
 use crate::vocab::{NanoUsd, Usage};
 
@@ -44,6 +44,46 @@ struct Choice {
     /// The chunk with the role is out.
     begun: bool,
     reasoning: ReasoningIndex,
+    /// `logprobs` of the next chunk.
+    logprobs: Logprobs,
+}
+
+/// `logprobs` of a choice, as lists of JSON without brackets.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Logprobs {
+    content: Vec<u8>,
+    refusal: Vec<u8>,
+}
+
+impl Logprobs {
+    pub(super) fn add(&mut self, refusal: bool, tokens: &[TokenLogprob]) {
+        let list = if refusal { &mut self.refusal } else { &mut self.content };
+        logprobs::write(list, tokens);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.content.is_empty() && self.refusal.is_empty()
+    }
+
+    /// Appends `,"logprobs":…`.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        json::key(out, "logprobs");
+        if self.is_empty() {
+            return out.extend_from_slice(b"null");
+        }
+        out.push(b'{');
+        for (name, list) in [("content", &self.content), ("refusal", &self.refusal)] {
+            json::key(out, name);
+            if list.is_empty() {
+                out.extend_from_slice(b"null");
+            } else {
+                out.push(b'[');
+                out.extend_from_slice(list);
+                out.push(b']');
+            }
+        }
+        out.push(b'}');
+    }
 }
 
 /// Counts blocks of reasoning, so that a client can put the pieces of each together.
@@ -103,6 +143,11 @@ impl StreamSink for StreamWriter {
     fn write(&mut self, event: &Event, cost: Option<NanoUsd>, wire: &mut Vec<u8>) {
         match event {
             Event::Start { .. } => self.begin(0, wire),
+            Event::Logprobs { choice, refusal, tokens } => {
+                if let Some(at) = self.place(*choice) {
+                    self.choices[at].logprobs.add(*refusal, tokens);
+                }
+            }
             Event::Text { choice, text } => self.text(*choice, "content", text, wire),
             Event::Refusal { choice, text } => self.text(*choice, "refusal", text, wire),
             Event::Reasoning { .. }
@@ -164,7 +209,20 @@ impl StreamWriter {
     fn text(&mut self, choice: u32, name: &'static str, text: &str, wire: &mut Vec<u8>) {
         self.open_delta(choice, wire);
         json::text_member(wire, name, text);
-        wire.extend_from_slice(TAIL);
+        match self.logprobs(choice) {
+            None => wire.extend_from_slice(TAIL),
+            Some(logprobs) => {
+                wire.extend_from_slice(b"},\"finish_reason\":null");
+                logprobs.write(wire);
+                wire.extend_from_slice(b"}]}\n\n");
+            }
+        }
+    }
+
+    /// The log probabilities that wait for a chunk of this choice.
+    fn logprobs(&mut self, choice: u32) -> Option<Logprobs> {
+        let place = self.choices.get_mut(position(choice)?)?;
+        if place.logprobs.is_empty() { None } else { Some(std::mem::take(&mut place.logprobs)) }
     }
 
     fn reasoning(&mut self, event: &Event, wire: &mut Vec<u8>) {
@@ -211,7 +269,8 @@ impl StreamWriter {
         wire.extend_from_slice(reason.as_str().as_bytes());
         wire.extend_from_slice(b"\",\"native_finish_reason\":");
         json::string(wire, native);
-        wire.extend_from_slice(b",\"logprobs\":null}]}\n\n");
+        self.logprobs(choice).unwrap_or_default().write(wire);
+        wire.extend_from_slice(b"}]}\n\n");
     }
 
     fn end(&self, cost: Option<NanoUsd>, wire: &mut Vec<u8>) {
@@ -232,11 +291,17 @@ impl StreamWriter {
         self.open_chunk(choice, wire);
     }
 
-    fn begin(&mut self, choice: u32, wire: &mut Vec<u8>) {
-        let Some(at) = position(choice) else { return };
+    /// Where a choice is kept.
+    fn place(&mut self, choice: u32) -> Option<usize> {
+        let at = position(choice)?;
         if at >= self.choices.len() {
             self.choices.resize(at + 1, Choice::default());
         }
+        Some(at)
+    }
+
+    fn begin(&mut self, choice: u32, wire: &mut Vec<u8>) {
+        let Some(at) = self.place(choice) else { return };
         if !self.choices[at].begun {
             self.choices[at].begun = true;
             self.open_chunk(choice, wire);

@@ -151,7 +151,7 @@ fn a_whole_answer_says_the_same_as_the_stream() {
             },
             "finish_reason": "tool_calls", "native_finish_reason": "tool_use", "logprobs": null,
         }],
-        "usage": usage_json(),
+        "system_fingerprint": null, "usage": usage_json(),
     });
     assert_eq!(answer, expected);
 }

@@ -1,6 +1,6 @@
 //! Whole answers: events → one `chat.completion`.
 
-use super::answer::{self, ReasoningIndex, detail, encrypted, position};
+use super::answer::{self, Logprobs, ReasoningIndex, detail, encrypted, position};
 use crate::dialect::ir::{Citation, Event, FinishReason};
 use crate::dialect::json;
 use crate::dialect::sink::{AnswerShape, WholeSink};
@@ -23,6 +23,7 @@ struct Choice {
     tools: Vec<ToolCall>,
     citations: Vec<Citation>,
     images: Vec<String>,
+    logprobs: Logprobs,
     finish: Option<(FinishReason, String)>,
 }
 
@@ -44,6 +45,8 @@ impl WholeWriter {
     pub fn new(shape: &AnswerShape) -> Self {
         let mut head = Vec::with_capacity(256);
         answer::open(shape, "chat.completion", &mut head);
+        // OpenAI alone has one; OpenRouter's SDK wants the member all the same.
+        head.extend_from_slice(b",\"system_fingerprint\":null");
         Self {
             head,
             choices: Vec::new(),
@@ -65,6 +68,9 @@ impl WholeSink for WholeWriter {
     fn write(&mut self, event: &Event) {
         match event {
             Event::Start { .. } | Event::Usage(_) | Event::End => {}
+            Event::Logprobs { choice, refusal, tokens } => {
+                self.with(*choice, |c| c.logprobs.add(*refusal, tokens));
+            }
             Event::Text { choice, text } => self.with(*choice, |c| c.content.push_str(text)),
             Event::Refusal { choice, text } => self.with(*choice, |c| c.refusal.push_str(text)),
             Event::Reasoning { choice, text } => self.with(*choice, |c| c.reason(text)),
@@ -168,7 +174,8 @@ impl Choice {
         json::string_or_null(out, self.finish.as_ref().map(|(reason, _)| reason.as_str()));
         json::key(out, "native_finish_reason");
         json::string_or_null(out, self.finish.as_ref().map(|(_, native)| native.as_str()));
-        out.extend_from_slice(b",\"logprobs\":null}");
+        self.logprobs.write(out);
+        out.push(b'}');
     }
 
     fn write_extras(&self, out: &mut Vec<u8>) {

@@ -3,17 +3,23 @@
 //! The form has no place for calls, refusals as such, citations and images: a refusal is text, the
 //! others are left out, and no request of this surface can ask for them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::dialect::chat;
-use crate::dialect::ir::{Event, FinishReason};
-use crate::dialect::json;
+use crate::dialect::ir::{Event, FinishReason, TokenLogprob};
 use crate::dialect::sink::{AnswerShape, StreamSink, WholeSink};
+use crate::dialect::{json, logprobs};
 use crate::error::GatewayError;
 use crate::vocab::{NanoUsd, Usage};
 
 /// The most choices that a request can ask for (OpenAI, 2026-11).
 const CHOICES_MAX: usize = 128;
+
+/// Where a choice is listed; none for a number that no request can ask for.
+fn position(choice: u32) -> Option<usize> {
+    usize::try_from(choice).ok().filter(|&at| at < CHOICES_MAX)
+}
 
 /// The members that come before `choices`, after an opening brace.
 fn open(shape: &AnswerShape, out: &mut Vec<u8>) {
@@ -25,27 +31,37 @@ fn open(shape: &AnswerShape, out: &mut Vec<u8>) {
     json::text_member(out, "provider", &shape.provider);
 }
 
-/// One entry of `choices`.
-fn choice(
+/// An entry of `choices`: a piece, or all of it.
+#[derive(Clone, Copy, Default)]
+struct Entry<'e> {
     index: u32,
-    text: &str,
-    reasoning: Option<&str>,
-    finish: Option<(FinishReason, &str)>,
-    out: &mut Vec<u8>,
-) {
-    json::comma(out);
-    out.push(b'{');
-    json::text_member(out, "text", text);
-    if let Some(reasoning) = reasoning {
-        json::text_member(out, "reasoning", reasoning);
+    text: &'e str,
+    reasoning: Option<&'e str>,
+    finish: Option<(FinishReason, &'e str)>,
+    /// The tokens of the text, and how many characters came before them.
+    logprobs: (&'e [TokenLogprob], u64),
+}
+
+impl Entry<'_> {
+    fn write(&self, out: &mut Vec<u8>) {
+        json::comma(out);
+        out.push(b'{');
+        json::text_member(out, "text", self.text);
+        if let Some(reasoning) = self.reasoning {
+            json::text_member(out, "reasoning", reasoning);
+        }
+        json::number_member(out, "index", u64::from(self.index));
+        json::key(out, "logprobs");
+        match self.logprobs {
+            ([], _) => out.extend_from_slice(b"null"),
+            (tokens, chars) => logprobs::write_flat(out, tokens, chars),
+        }
+        json::key(out, "finish_reason");
+        json::string_or_null(out, self.finish.map(|(reason, _)| reason.as_str()));
+        json::key(out, "native_finish_reason");
+        json::string_or_null(out, self.finish.map(|(_, native)| native));
+        out.push(b'}');
     }
-    json::number_member(out, "index", u64::from(index));
-    out.extend_from_slice(b",\"logprobs\":null");
-    json::key(out, "finish_reason");
-    json::string_or_null(out, finish.map(|(reason, _)| reason.as_str()));
-    json::key(out, "native_finish_reason");
-    json::string_or_null(out, finish.map(|(_, native)| native));
-    out.push(b'}');
 }
 
 /// Writes a streamed answer.
@@ -56,6 +72,8 @@ pub struct StreamWriter {
     usage: Option<Usage>,
     hide_reasoning: bool,
     metadata: Option<Arc<str>>,
+    /// Tokens of each choice that wait for their text, and the characters of those before.
+    tokens: BTreeMap<u32, (Vec<TokenLogprob>, u64)>,
 }
 
 impl StreamWriter {
@@ -68,22 +86,30 @@ impl StreamWriter {
             usage: None,
             hide_reasoning: shape.hide_reasoning,
             metadata: shape.metadata.clone(),
+            tokens: BTreeMap::new(),
         }
     }
 
-    fn chunk(
-        &self,
-        index: u32,
-        text: &str,
-        reasoning: Option<&str>,
-        finish: Option<(FinishReason, &str)>,
-        wire: &mut Vec<u8>,
-    ) {
+    fn chunk(&self, entry: Entry<'_>, wire: &mut Vec<u8>) {
         wire.extend_from_slice(&self.prefix);
         wire.extend_from_slice(b",\"choices\":[");
-        choice(index, text, reasoning, finish, wire);
+        entry.write(wire);
         wire.extend_from_slice(b"]}\n\n");
     }
+
+    /// A chunk that takes the tokens with it that wait.
+    fn text(&mut self, entry: Entry<'_>, wire: &mut Vec<u8>) {
+        let Some((tokens, chars)) = self.tokens.get_mut(&entry.index) else {
+            return self.chunk(entry, wire);
+        };
+        let (waiting, before) = (std::mem::take(tokens), *chars);
+        *chars = chars.saturating_add(characters(&waiting));
+        self.chunk(Entry { logprobs: (&waiting, before), ..entry }, wire);
+    }
+}
+
+fn characters(tokens: &[TokenLogprob]) -> u64 {
+    tokens.iter().map(|token| token.chosen.token.chars().count() as u64).sum()
 }
 
 const DONE: &[u8] = b"data: [DONE]\n\n";
@@ -91,16 +117,24 @@ const DONE: &[u8] = b"data: [DONE]\n\n";
 impl StreamSink for StreamWriter {
     fn write(&mut self, event: &Event, cost: Option<NanoUsd>, wire: &mut Vec<u8>) {
         match event {
-            Event::Text { choice, text } | Event::Refusal { choice, text } => {
-                self.chunk(*choice, text, None, None, wire);
+            Event::Text { choice: index, text } | Event::Refusal { choice: index, text } => {
+                self.text(Entry { index: *index, text, ..Entry::default() }, wire);
             }
-            Event::Reasoning { choice, text } | Event::ReasoningSummary { choice, text } => {
+            Event::Reasoning { choice: index, text }
+            | Event::ReasoningSummary { choice: index, text } => {
                 if !self.hide_reasoning {
-                    self.chunk(*choice, "", Some(text), None, wire);
+                    let (index, reasoning) = (*index, Some(text.as_str()));
+                    self.chunk(Entry { index, reasoning, ..Entry::default() }, wire);
                 }
             }
-            Event::Finish { choice, reason, native, .. } => {
-                self.chunk(*choice, "", None, Some((*reason, native)), wire);
+            Event::Logprobs { choice, tokens, .. } => {
+                if position(*choice).is_some() {
+                    self.tokens.entry(*choice).or_default().0.extend_from_slice(tokens);
+                }
+            }
+            Event::Finish { choice: index, reason, native, .. } => {
+                let (index, finish) = (*index, Some((*reason, native.as_str())));
+                self.text(Entry { index, finish, ..Entry::default() }, wire);
             }
             Event::Usage(usage) => self.usage = Some(*usage),
             Event::End => {
@@ -147,6 +181,7 @@ pub struct WholeWriter {
 struct Whole {
     text: String,
     reasoning: String,
+    tokens: Vec<TokenLogprob>,
     finish: Option<(FinishReason, String)>,
 }
 
@@ -159,8 +194,7 @@ impl WholeWriter {
     }
 
     fn with(&mut self, choice: u32, change: impl FnOnce(&mut Whole)) {
-        let place = usize::try_from(choice).ok().filter(|&at| at < CHOICES_MAX);
-        let Some(at) = place else { return };
+        let Some(at) = position(choice) else { return };
         if at >= self.choices.len() {
             self.choices.resize(at + 1, Whole::default());
         }
@@ -176,6 +210,9 @@ impl WholeSink for WholeWriter {
             }
             Event::Reasoning { choice, text } | Event::ReasoningSummary { choice, text } => {
                 self.with(*choice, |c| c.reasoning.push_str(text));
+            }
+            Event::Logprobs { choice, tokens, .. } => {
+                self.with(*choice, |c| c.tokens.extend_from_slice(tokens));
             }
             Event::Finish { choice, reason, native, .. } => {
                 self.with(*choice, |c| c.finish = Some((*reason, native.clone())));
@@ -203,7 +240,8 @@ impl WholeSink for WholeWriter {
             let reasoning = Some(whole.reasoning.as_str());
             let reasoning = reasoning.filter(|text| !text.is_empty() && !self.hide_reasoning);
             let finish = whole.finish.as_ref().map(|(reason, native)| (*reason, native.as_str()));
-            choice(index, &whole.text, reasoning, finish, &mut out);
+            let (text, logprobs) = (whole.text.as_str(), (whole.tokens.as_slice(), 0));
+            Entry { index, text, reasoning, finish, logprobs }.write(&mut out);
         }
         out.push(b']');
         if usage.is_some() || cost.is_some() {

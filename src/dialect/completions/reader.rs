@@ -8,9 +8,10 @@ use serde_json::value::RawValue;
 use super::speech::Speech;
 use super::template::Template;
 use crate::dialect::ir::{Event, FinishReason};
-use crate::dialect::openai::{fault, wire};
+use crate::dialect::openai::fault;
+use crate::dialect::openai::wire::{self, Sent};
 use crate::dialect::sse::Frame;
-use crate::dialect::{AnswerFault, Reader as ReadFrames};
+use crate::dialect::{AnswerFault, Reader as ReadFrames, answer_text};
 
 /// Most choices in one answer.
 const CHOICES_MAX: u64 = 128;
@@ -157,19 +158,18 @@ impl Progress {
 
 impl ReadFrames for Reader {
     fn read(&mut self, frame: &Frame<'_>, out: &mut Vec<Event>) -> Result<(), AnswerFault> {
-        let data = frame.data.trim();
-        if self.done || data.is_empty() {
+        if self.done {
             return Ok(());
         }
-        if data == "[DONE]" {
-            self.done = true;
-            out.push(Event::End);
-            return Ok(());
+        match wire::sent(frame)? {
+            Sent::Nothing => Ok(()),
+            Sent::Done => {
+                self.done = true;
+                out.push(Event::End);
+                Ok(())
+            }
+            Sent::Chunk(json) => self.chunk(json, out),
         }
-        if frame.event == "error" {
-            return Err(fault::in_band(data));
-        }
-        self.chunk(data, out)
     }
 }
 
@@ -183,11 +183,7 @@ pub fn read_whole(
     body: &[u8],
     out: &mut Vec<Event>,
 ) -> Result<(), AnswerFault> {
-    let text = simdutf8::basic::from_utf8(body)
-        .map_err(|_| AnswerFault::Garbled("the answer is not UTF-8"))?;
-    if text.trim().is_empty() {
-        return Err(AnswerFault::Empty);
-    }
+    let text = answer_text(body)?;
     let (mut reader, mut events) = (Reader::new(template), Vec::new());
     reader.chunk(text, &mut events)?;
     let says = events.iter().any(Event::is_semantic);

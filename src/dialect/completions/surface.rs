@@ -4,7 +4,7 @@ use crate::dialect::Surface;
 use crate::dialect::chat::request::{
     read_format, read_reasoning, read_rest, read_sampling, read_stop, top,
 };
-use crate::dialect::ir::{Loss, Message, Part, PartBody, RawJson, Request};
+use crate::dialect::ir::{Message, Part, PartBody, RawJson, Request};
 use crate::dialect::tree::{Body, Json, Path, raw_object};
 use crate::error::{GatewayError, Kind};
 
@@ -116,10 +116,7 @@ fn read_scalars(body: &mut Body<'_>, request: &mut Request) -> Result<(), Gatewa
     }
     request.stop = top(body, "stop", read_stop)?.unwrap_or_default();
     request.max_tokens = top(body, "max_tokens", |json, at| json.whole(1, u32::MAX, at))?;
-    if top(body, "logprobs", |json, at| json.whole(0, 20, at))?.is_some() {
-        let why = "has no place in this form of answer";
-        request.losses.push(Loss { param: "logprobs".into(), why });
-    }
+    request.logprobs = top(body, "logprobs", |json, at| json.whole(0, 20, at))?;
     request.sampling = read_sampling(body)?;
     request.reasoning = read_reasoning(body)?;
     Ok(())

@@ -343,7 +343,7 @@ fn legacy_members_are_read_and_kept() {
     assert_eq!(read.surface, Surface::Completions);
     let rest: Vec<_> = read.rest.iter().map(|(name, raw)| (name.as_str(), raw.as_str())).collect();
     assert_eq!(rest, [("logit_bias", r#"{"1":2}"#), ("models", r#"["c"]"#)]);
-    assert_eq!((read.n, read.losses.len()), (Some(2), 1));
+    assert_eq!((read.n, read.logprobs, read.losses.len()), (Some(2), Some(2), 0));
     assert!(read.reasoning.is_some() && read.response_format.is_some());
 }
 

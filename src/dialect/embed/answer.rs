@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::{Encoding, Request};
 use crate::dialect::openai::{fault, wire};
-use crate::dialect::{AnswerFault, AnswerShape, Dialect, json};
+use crate::dialect::{AnswerFault, AnswerShape, Dialect, answer_text, json};
 use crate::vocab::{NanoUsd, Usage};
 
 const GARBLED: AnswerFault = AnswerFault::Garbled("the body holds no embeddings");
@@ -41,11 +41,7 @@ pub fn read_answer(
     body: &[u8],
     request: &Request,
 ) -> Result<Answer, AnswerFault> {
-    let text = simdutf8::basic::from_utf8(body)
-        .map_err(|_| AnswerFault::Garbled("the answer is not UTF-8"))?;
-    if text.trim().is_empty() {
-        return Err(AnswerFault::Empty);
-    }
+    let text = answer_text(body)?;
     let answer: Body<'_> = serde_json::from_str(text)
         .map_err(|error| if error.is_eof() { AnswerFault::Truncated } else { GARBLED })?;
     if wire::says_something(answer.error) {

@@ -10,7 +10,7 @@
 //! `min_p`, `top_a`, `repetition_penalty`, `logit_bias`, `verbosity`, `parallel_tool_calls`,
 //! `strict` of tools, names of schemas, marks for the cache (Gemini caches by itself), `detail` of
 //! images, names of files, `user`, `metadata`, `service_tier` and unknown fields; and of answers
-//! logprobs, sound and safety ratings. What would change the question is refused; see
+//! sound and safety ratings. What would change the question is refused; see
 //! [`request()`].
 
 mod cite;

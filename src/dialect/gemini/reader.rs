@@ -7,6 +7,7 @@ use super::usage::Counters;
 use super::wire::{Call, Candidate, Chunk, List, Part, Text, compact, in_band};
 use crate::dialect::AnswerFault;
 use crate::dialect::ir::{Event, FinishReason};
+use crate::dialect::logprobs;
 use crate::dialect::media::bounded;
 use crate::dialect::sse::Frame;
 
@@ -126,6 +127,10 @@ impl Reader {
         let at = at.ok_or(AnswerFault::Garbled("a candidate has an index out of range"))?;
         if at >= self.choices.len() {
             self.choices.resize_with(at + 1, Progress::default);
+        }
+        let tokens = candidate.logprobs_result.map(logprobs::of_gemini).unwrap_or_default();
+        if !tokens.is_empty() && !self.choices[at].finished {
+            out.push(Event::Logprobs { choice, refusal: false, tokens });
         }
         let parts = candidate.content.as_ref().and_then(|content| content.parts.as_ref());
         for part in List::items(parts) {

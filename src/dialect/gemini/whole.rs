@@ -1,19 +1,15 @@
 //! A whole answer → the hub's events.
 
 use super::reader::Reader;
-use crate::dialect::AnswerFault;
 use crate::dialect::ir::Event;
+use crate::dialect::{AnswerFault, answer_text};
 
 /// Reads a whole answer and appends its events, of which the last is [`Event::End`].
 ///
 /// # Errors
 /// The body is an error, cut short, empty, or not of this dialect. Nothing is then appended.
 pub fn read_whole(body: &[u8], out: &mut Vec<Event>) -> Result<(), AnswerFault> {
-    let text = simdutf8::basic::from_utf8(body)
-        .map_err(|_| AnswerFault::Garbled("the answer is not UTF-8"))?;
-    if text.trim().is_empty() {
-        return Err(AnswerFault::Empty);
-    }
+    let text = answer_text(body)?;
     let (mut reader, mut events) = (Reader::whole(), Vec::new());
     reader.document(text, &mut events)?;
     if !events.iter().any(Event::is_semantic) {

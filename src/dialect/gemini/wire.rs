@@ -35,7 +35,8 @@ impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for List<T, MA
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-                let mut items = Vec::new();
+                // Most lists have one item, and items are large.
+                let mut items = Vec::with_capacity(1);
                 while let Some(item) = seq.next_element()? {
                     if items.len() == MAX {
                         return Err(de::Error::invalid_length(MAX + 1, &self));
@@ -93,6 +94,8 @@ pub(super) struct Candidate<'a> {
     pub(super) grounding_metadata: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) citation_metadata: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) logprobs_result: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]

@@ -10,8 +10,8 @@
 //! an id that is missing is made from the answer's time and the call's place.
 //!
 //! Lost on the way out: a tool can't be demanded (`tool_choice` leaves out the tools that may not
-//! be called, no more), `parallel_tool_calls`, `top_a`, logprobs, `user`, `metadata`, `detail`,
-//! marks for a cache, `is_error` of a result, budgets of thinking (on is on), signed or encrypted
+//! be called, no more), `parallel_tool_calls`, `top_a`, `user`, `metadata`, `detail`, marks for a
+//! cache, `is_error` of a result, budgets of thinking (on is on), signed or encrypted
 //! reasoning, verbosity, unknown fields. On the way in: durations. A server that found the prompt
 //! in its cache may leave out its count, which then is 0.
 

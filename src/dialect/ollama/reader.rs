@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::dialect::AnswerFault;
 use crate::dialect::ir::{Event, FinishReason};
+use crate::dialect::logprobs;
 use crate::dialect::media::bounded;
 use crate::dialect::sse::Frame;
 use crate::error::ProviderSaid;
@@ -41,6 +42,8 @@ struct Line<'a> {
     created_at: Option<Cow<'a, str>>,
     #[serde(borrow)]
     message: Option<Message<'a>>,
+    #[serde(borrow)]
+    logprobs: Option<&'a RawValue>,
     done: Option<bool>,
     #[serde(borrow)]
     done_reason: Option<Cow<'a, str>>,
@@ -95,6 +98,10 @@ impl Reader {
             self.id = time.chars().filter(char::is_ascii_alphanumeric).take(ID_MAX).collect();
             let model = some(line.model).map(|model| bounded(&model, 256));
             out.push(Event::Start { id: None, model });
+        }
+        let tokens = line.logprobs.map(logprobs::of_list).unwrap_or_default();
+        if !tokens.is_empty() {
+            out.push(Event::Logprobs { choice: CHOICE, refusal: false, tokens });
         }
         if let Some(message) = line.message {
             self.message(message, out)?;

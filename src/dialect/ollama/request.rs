@@ -38,6 +38,12 @@ pub fn request(request: &Request, target: &Target<'_>) -> Result<Bytes, GatewayE
     if let Some(think) = think(request.reasoning) {
         raw_member(&mut out, "think", think);
     }
+    if let Some(top) = request.logprobs {
+        raw_member(&mut out, "logprobs", "true");
+        if top > 0 {
+            json::number_member(&mut out, "top_logprobs", u64::from(top));
+        }
+    }
     write_options(request, target, &mut out);
     out.push(b'}');
     Ok(Bytes::from(out))

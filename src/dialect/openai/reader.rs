@@ -1,14 +1,15 @@
 //! Chat completions → events.
 
 use crate::dialect::ir::{Citation, Event, FinishReason};
+use crate::dialect::logprobs::{self, OfChoice};
 use crate::dialect::sse::Frame;
-use crate::dialect::{AnswerFault, Reader as ReadFrames};
+use crate::dialect::{AnswerFault, Reader as ReadFrames, answer_text};
 
 use super::fault;
 use super::host::Host;
 use super::sources;
 use super::tags::{Found, Tags};
-use super::wire::{self, Call, Choice, Chunk, Function, Part, Piece};
+use super::wire::{self, Call, Choice, Chunk, Function, Part, Piece, Sent};
 
 /// Most choices in one answer.
 const CHOICES_MAX: usize = 128;
@@ -114,6 +115,7 @@ impl Reader {
         }
         let progress = &mut self.choices[at];
         progress.seen = true;
+        progress.logprobs(choice, wire, out);
         let said =
             if self.whole { wire.message.or(wire.delta) } else { wire.delta.or(wire.message) };
         if let Some(raw) = said {
@@ -150,23 +152,32 @@ impl Reader {
 
 impl ReadFrames for Reader {
     fn read(&mut self, frame: &Frame<'_>, out: &mut Vec<Event>) -> Result<(), AnswerFault> {
-        let data = frame.data.trim();
-        if self.done || data.is_empty() {
+        if self.done {
             return Ok(());
         }
-        if data == "[DONE]" {
-            self.done = true;
-            out.push(Event::End);
-            return Ok(());
+        match wire::sent(frame)? {
+            Sent::Nothing => Ok(()),
+            Sent::Done => {
+                self.done = true;
+                out.push(Event::End);
+                Ok(())
+            }
+            Sent::Chunk(json) => self.chunk(json, out),
         }
-        if frame.event == "error" {
-            return Err(fault::in_band(data));
-        }
-        self.chunk(data, out)
     }
 }
 
 impl Progress {
+    fn logprobs(&self, choice: u32, wire: &Choice<'_>, out: &mut Vec<Event>) {
+        let Some(raw) = wire.logprobs.filter(|_| !self.finished) else { return };
+        let OfChoice { content, refusal } = logprobs::of_choice(raw);
+        for (tokens, refusal) in [(content, false), (refusal, true)] {
+            if !tokens.is_empty() {
+                out.push(Event::Logprobs { choice, refusal, tokens });
+            }
+        }
+    }
+
     fn part(
         &mut self,
         choice: u32,
@@ -368,11 +379,7 @@ pub fn read_whole_at(
     body: &[u8],
     out: &mut Vec<Event>,
 ) -> Result<(), AnswerFault> {
-    let text = simdutf8::basic::from_utf8(body)
-        .map_err(|_| AnswerFault::Garbled("the answer is not UTF-8"))?;
-    if text.trim().is_empty() {
-        return Err(AnswerFault::Empty);
-    }
+    let text = answer_text(body)?;
     let from = out.len();
     let read = whole(host, text, out);
     if read.is_err() {

@@ -9,10 +9,34 @@ use serde_json::value::RawValue;
 
 use crate::dialect::AnswerFault;
 use crate::dialect::ir::FinishReason;
+use crate::dialect::sse::Frame;
 use crate::vocab::Usage;
 
 /// The longest id or model name of a provider that is kept, in bytes.
 const NAME_MAX: usize = 256;
+
+/// What a frame of a stream in OpenAI's form is.
+pub(crate) enum Sent<'a> {
+    /// A comment or a keep-alive.
+    Nothing,
+    /// The end of the stream.
+    Done,
+    /// JSON.
+    Chunk(&'a str),
+}
+
+/// Tells what a frame is.
+///
+/// # Errors
+/// It reports an error by its name.
+pub(crate) fn sent<'a>(frame: &Frame<'a>) -> Result<Sent<'a>, AnswerFault> {
+    match frame.data.trim() {
+        "" => Ok(Sent::Nothing),
+        "[DONE]" => Ok(Sent::Done),
+        data if frame.event == "error" => Err(super::fault::in_band(data)),
+        data => Ok(Sent::Chunk(data)),
+    }
+}
 
 /// A chunk of a stream, or a whole answer.
 #[derive(Debug, Deserialize)]
@@ -53,6 +77,8 @@ pub(crate) struct Choice<'a> {
     pub(crate) message: Option<&'a RawValue>,
     #[serde(borrow, default)]
     pub(crate) finish_reason: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(crate) logprobs: Option<&'a RawValue>,
     /// vLLM: the stop sequence that was hit, or a token's number.
     #[serde(borrow, default)]
     pub(crate) stop_reason: Option<&'a RawValue>,

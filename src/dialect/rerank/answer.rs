@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use super::{Request, write};
 use crate::dialect::embed::wire_count;
 use crate::dialect::openai::{fault, wire};
-use crate::dialect::{AnswerFault, AnswerShape, json};
+use crate::dialect::{AnswerFault, AnswerShape, answer_text, json};
 use crate::vocab::{NanoUsd, Usage};
 
 const GARBLED: AnswerFault = AnswerFault::Garbled("the body holds no results");
@@ -59,11 +59,7 @@ struct Scored<'a> {
 /// The body is an error, cut short, empty, or has results for documents that were not sent or for
 /// one twice.
 pub fn read_answer(body: &[u8], request: &Request) -> Result<Answer, AnswerFault> {
-    let text = simdutf8::basic::from_utf8(body)
-        .map_err(|_| AnswerFault::Garbled("the answer is not UTF-8"))?;
-    if text.trim().is_empty() {
-        return Err(AnswerFault::Empty);
-    }
+    let text = answer_text(body)?;
     let answer: Body<'_> = serde_json::from_str(text)
         .map_err(|error| if error.is_eof() { AnswerFault::Truncated } else { GARBLED })?;
     if wire::says_something(answer.error) {

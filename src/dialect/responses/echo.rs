@@ -14,7 +14,12 @@ pub fn echo(request: &Request) -> String {
     let calls = if request.parallel_tool_calls == Some(false) { "false" } else { "true" };
     raw(&mut out, "parallel_tool_calls", calls);
     let sampling = &request.sampling;
-    for (name, value) in [("temperature", sampling.temperature), ("top_p", sampling.top_p)] {
+    for (name, value) in [
+        ("temperature", sampling.temperature),
+        ("top_p", sampling.top_p),
+        ("frequency_penalty", sampling.frequency_penalty),
+        ("presence_penalty", sampling.presence_penalty),
+    ] {
         json::key(&mut out, name);
         match value {
             Some(value) => json::display(&mut out, value),

@@ -1,7 +1,7 @@
 //! The objects of an answer in JSON: output items, the usage, the error.
 
 use super::items::FORMAT;
-use crate::dialect::ir::Citation;
+use crate::dialect::ir::{Citation, TokenLogprob};
 use crate::dialect::json;
 use crate::error::{GatewayError, Kind};
 use crate::vocab::{NanoUsd, Usage};
@@ -41,6 +41,7 @@ pub(super) struct Part {
     /// How many characters of the answer's text came before.
     pub(super) base: u64,
     pub(super) citations: Vec<Citation>,
+    pub(super) tokens: Vec<TokenLogprob>,
 }
 
 /// A part of a reasoning item.
@@ -126,9 +127,17 @@ pub(super) fn part(out: &mut Vec<u8>, part: &Part) {
         json::text_member(out, "type", "output_text");
         json::text_member(out, "text", &part.text);
         list(out, "annotations", part.citations.iter(), |out, c| annotation(out, c, part.base));
-        out.extend_from_slice(b",\"logprobs\":[]");
+        logprobs(out, &part.tokens);
     }
     out.push(b'}');
+}
+
+/// Appends `,"logprobs":[…]`.
+pub(super) fn logprobs(out: &mut Vec<u8>, tokens: &[TokenLogprob]) {
+    json::key(out, "logprobs");
+    out.push(b'[');
+    crate::dialect::logprobs::write(out, tokens);
+    out.push(b']');
 }
 
 /// Appends a source. The hub counts from the beginning of the answer's text, a client from that

@@ -15,9 +15,9 @@ use super::echo::echo;
 use super::items::FORMAT;
 use super::object::{self, Body, Item, Part, Thought};
 use super::tools::customs;
-use crate::dialect::ir::{Citation, Event, FinishReason, Request};
-use crate::dialect::json;
+use crate::dialect::ir::{Citation, Event, FinishReason, Request, TokenLogprob};
 use crate::dialect::sink::AnswerShape;
+use crate::dialect::{json, logprobs};
 use crate::vocab::Usage;
 
 /// The longest answer, in bytes: its end repeats all of it, so it must be kept.
@@ -57,6 +57,8 @@ pub(super) struct Output {
     texts: Vec<(u64, usize, usize)>,
     /// Characters of text so far.
     chars: u64,
+    /// Tokens whose text comes next.
+    tokens: Vec<TokenLogprob>,
     /// About how many bytes are kept.
     size: usize,
     finish: Option<FinishReason>,
@@ -70,6 +72,8 @@ impl Output {
         json::text_member(&mut head, "id", &format!("resp_{seed}"));
         json::text_member(&mut head, "object", "response");
         json::number_member(&mut head, "created_at", shape.created);
+        // Nobody here looks at the clock when an answer ends.
+        head.extend_from_slice(b",\"completed_at\":null");
         json::text_member(&mut head, "model", &shape.model);
         let echo = match &shape.echo {
             Some(echo) => echo.as_ref().to_owned(),
@@ -95,6 +99,7 @@ impl Output {
             open_calls: Vec::new(),
             texts: Vec::new(),
             chars: 0,
+            tokens: Vec::new(),
             size: 0,
             finish: None,
             usage: None,
@@ -111,6 +116,11 @@ impl Output {
             }
             Event::Refusal { choice: 0, text } if self.charge(text.len()) => {
                 self.text(text, true, wire);
+            }
+            Event::Logprobs { choice: 0, refusal: false, tokens }
+                if self.charge(logprobs::size(tokens)) =>
+            {
+                self.tokens.extend_from_slice(tokens);
             }
             Event::Citation { choice: 0, citation } => self.cite(citation, wire),
             Event::ToolStart { choice: 0, index, id, name }
@@ -153,6 +163,7 @@ impl Output {
 
     fn text(&mut self, text: &str, refusal: bool, wire: &mut Vec<u8>) {
         self.close_reasoning(wire);
+        let tokens = std::mem::take(&mut self.tokens);
         let at = match self.message {
             Some(at) => at,
             None => {
@@ -165,8 +176,9 @@ impl Output {
         if !matches!(&self.items[at].body, Body::Message(parts) if fits(parts)) {
             self.close_part(at, wire);
             self.size = self.size.saturating_add(OVERHEAD);
-            let part =
-                Part { refusal, text: String::new(), base: self.chars, citations: Vec::new() };
+            let (text, base, citations, tokens) =
+                (String::new(), self.chars, Vec::new(), Vec::new());
+            let part = Part { refusal, text, base, citations, tokens };
             if let Body::Message(parts) = &mut self.items[at].body {
                 if !refusal {
                     self.texts.push((part.base, at, parts.len()));
@@ -179,6 +191,9 @@ impl Output {
             && let Some(part) = parts.last_mut()
         {
             part.text.push_str(text);
+            if !refusal {
+                part.tokens.extend_from_slice(&tokens);
+            }
         }
         if refusal {
             self.say("response.refusal.delta", wire, |this, wire| {
@@ -190,7 +205,7 @@ impl Output {
             self.say("response.output_text.delta", wire, |this, wire| {
                 this.place_of_part(at, wire);
                 json::text_member(wire, "delta", text);
-                wire.extend_from_slice(b",\"logprobs\":[]");
+                object::logprobs(wire, &tokens);
             });
         }
     }

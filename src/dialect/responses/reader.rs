@@ -6,12 +6,13 @@
 
 use std::collections::HashMap;
 
+use serde_json::value::RawValue;
+
 use super::wire::{self, Data, Item, Response, citation};
 use crate::dialect::ir::Event;
-use crate::dialect::json;
 use crate::dialect::openai::wire::{name, says_something, text};
 use crate::dialect::sse::Frame;
-use crate::dialect::{AnswerFault, Reader as ReadFrames};
+use crate::dialect::{AnswerFault, Reader as ReadFrames, answer_text, json, logprobs};
 
 /// The most items in one answer, and the most parts in one item.
 const ITEMS_MAX: usize = 4096;
@@ -145,7 +146,7 @@ impl Reader {
     }
 
     /// Takes the text of a part: a piece, or where nothing came before, the whole.
-    fn say(&mut self, at: u64, part: Part, piece: Said, out: &mut Vec<Event>) -> Outcome {
+    fn say(&mut self, at: u64, part: Part, said: Said<'_>, out: &mut Vec<Event>) -> Outcome {
         let chars = self.chars;
         let kind = match part {
             Part::Content(_) | Part::Refusal(_) => Kind::Message,
@@ -154,10 +155,7 @@ impl Reader {
         let parts = self.parts;
         let track = self.track(at, kind)?;
         let known = track.said.iter().any(|(known, _)| *known == part);
-        let (text, whole) = match piece {
-            Said::Piece(text) => (text, false),
-            Said::Whole(text) => (text, true),
-        };
+        let Said { text, whole, logprobs } = said;
         let Some(mut text) = text.filter(|_| !(known && whole)) else { return Ok(()) };
         let reasons = matches!(track.kind, Kind::Reasoning);
         if !known {
@@ -177,6 +175,10 @@ impl Reader {
             }
             Part::Content(_) if reasons => Event::Reasoning { choice, text },
             Part::Content(_) => {
+                let tokens = logprobs.map(logprobs::of_list).unwrap_or_default();
+                if !tokens.is_empty() {
+                    out.push(Event::Logprobs { choice, refusal: false, tokens });
+                }
                 self.chars = chars.saturating_add(text.chars().count() as u64);
                 Event::Text { choice, text }
             }
@@ -186,13 +188,7 @@ impl Reader {
         Ok(())
     }
 
-    fn cite(
-        &mut self,
-        at: u64,
-        content: u64,
-        raw: Option<&serde_json::value::RawValue>,
-        out: &mut Vec<Event>,
-    ) {
+    fn cite(&mut self, at: u64, content: u64, raw: Option<&RawValue>, out: &mut Vec<Event>) {
         let Some(track) = self.items.get_mut(&at) else { return };
         track.cited += 1;
         let part = Part::Content(content);
@@ -247,11 +243,13 @@ impl Reader {
         match kind {
             Kind::Message | Kind::Reasoning => {
                 for (i, part) in (0..).zip(item.summary.as_deref().unwrap_or_default()) {
-                    self.say(at, Part::Summary(i), Said::Whole(text(part.text)), out)?;
+                    self.say(at, Part::Summary(i), Said::whole(part.text), out)?;
                 }
                 for (i, part) in (0..).zip(item.content.as_deref().unwrap_or_default()) {
-                    self.say(at, Part::Content(i), Said::Whole(text(part.text)), out)?;
-                    self.say(at, Part::Refusal(i), Said::Whole(text(part.refusal)), out)?;
+                    let logprobs = part.logprobs;
+                    let said = Said { logprobs, ..Said::whole(part.text) };
+                    self.say(at, Part::Content(i), said, out)?;
+                    self.say(at, Part::Refusal(i), Said::whole(part.refusal), out)?;
                     for raw in part.annotations.iter().flatten().filter(|_| cited == 0) {
                         self.cite(at, i, Some(raw), out);
                     }
@@ -315,7 +313,8 @@ impl Reader {
         let content = Part::Content(data.content_index.0);
         let refusal = Part::Refusal(data.content_index.0);
         let summary = Part::Summary(data.summary_index.0);
-        let piece = || Said::Piece(text(data.delta));
+        let logprobs = data.logprobs;
+        let piece = || Said { text: text(data.delta), whole: false, logprobs };
         match kind {
             "error" => return Err(wire::in_band(data.error, data)),
             "response.created" | "response.in_progress" | "response.queued" => {
@@ -333,17 +332,18 @@ impl Reader {
             }
             "response.output_text.delta" => return self.say(at, content, piece(), out),
             "response.output_text.done" => {
-                return self.say(at, content, Said::Whole(text(data.text)), out);
+                let said = Said { logprobs, ..Said::whole(data.text) };
+                return self.say(at, content, said, out);
             }
             "response.refusal.delta" => return self.say(at, refusal, piece(), out),
             "response.refusal.done" => {
-                return self.say(at, refusal, Said::Whole(text(data.refusal)), out);
+                return self.say(at, refusal, Said::whole(data.refusal), out);
             }
             "response.reasoning_summary_text.delta" => {
                 return self.say(at, summary, piece(), out);
             }
             "response.reasoning_summary_text.done" => {
-                return self.say(at, summary, Said::Whole(text(data.text)), out);
+                return self.say(at, summary, Said::whole(data.text), out);
             }
             "response.reasoning_text.delta" => {
                 self.track(at, Kind::Reasoning)?;
@@ -351,7 +351,7 @@ impl Reader {
             }
             "response.reasoning_text.done" => {
                 self.track(at, Kind::Reasoning)?;
-                return self.say(at, content, Said::Whole(text(data.text)), out);
+                return self.say(at, content, Said::whole(data.text), out);
             }
             "response.output_text.annotation.added" => {
                 self.cite(at, data.content_index.0, data.annotation, out);
@@ -382,10 +382,17 @@ impl Reader {
     }
 }
 
-/// What an event has of a part's text, if it has any.
-enum Said {
-    Piece(Option<String>),
-    Whole(Option<String>),
+/// What an event has of a part's text, if it has any: a piece, or all of it.
+struct Said<'a> {
+    text: Option<String>,
+    whole: bool,
+    logprobs: Option<&'a RawValue>,
+}
+
+impl<'a> Said<'a> {
+    fn whole(raw: Option<&'a RawValue>) -> Self {
+        Self { text: text(raw), whole: true, logprobs: None }
+    }
 }
 
 /// A piece of a custom tool's input as a piece of the arguments of a function.
@@ -430,12 +437,7 @@ impl ReadFrames for Reader {
 /// # Errors
 /// The body is an error, cut short, empty, or not of this dialect. Nothing is then appended.
 pub fn read_whole(body: &[u8], out: &mut Vec<Event>) -> Result<(), AnswerFault> {
-    let json = simdutf8::basic::from_utf8(body)
-        .map_err(|_| AnswerFault::Garbled("the answer is not UTF-8"))?;
-    if json.trim().is_empty() {
-        return Err(AnswerFault::Empty);
-    }
-    let response: Response<'_> = wire::object(json)?;
+    let response: Response<'_> = wire::object(answer_text(body)?)?;
     if response.status.is_none() && says_something(response.error) {
         return Err(wire::in_band(response.error, &Data::default()));
     }

@@ -2,6 +2,7 @@
 
 use serde_json::value::RawValue;
 
+use super::echo::rest;
 use super::items::read_input;
 use super::tools::{read_choice, read_tools};
 use crate::dialect::Surface;
@@ -46,7 +47,7 @@ pub(super) const REPEATED: [&str; 5] =
 /// Reads and checks a request.
 ///
 /// What is not carried: the ids of messages and calls, `phase` of messages, annotations of earlier
-/// answers, and log probabilities. Tools that a provider runs itself, and what they left in the
+/// answers. Tools that a provider runs itself, and what they left in the
 /// conversation, are noted in [`Request::losses`].
 ///
 /// # Errors
@@ -80,7 +81,20 @@ pub fn read_request(body: &[u8]) -> Result<Request, GatewayError> {
     }
     request.rest = kept;
     read_rest(body, &mut request.rest)?;
+    if request.logprobs.is_none() && includes(&request, LOGPROBS) {
+        request.logprobs = Some(0);
+    }
     Ok(request)
+}
+
+/// What `include` has if log probabilities are wanted.
+pub(super) const LOGPROBS: &str = "message.output_text.logprobs";
+
+/// Whether the client's `include` has this.
+pub(super) fn includes(request: &Request, what: &str) -> bool {
+    let include = rest(request, "include");
+    let include = include.and_then(|raw| serde_json::from_str::<Vec<String>>(raw).ok());
+    include.is_some_and(|list| list.iter().any(|name| name == what))
 }
 
 /// What would need a memory of earlier answers.
@@ -167,7 +181,8 @@ fn read_scalars(body: &mut Body<'_>, request: &mut Request) -> Result<(), Gatewa
     request.sampling.temperature = top(body, "temperature", |json, at| json.number(0.0, 2.0, at))?;
     request.sampling.top_p = top(body, "top_p", |json, at| json.number(0.0, 1.0, at))?;
     request.sampling.top_k = top(body, "top_k", |json, at| json.whole(0, u32::MAX, at))?;
-    request.logprobs = top(body, "top_logprobs", |json, at| json.whole(0, 20, at))?;
+    let logprobs = top(body, "top_logprobs", |json, at| json.whole(0, 20, at))?;
+    request.logprobs = logprobs.filter(|&alternatives| alternatives > 0);
     request.service_tier = top(body, "service_tier", text)?;
     request.prompt_cache_key = top(body, "prompt_cache_key", text)?;
     request.cache = top(body, "cache_control", cache_mark)?;

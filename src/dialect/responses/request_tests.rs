@@ -216,6 +216,13 @@ fn reasoning_and_options_are_read() {
     assert_eq!(request.user.as_deref(), Some("s"));
     assert_eq!((request.sampling.top_k, request.logprobs), (Some(5), Some(3)));
     assert!(request.cache.is_some());
+    for (body, logprobs) in [
+        (json!({"input": "x", "top_logprobs": 0}), None),
+        (json!({"input": "x", "include": ["message.output_text.logprobs"]}), Some(0)),
+        (json!({"input": "x", "include": ["reasoning.encrypted_content"]}), None),
+    ] {
+        assert_eq!(read(&body).logprobs, logprobs, "{body}");
+    }
 }
 
 #[test]
@@ -230,7 +237,8 @@ fn an_answer_repeats_what_openais_does() {
             "store": false, "background": false, "previous_response_id": null, "instructions": null,
             "tools": [], "tool_choice": "auto", "text": {"format": {"type": "text"}},
             "reasoning": {"effort": null, "summary": null}, "parallel_tool_calls": true,
-            "temperature": null, "top_p": null, "max_output_tokens": null, "top_logprobs": 0,
+            "temperature": null, "top_p": null, "frequency_penalty": null, "presence_penalty": null,
+            "max_output_tokens": null, "top_logprobs": 0,
             "max_tool_calls": null, "truncation": "disabled", "metadata": {}, "service_tier": "auto",
             "prompt_cache_key": null, "user": null,
         })

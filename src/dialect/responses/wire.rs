@@ -29,6 +29,8 @@ pub(super) struct Data<'a> {
     #[serde(borrow)]
     pub(super) text: Option<&'a RawValue>,
     #[serde(borrow)]
+    pub(super) logprobs: Option<&'a RawValue>,
+    #[serde(borrow)]
     pub(super) refusal: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) arguments: Option<&'a RawValue>,
@@ -105,6 +107,8 @@ pub(super) struct Content<'a> {
     pub(super) refusal: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) annotations: Option<Vec<&'a RawValue>>,
+    #[serde(borrow)]
+    pub(super) logprobs: Option<&'a RawValue>,
 }
 
 /// An object of the wire.

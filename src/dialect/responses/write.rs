@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 
 use super::echo::{raw, rest};
 use super::input::write_input;
+use super::request::{LOGPROBS, includes};
 use super::tools::customs;
 use crate::dialect::ir::{Effort, Reasoning, Request, ResponseFormat, Tool, ToolChoice, Verbosity};
 use crate::dialect::json;
@@ -15,6 +16,9 @@ use crate::error::GatewayError;
 /// The fewest tokens that OpenAI takes as `max_output_tokens` (API reference, 2026-11).
 const LIMIT_MIN: u32 = 16;
 
+/// What `include` has so that reasoning can be replayed.
+const ENCRYPTED: &str = "reasoning.encrypted_content";
+
 /// Members of a Responses request that mean nothing to the hub and reach a provider that speaks
 /// the same. The others of [`Request::rest`] are the gateway's, or need state.
 const PASSED: [&str; 3] = ["truncation", "prompt_cache_retention", "prompt_cache_options"];
@@ -23,9 +27,8 @@ const PASSED: [&str; 3] = ["truncation", "prompt_cache_retention", "prompt_cache
 ///
 /// What Responses has no word for is left out, as OpenRouter does: stop sequences, seed,
 /// penalties, `top_k`, `min_p`, `top_a`, marks for caching and names of speakers (a name goes in
-/// front of the text). So are log probabilities, which the hub's events do not carry, and
-/// temperature and `top_p` where reasoning is asked for: models that reason refuse them. A failed
-/// tool call is told by its text only.
+/// front of the text). So are temperature, `top_p` and log probabilities where reasoning is asked
+/// for: models that reason refuse them. A failed tool call is told by its text only.
 ///
 /// # Errors
 /// The request asks for several answers, for something other than text, or has a part that
@@ -205,11 +208,23 @@ fn write_reasoning(request: &Request, target: &Target<'_>, out: &mut Vec<u8>) {
         }
         out.push(b'}');
     }
-    if thinks || native.encrypted {
-        raw(out, "include", "[\"reasoning.encrypted_content\"]");
+    let logprobs = request.logprobs.filter(|_| !thinks);
+    let wanted =
+        [(thinks || native.encrypted).then_some(ENCRYPTED), logprobs.is_some().then_some(LOGPROBS)];
+    if wanted.iter().any(Option::is_some) {
+        json::key(out, "include");
+        out.push(b'[');
+        for name in wanted.into_iter().flatten() {
+            json::comma(out);
+            json::string(out, name);
+        }
+        out.push(b']');
     }
     if thinks {
         return;
+    }
+    if let Some(alternatives) = logprobs.filter(|&alternatives| alternatives > 0) {
+        json::number_member(out, "top_logprobs", u64::from(alternatives));
     }
     let sampling = &request.sampling;
     for (name, value) in [("temperature", sampling.temperature), ("top_p", sampling.top_p)] {
@@ -238,12 +253,9 @@ impl Native {
         }
         let reasoning = rest(request, "reasoning");
         let summary = reasoning.and_then(|raw| serde_json::from_str::<Summary>(raw).ok());
-        let include = rest(request, "include");
-        let include = include.and_then(|raw| serde_json::from_str::<Vec<String>>(raw).ok());
         Self {
             summary: summary.and_then(|summary| summary.summary),
-            encrypted: include
-                .is_some_and(|list| list.iter().any(|name| name == "reasoning.encrypted_content")),
+            encrypted: includes(request, ENCRYPTED),
         }
     }
 }

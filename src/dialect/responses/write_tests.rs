@@ -173,7 +173,7 @@ fn budgets_become_the_nearest_level() {
 fn nothing_of_the_gateways_own_reaches_a_provider() {
     let got = through(&json!({
         "input": "x", "models": ["a/b"], "provider": {}, "plugins": [], "session_id": "s", "trace": {},
-        "stop_server_tools_when": [], "debug": {}, "include": ["message.output_text.logprobs"],
+        "stop_server_tools_when": [], "debug": {}, "include": ["file_search_call.results"],
         "max_tool_calls": 3, "route": "fallback", "tools": [{"type": "mcp", "server_label": "x"}],
     }));
     let mut names: Vec<&String> = got.as_object().unwrap().keys().collect();

@@ -28,11 +28,10 @@ impl Output {
         self.say(kind, wire, |this, wire| {
             let Body::Message(parts) = &this.items[at].body else { return };
             this.place_of_part(at, wire);
-            if let Some(part) = parts.last() {
-                json::text_member(wire, if refusal { "refusal" } else { "text" }, &part.text);
-            }
+            let Some(part) = parts.last() else { return };
+            json::text_member(wire, if refusal { "refusal" } else { "text" }, &part.text);
             if !refusal {
-                wire.extend_from_slice(b",\"logprobs\":[]");
+                object::logprobs(wire, &part.tokens);
             }
         });
         self.say("response.content_part.done", wire, |this, wire| this.part(at, wire));
