@@ -8,6 +8,9 @@
 //! many threads from running to the same endpoint at once. A plain minimum herds; round robin
 //! sends a third of all requests to an endpoint that is ten times slower.
 //!
+//! What an endpoint has done over minutes and hours is kept apart, for people and for callers who
+//! state what they want ([`stats`]); the load at which it begins to refuse is learned (`cap`).
+//!
 //! Cost alone is slow to notice an outage, so four things take an endpoint out of the first rank:
 //! a [`breaker`] for failures, a cool-down for rate limits and refused credentials
 //! ([`health`]), and active probes ([`probe`]). None of them is a wall: when nothing else is left
@@ -21,12 +24,15 @@
 
 pub mod breaker;
 pub mod budget;
+mod cap;
 pub mod ewma;
 pub mod health;
 pub mod probe;
 pub mod rank;
 mod registry;
+mod ring;
 mod seed;
+pub mod stats;
 mod time;
 mod window;
 
@@ -34,9 +40,10 @@ use std::time::Duration;
 
 pub use breaker::BreakerState;
 pub use budget::{BudgetSettings, RetryBudget};
-pub use health::{Availability, EndpointHealth, InFlight, Wait};
+pub use health::{Availability, EndpointHealth, Gauge, InFlight, Trouble, Wait};
 pub use registry::HealthRegistry;
 pub use seed::{below, mix};
+pub use stats::{Percentiles, Recent, Stats};
 pub use time::Nanos;
 
 /// How quickly endpoints are judged. One set for all endpoints; `config` fills and checks it.

@@ -59,14 +59,13 @@ pub fn pick_of_two(seed: u64, count: usize, cost: impl Fn(usize) -> f64) -> Opti
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balance::Availability;
 
     fn reading(settled: f64, faded: f64) -> Option<Reading> {
         Some(Reading { settled, faded })
     }
 
     fn gauge(latency: Option<Reading>, in_flight: u32) -> Gauge {
-        Gauge { latency, in_flight, availability: Availability::Ready }
+        Gauge { latency, in_flight, ..Gauge::default() }
     }
 
     #[test]

@@ -157,7 +157,9 @@ fn finish_attempt(chat: &Chat, attempt: &mut Attempt, consumed: &Consumed) {
     meter.attempt(Outcome::Ok);
     chat.snapshot.learn_length(&endpoint.model, consumed.usage.completion);
     if let Some(guard) = attempt.guard.take() {
-        guard.success(clock::now());
+        let now = clock::now();
+        guard.served(&consumed.usage, now);
+        guard.success(now);
     }
 }
 
