@@ -184,6 +184,10 @@ pub(crate) fn plan_and_hold(
     chat: &mut Chat,
 ) -> std::result::Result<(), GatewayError> {
     let head = &chat.ask.head;
+    if head.preset.is_some() {
+        let text = "'preset' is not supported; leave it out.";
+        return Err(GatewayError::new(Kind::InvalidRequest, text).with_param("preset"));
+    }
     let model = head.model.as_deref().or_else(|| head.models.first().map(String::as_str));
     let Some(model) = model else {
         return Err(GatewayError::new(

@@ -11,6 +11,9 @@ mod keys;
 pub(crate) mod lexer;
 mod notes;
 mod prefs;
+mod prefs_read;
+#[cfg(test)]
+mod prefs_tests;
 mod prompt;
 #[cfg(test)]
 mod tests;
@@ -22,8 +25,8 @@ pub use self::form::Form;
 pub use self::keys::Key;
 use self::lexer::{Blind, Fault, Lexer, Text, Watch, position};
 pub use self::notes::Notes;
-pub use self::prefs::Prefs;
-use self::prefs::{boolean, strings};
+pub use self::prefs::{Cutoffs, MaxPrice, Prefs, QUANTIZATIONS, Sort};
+use self::prefs_read::{boolean, choice, strings};
 pub use self::text::TextStats;
 
 /// Most fallback models in one request.
@@ -92,6 +95,13 @@ pub struct Head {
     pub has_media: bool,
     /// The caller's preferences among providers.
     pub provider: Option<Prefs>,
+    /// `route: "sort"`: the endpoints of all models are ranked together.
+    pub route_sort: bool,
+    /// The name of a preset.
+    pub preset: Option<String>,
+    /// The first message, and the one after it if the first is no user's: what a conversation
+    /// keeps from turn to turn.
+    pub opening: [Option<Span>; 2],
     /// The members found, in the order of the body.
     pub fields: Vec<Field>,
     /// The value of `stream_options.include_usage`.
@@ -201,6 +211,9 @@ impl<'a> Scan<'a> {
             has_images: false,
             has_media: false,
             provider: None,
+            route_sort: false,
+            preset: None,
+            opening: [None; 2],
             fields: Vec::with_capacity(8),
             include_usage: None,
             inside: 0,
@@ -285,6 +298,8 @@ impl<'a> Scan<'a> {
             ("n", self.head.n > 1),
             ("stream", self.head.stream),
             ("tools", self.head.has_tools),
+            ("prompt_cache_key", self.has(Key::PromptCacheKey)),
+            ("service_tier", self.has(Key::ServiceTier)),
         ] {
             self.head.notes.add(Notes::member(name.as_bytes()).when(there));
         }
@@ -319,10 +334,9 @@ impl<'a> Scan<'a> {
                 }
             }
             Key::Route => self.route()?,
-            Key::Preset => {
-                if self.lexer.peek() != Some(b'n') {
-                    return Err(unsupported(key));
-                }
+            Key::Preset => self.preset()?,
+            // Any value; the provider judges it.
+            Key::PromptCacheKey | Key::ServiceTier => {
                 self.lexer.value(1, &mut Blind)?;
             }
             Key::Usage | Key::Trace => {
@@ -361,20 +375,23 @@ impl<'a> Scan<'a> {
         }
     }
 
+    /// The older way to say `provider.sort.partition`: "fallback" goes model by model, "sort" ranks
+    /// the endpoints of all models together.
     fn route(&mut self) -> Result<(), Oops> {
-        match self.lexer.peek() {
-            Some(b'n') => {
-                self.lexer.value(1, &mut Blind)?;
-                Ok(())
-            }
-            _ => match self.text()?.and_then(|t| t.unescape()).as_deref() {
-                Some("fallback") => Ok(()),
-                _ => Err(refuse(
-                    "route",
-                    "'route' other than \"fallback\" is not supported; leave it out",
-                )),
-            },
+        let route = choice(&mut self.lexer, "route", &["fallback", "sort"])?;
+        self.head.route_sort = route == Some("sort");
+        Ok(())
+    }
+
+    fn preset(&mut self) -> Result<(), Oops> {
+        if self.lexer.peek() == Some(b'n') {
+            self.lexer.value(1, &mut Blind)?;
+            return Ok(());
         }
+        let text = self.text()?.and_then(|t| t.unescape()).filter(|t| !t.is_empty());
+        let wrong = || refuse("preset", "'preset' must be the name of a preset");
+        self.head.preset = Some(text.ok_or_else(wrong)?);
+        Ok(())
     }
 
     fn session_id(&mut self) -> Result<(), Oops> {
@@ -442,7 +459,10 @@ impl<'a> Scan<'a> {
                 let param = format!("messages[{}]", prompt.text.messages);
                 return Err(refuse(&param, format!("'{param}' must be an object")));
             }
-            self.lexer.value(2, &mut prompt)?;
+            let (start, end) = self.lexer.value(2, &mut prompt)?;
+            if prompt.text.messages < 2 {
+                self.head.opening[prompt.text.messages as usize] = Some(span(start, end));
+            }
             prompt.text.messages += 1;
         }
         if prompt.text.messages == 0 {
