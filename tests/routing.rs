@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use turnpike::attempt::{Context, Next, Outcome, decide, judge};
 use turnpike::balance::{BreakerState, HealthRegistry, Nanos, RetryBudget, Settings, Wait, mix};
-use turnpike::catalog::{Auth, Catalog, Endpoint, Model, Origin, Prices, Provider, Timeouts};
+use turnpike::catalog::{Catalog, Endpoint, Model, Origin, Provider};
 use turnpike::dialect::{Dialect, FaultClass};
 use turnpike::route::{Admitted, Features, Plan, RoutingTable, plan};
 use turnpike::vocab::{EndpointId, ModelId, ProviderId};
@@ -222,40 +222,17 @@ fn model(endpoints: usize) -> Model {
     let endpoint = |i: usize| {
         let origin =
             Origin { tls: false, host: "h".to_owned(), port: 1, authority: "h:1".to_owned() };
-        let provider = Provider {
-            id: ProviderId::parse(&format!("p{i}")).unwrap(),
-            name: format!("P{i}"),
-            dialect: Dialect::OpenAi,
-            host: &turnpike::dialect::openai::Host::GENERIC,
-            origin,
-            base_path: String::new(),
-            query: None,
-            auth: Auth::None,
-            timeouts: Timeouts::default(),
-            probe: None,
-        };
-        Arc::new(Endpoint {
-            id: EndpointId::parse(&format!("p{i}/m")).unwrap(),
-            provider: Arc::new(provider),
-            model: ModelId::parse(MODEL).unwrap(),
-            upstream_model: "m".to_owned(),
-            prices: Prices::default(),
-            context_length: 8_000,
-            max_output: 8_000,
-            weight: 1.0,
-            template: None,
-        })
+        let provider = ProviderId::parse(&format!("p{i}")).unwrap();
+        let id = EndpointId::parse(&format!("p{i}/m")).unwrap();
+        let name = format!("P{i}");
+        let provider = Provider { name, ..Provider::new(provider, Dialect::OpenAi, origin) };
+        let model = ModelId::parse(MODEL).unwrap();
+        Arc::new(Endpoint::new(id, Arc::new(provider), model, "m", 8_000))
     };
     Model {
-        id: ModelId::parse(MODEL).unwrap(),
-        name: MODEL.to_owned(),
-        created: 0,
-        description: String::new(),
         context_length: 8_000,
-        input_modalities: Vec::new(),
-        output_modalities: Vec::new(),
-        supported_parameters: Vec::new(),
         endpoints: (0..endpoints).map(endpoint).collect(),
+        ..Model::new(ModelId::parse(MODEL).unwrap())
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use turnpike::catalog::Prices;
+use turnpike::catalog::Quote;
 use turnpike::config::{self, Config};
 use turnpike::dialect::openai::Host;
 use turnpike::dialect::{Surface, bedrock};
@@ -140,8 +140,8 @@ pub(crate) fn shape(surface: Surface, stream: bool) -> Shape {
     }
 }
 
-fn prices() -> Prices {
+fn prices() -> Quote {
     let config = config(1);
     let endpoint = config.catalog.endpoints().next().expect("one endpoint");
-    endpoint.prices
+    endpoint.prices.quote(0)
 }

@@ -54,13 +54,26 @@ pub(super) fn read(text: &str, faults: &mut Faults) -> File {
 }
 
 /// The keys whose values are tables; a test holds this against `file`.
-pub(super) const TABLES: [&str; 11] = [
-    "server", "admin", "ledger", "cache", "routing", "timeouts", "media", "log", "aws", "probe",
+pub(super) const TABLES: [&str; 15] = [
+    "server",
+    "admin",
+    "ledger",
+    "cache",
+    "routing",
+    "timeouts",
+    "media",
+    "log",
+    "aws",
+    "probe",
+    "policy",
+    "profile",
+    "reasoning",
+    "default_parameters",
     "prices",
 ];
 
 /// The keys whose values are lists of tables; a test holds this against `file`.
-pub(super) const LISTS: [&str; 3] = ["providers", "models", "endpoints"];
+pub(super) const LISTS: [&str; 4] = ["providers", "models", "endpoints", "overrides"];
 
 /// Serde would take a list for a table, its elements in the order of the keys. Nobody means that.
 fn refuse_positional(table: &mut DeTable<'_>, path: &str, faults: &mut Faults) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorSource};
 
+use crate::catalog::utc_minute;
 use crate::dialect::ir::FinishReason;
 use crate::edge::clock;
 use crate::edge::failure;
@@ -121,7 +122,8 @@ fn close_chat(
         line.endpoint = Some(endpoint.id.clone());
         line.overhead = attempt.connected.map(|at| at.since(facts.arrived));
         line.usage = Some(consumed.usage);
-        line.cost = Some(endpoint.prices.cost(&consumed.usage));
+        let quote = endpoint.prices.quote(utc_minute(facts.arrived_ms));
+        line.cost = Some(quote.cost(&consumed.usage));
         if consumed.complete {
             let mark = AttemptMark { endpoint: endpoint.id.clone(), outcome: Outcome::Ok };
             line.push_attempt(mark);

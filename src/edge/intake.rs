@@ -11,6 +11,7 @@ use pingora::proxy::Session;
 use crate::auth;
 use crate::balance::Wait;
 use crate::cache::{self, Intent};
+use crate::catalog::utc_minute;
 use crate::dialect::{self, abilities, embed, rerank, scan, tokens};
 use crate::edge::arrive;
 use crate::edge::body;
@@ -210,7 +211,7 @@ pub(crate) fn plan_and_hold(
     if head.provider.as_ref().is_some_and(|prefs| prefs.require_parameters) {
         keep_faithful(&mut plan, chat)?;
     }
-    let estimate = Estimate::of(&plan, chat);
+    let estimate = Estimate::of(&plan, chat, utc_minute(facts.arrived_ms));
     chat.plan = plan;
     let ask = HoldAsk {
         generation: facts.id,
@@ -303,22 +304,22 @@ const SHORTEST_ANSWER: u64 = 16;
 const SHARE: i64 = 16;
 
 impl Estimate {
-    fn of(plan: &Plan, chat: &Chat) -> Self {
+    fn of(plan: &Plan, chat: &Chat, minute: u16) -> Self {
         let head = &chat.ask.head;
         let choices = i128::from(head.n.max(1));
         let (mut prompt_pico, mut token_pico, mut most) = (0, 0, 1);
         for candidate in &plan.candidates {
             let endpoint = &candidate.slot.endpoint;
-            let prices = &endpoint.prices;
+            // A prompt that is counted a little higher must not reach a price that was not seen.
+            let at_most = chat.ask.prompt_tokens.saturating_add(chat.ask.prompt_tokens / 8);
+            let prices = endpoint.prices.at(at_most, minute);
             let prompt =
                 prices.prompt_at_most().times(chat.ask.prompt_tokens) + prices.request.times(1);
             let asked = chat.ask.asked.as_ref();
             let asked = asked.map(|asked| asked.estimate(endpoint.provider.dialect));
             let asked = asked.map_or(0, |usage| i128::from(prices.cost(&usage).0) * 1_000);
             prompt_pico = prompt_pico.max(prompt).max(asked);
-            let reasoning = prices.reasoning.unwrap_or(prices.completion);
-            let token = prices.completion.max(reasoning);
-            token_pico = token_pico.max(token.times(1) * choices);
+            token_pico = token_pico.max(prices.completion_at_most().times(1) * choices);
             most = most.max(u64::from(endpoint.max_output));
         }
         let typical = chat.snapshot.typical(plan).min(most);
