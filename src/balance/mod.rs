@@ -28,7 +28,6 @@ mod cap;
 pub mod ewma;
 pub mod health;
 pub mod probe;
-pub mod rank;
 mod registry;
 mod ring;
 mod seed;

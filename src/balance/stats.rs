@@ -3,9 +3,9 @@
 //!
 //! The averages in [`super::ewma`] decide about the next request; these numbers are what people
 //! look at, and what a caller's `preferred_min_throughput` and `preferred_max_latency` are held
-//! against. A percentile comes from a histogram with four buckets to a doubling, so that it is
+//! against. A percentile comes from a histogram with five buckets to a doubling, so that it is
 //! right to a tenth whatever its scale. An endpoint that has never been used has none of this in
-//! memory; one that has, about 25 KiB.
+//! memory; one that has, about 32 KiB.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -75,12 +75,12 @@ pub struct Recent {
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HALF_HOUR: Duration = Duration::from_secs(1_800);
-/// Buckets of a histogram: 24 doublings.
-const BUCKETS: usize = 96;
-const BUCKETS_PER_DOUBLING: f64 = 4.0;
-/// The least latency that is told apart, in seconds; the most is 28 minutes.
+/// Buckets of a histogram: 25 doublings.
+const BUCKETS: usize = 125;
+const BUCKETS_PER_DOUBLING: f64 = 5.0;
+/// The least latency that is told apart, in seconds; the most is 55 minutes.
 const LATENCY_UNIT: f64 = 0.000_1;
-/// The least throughput that is told apart, in tokens per second; the most is 160,000.
+/// The least throughput that is told apart, in tokens per second; the most is 330,000.
 const THROUGHPUT_UNIT: f64 = 0.01;
 /// How long percentiles are kept before they are taken anew, in nanoseconds.
 const RECENT_FOR: u64 = 1_000_000_000;

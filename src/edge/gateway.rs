@@ -20,7 +20,7 @@ use crate::edge::fetch::Fetcher;
 use crate::edge::peer::Upstream;
 use crate::ledger::Ledger;
 use crate::observe::{self, AccessLog, Meters, Metrics};
-use crate::route::{Plan, RoutingTable};
+use crate::route::{Conversations, Plan, RoutingTable};
 use crate::vocab::{ModelId, ProviderId};
 
 /// Everything that a request needs and that outlives it.
@@ -31,6 +31,8 @@ pub(crate) struct Gateway {
     pub(crate) ledger: Ledger,
     /// Retries that all requests together may make.
     pub(crate) retries: RetryBudget,
+    /// Which endpoint has the prompt of a conversation in its cache.
+    pub(crate) conversations: Conversations,
     /// Counters and histograms.
     pub(crate) metrics: Arc<Metrics>,
     /// One line per request; `None` where it is switched off.
@@ -134,6 +136,12 @@ impl Snapshot {
     pub(crate) fn typical(&self, plan: &Plan) -> u64 {
         let first = plan.candidates.first().map(|c| &c.slot.endpoint.model);
         first.and_then(|id| self.typical.get(id)).map_or(0, |t| t.tokens())
+    }
+
+    /// The usual length of an answer of the model that this name means, in tokens.
+    pub(crate) fn expected(&self, name: &str) -> u64 {
+        let model = self.table.model(name);
+        model.and_then(|model| self.typical.get(&model.id)).map_or(0, |t| t.tokens())
     }
 
     /// Learns from an answer of this length.

@@ -9,22 +9,21 @@ use pingora::Result;
 use pingora::proxy::Session;
 
 use crate::auth;
-use crate::balance::Wait;
 use crate::cache::{self, Intent};
 use crate::catalog::utc_minute;
 use crate::dialect::{self, abilities, embed, rerank, scan, tokens};
 use crate::edge::arrive;
 use crate::edge::body;
+use crate::edge::choose;
 use crate::edge::clock;
 use crate::edge::gateway::Gateway;
 use crate::edge::journey::{Ask, CacheUse, Chat, Facts, Money};
 use crate::edge::metadata;
-use crate::edge::random;
 use crate::edge::task::Task;
 use crate::edge::write;
 use crate::error::{GatewayError, Kind};
 use crate::ledger::{HoldAsk, HoldRefused, KeyEntry};
-use crate::route::{self, Features, Plan};
+use crate::route::Plan;
 use crate::stream::Asked;
 use crate::vocab::NanoUsd;
 
@@ -71,8 +70,15 @@ pub(crate) async fn chat(
         Ok(asked) => asked,
         Err(error) => return Ok(Err(error)),
     };
-    let ask =
-        Ask { body: body.bytes, head, parsed: None, asked, prompt_tokens, _memory: body.memory };
+    let ask = Ask {
+        body: body.bytes,
+        head,
+        parsed: None,
+        asked,
+        prompt_tokens,
+        session: session_id(session),
+        _memory: body.memory,
+    };
     Ok(Ok(Box::new(Chat {
         snapshot,
         caller,
@@ -81,6 +87,7 @@ pub(crate) async fn chat(
         ask,
         cache,
         plan: Plan::default(),
+        conversation: None,
         money: Money { hold: None, limit: None, durable: false, cost: NanoUsd::ZERO },
         reports: Vec::new(),
         attempt: None,
@@ -89,6 +96,12 @@ pub(crate) async fn chat(
         cut: None,
         _open_stream: open_stream,
     })))
+}
+
+/// The name of the session, where the head has it (OpenRouter's `x-session-id`).
+fn session_id(session: &Session) -> Option<Box<str>> {
+    let value = session.get_header("x-session-id")?.to_str().ok()?;
+    (1..=scan::SESSION_ID_MAX).contains(&value.len()).then(|| value.into())
 }
 
 /// Answers `POST /v1/messages/count_tokens`: how many tokens a request has, as far as can be told
@@ -184,31 +197,10 @@ pub(crate) fn plan_and_hold(
     facts: &Facts,
     chat: &mut Chat,
 ) -> std::result::Result<(), GatewayError> {
-    let head = &chat.ask.head;
-    if head.preset.is_some() {
-        let text = "'preset' is not supported; leave it out.";
-        return Err(GatewayError::new(Kind::InvalidRequest, text).with_param("preset"));
-    }
-    let model = head.model.as_deref().or_else(|| head.models.first().map(String::as_str));
-    let Some(model) = model else {
-        return Err(GatewayError::new(
-            Kind::InvalidRequest,
-            "Say which model to use in \"model\"; GET /v1/models lists them.",
-        )
-        .with_param("model"));
-    };
-    let features = Features {
-        model,
-        models: &head.models,
-        prefs: head.provider.as_ref(),
-        prompt_tokens: chat.ask.prompt_tokens,
-        max_tokens: head.max_tokens,
-        wait: if head.stream { Wait::FirstToken } else { Wait::WholeAnswer },
-    };
     let now = clock::now();
-    let mut plan = route::plan(&chat.snapshot.table, &features, random::u64(), now)?;
+    let mut plan = choose::plan(gateway, facts, chat, now)?;
     keep_able(&mut plan, chat)?;
-    if head.provider.as_ref().is_some_and(|prefs| prefs.require_parameters) {
+    if chat.ask.head.provider.as_ref().is_some_and(|prefs| prefs.require_parameters) {
         keep_faithful(&mut plan, chat)?;
     }
     let estimate = Estimate::of(&plan, chat, utc_minute(facts.arrived_ms));

@@ -13,6 +13,7 @@ mod arrive;
 mod background;
 mod body;
 mod cachestore;
+mod choose;
 pub(crate) mod clock;
 mod failure;
 mod fetch;

@@ -35,6 +35,7 @@ use crate::edge::{clock, manage, tls};
 use crate::ledger::Ledger;
 use crate::observe::access_log::BUFFER_BYTES_DEFAULT;
 use crate::observe::{AccessLog, LineFormat, Metrics, Target};
+use crate::route::Conversations;
 
 /// What is gathered of an answer before it is written, in bytes.
 const WRITE_BUFFER: usize = 4 * 1024;
@@ -136,6 +137,7 @@ fn gateway(config: &Config, ledger: Ledger) -> Result<Gateway, RunError> {
         now: ArcSwap::from_pointee(snapshot),
         ledger,
         retries: RetryBudget::new(config.routing.retries()),
+        conversations: Conversations::default(),
         metrics,
         access,
         cache,

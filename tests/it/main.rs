@@ -18,6 +18,7 @@ mod failover;
 mod framing;
 mod lifecycle;
 mod money;
+mod prefs;
 mod privacy;
 mod surface;
 mod vectors;

@@ -32,7 +32,7 @@ pub use self::text::TextStats;
 /// Most fallback models in one request.
 const MODELS_MAX: usize = 32;
 /// Longest `session_id`, in characters.
-const SESSION_ID_MAX: usize = 256;
+pub const SESSION_ID_MAX: usize = 256;
 /// Most choices in one answer.
 const N_MAX: u64 = 128;
 
@@ -118,6 +118,11 @@ impl Head {
     /// Where this member stands.
     pub fn field(&self, key: Key) -> Option<&Field> {
         self.fields.iter().find(|f| f.key == key)
+    }
+
+    /// Whether a top-level member of this name is there, of those that [`Notes`] tells apart.
+    pub fn mentions(&self, name: &str) -> bool {
+        self.notes.meets(Notes::member(name.as_bytes()))
     }
 
     /// An estimate of the prompt's tokens, without a tokenizer.

@@ -40,8 +40,8 @@ pub struct Prefs {
     pub max_latency: Cutoffs,
     /// Endpoints that cost more are not used.
     pub max_price: MaxPrice,
-    /// Whether an answer that breaks off may be continued by another provider.
-    pub allow_continuation: bool,
+    /// Whether another endpoint may go on with a stream that breaks off; absent: as configured.
+    pub allow_continuation: Option<bool>,
 }
 
 impl Default for Prefs {
@@ -61,7 +61,7 @@ impl Default for Prefs {
             min_throughput: Cutoffs::default(),
             max_latency: Cutoffs::default(),
             max_price: MaxPrice::default(),
-            allow_continuation: true,
+            allow_continuation: None,
         }
     }
 }
@@ -204,7 +204,7 @@ impl Prefs {
             }
             "preferred_max_latency" => self.max_latency = read::cutoffs(lexer, param, 1e6)?,
             "max_price" => self.max_price = read::max_price(lexer, param)?,
-            "allow_continuation" => self.allow_continuation = read::flag(lexer, param, true)?,
+            "allow_continuation" => self.allow_continuation = read::boolean(lexer, param)?,
             _ => read::no_options(lexer, param)?,
         }
         Ok(())

@@ -19,7 +19,7 @@ fn every_field_is_read() {
         (r#"{"data_collection":null,"zdr":null,"sort":null,"max_price":null}"#, of()),
         (r#"{"zdr":true}"#, Prefs { zdr: true, ..of() }),
         (r#"{"enforce_distillable_text":true}"#, Prefs { distillable: true, ..of() }),
-        (r#"{"allow_continuation":false}"#, Prefs { allow_continuation: false, ..of() }),
+        (r#"{"allow_continuation":false}"#, Prefs { allow_continuation: Some(false), ..of() }),
         (r#"{"require_parameters":true}"#, Prefs { require_parameters: true, ..of() }),
         (r#"{"quantizations":["fp8"]}"#, Prefs { quantizations: vec!["fp8".into()], ..of() }),
         (r#"{"sort":"price"}"#, Prefs { sort: Some(Sort::Price), ..of() }),

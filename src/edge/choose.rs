@@ -1,0 +1,123 @@
+//! Where a request may be answered: what routing is told of it, and what is remembered of its
+//! conversation.
+
+use crate::balance::{Nanos, Wait};
+use crate::catalog::Tier;
+use crate::dialect::scan::{Form, Head, Key};
+use crate::edge::gateway::Gateway;
+use crate::edge::journey::{Ask, Chat, Facts};
+use crate::edge::random;
+use crate::error::{GatewayError, Kind};
+use crate::ledger::KeyEntry;
+use crate::route::{self, Features, Plan, params_of, sticky};
+use crate::vocab::Usage;
+
+/// A completion is taken to be as long as the mean of lengths that are spread exponentially and of
+/// which 95 % are shorter than the typical one: a third of that.
+const MEAN_OF_TYPICAL: u64 = 3;
+
+/// Decides where a request may be answered.
+///
+/// # Errors
+/// There is no such model, nothing that serves it is left, or something is asked that is not built.
+pub(crate) fn plan(
+    gateway: &Gateway,
+    facts: &Facts,
+    chat: &mut Chat,
+    now: Nanos,
+) -> Result<Plan, GatewayError> {
+    let head = &chat.ask.head;
+    if head.preset.is_some() {
+        let text = "'preset' is not supported here. Send the model and the parameters themselves.";
+        return Err(GatewayError::new(Kind::InvalidRequest, text).with_param("preset"));
+    }
+    let model = head.model.as_deref().or_else(|| head.models.first().map(String::as_str));
+    let Some(model) = model else {
+        return Err(GatewayError::new(
+            Kind::InvalidRequest,
+            "Say which model to use in \"model\"; GET /v1/models lists them.",
+        )
+        .with_param("model"));
+    };
+    let snapshot = &chat.snapshot;
+    let conversation = conversation(&chat.caller, model, &chat.ask);
+    let sticky = conversation.and_then(|key| gateway.conversations.endpoint(key, now));
+    let expected = snapshot.expected(model) / MEAN_OF_TYPICAL;
+    let features = Features {
+        model,
+        models: &head.models,
+        prefs: head.provider.as_ref(),
+        prompt_tokens: chat.ask.prompt_tokens,
+        max_tokens: head.max_tokens,
+        expected_tokens: head.max_tokens.map_or(expected, |most| most.min(expected)),
+        wait: if head.stream { Wait::FirstToken } else { Wait::WholeAnswer },
+        params: params_of(head),
+        tier: tier(head, &chat.ask.body),
+        together: head.route_sort,
+        sticky,
+        unix_ms: facts.arrived_ms,
+    };
+    let plan = route::plan(&snapshot.table, &features, random::u64(), now)?;
+    if plan.candidates.first().is_some_and(|first| first.thinking) {
+        think(&mut chat.ask)?;
+    }
+    chat.conversation = conversation;
+    Ok(plan)
+}
+
+/// What a request's conversation is told from others by: its session, the key that the client gave
+/// for the prompt's cache, or how it begins.
+fn conversation(caller: &KeyEntry, model: &str, ask: &Ask) -> Option<sticky::Key> {
+    let (head, body) = (&ask.head, &*ask.body);
+    let account = caller.account().id();
+    let key = |parts: &[&[u8]], named| sticky::Key::new(account.as_str(), model, parts, named);
+    let text = |name| {
+        let value = head.field(name)?.value.of(body);
+        (value.len() > 2 && value.starts_with(b"\"")).then_some(value)
+    };
+    let session = text(Key::SessionId);
+    let session = session.or(ask.session.as_deref().map(str::as_bytes));
+    if let Some(name) = session.or_else(|| text(Key::PromptCacheKey)) {
+        return Some(key(&[name], true));
+    }
+    match head.opening {
+        [Some(first), Some(second)] => Some(key(&[first.of(body), second.of(body)], false)),
+        [Some(first), None] => Some(key(&[first.of(body)], false)),
+        [None, _] => None,
+    }
+}
+
+/// An answer is complete: its endpoint has the prompt in its cache. Without a name for the
+/// conversation that is believed only of an endpoint that has just read from it.
+pub(crate) fn remember(gateway: &Gateway, chat: &Chat, mark: u32, usage: &Usage, now: Nanos) {
+    if let Some(key) = chat.conversation.filter(|key| key.named || usage.cache_read > 0) {
+        gateway.conversations.remember(key, mark, now);
+    }
+}
+
+/// The service tier that a request names; `fast` is OpenRouter's other name of the priority tier.
+fn tier(head: &Head, body: &[u8]) -> Option<Tier> {
+    let value = head.field(Key::ServiceTier)?.value.of(body);
+    match value {
+        b"\"fast\"" => Some(Tier::Priority),
+        _ => Tier::parse(std::str::from_utf8(value).ok()?.trim_matches('"')),
+    }
+}
+
+/// Switches reasoning on, for `:thinking`, unless the request speaks of reasoning itself. A model
+/// without such an entry of its own is asked in the format's own words.
+fn think(ask: &mut Ask) -> Result<(), GatewayError> {
+    let (form, names) = (ask.head.form, ["reasoning", "reasoning_effort", "include_reasoning"]);
+    let speaks = names.iter().any(|name| ask.head.mentions(name));
+    let member: &[u8] = match form {
+        _ if speaks => return Ok(()),
+        Form::Chat => b"\"reasoning\":{\"enabled\":true}",
+        Form::Responses => b"\"reasoning\":{\"effort\":\"medium\"}",
+        Form::Messages | Form::Completions | Form::Embeddings | Form::Rerank => {
+            let text = "`:thinking` switches reasoning on in chat completions and responses. Leave \
+                        the suffix out and say so in the request itself.";
+            return Err(GatewayError::new(Kind::InvalidRequest, text).with_param("model"));
+        }
+    };
+    ask.insert(member)
+}

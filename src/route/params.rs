@@ -1,0 +1,40 @@
+//! The parameters of a request that not every endpoint takes.
+
+use crate::catalog::{Param, Params};
+use crate::dialect::scan::{Head, Notes};
+
+/// The parameters that a request has, of those that endpoints differ in. Members of one format
+/// alone are not among them; what of these is lost at a provider is for its dialect to say.
+pub fn params_of(head: &Head) -> Params {
+    Param::ALL.iter().copied().filter(|param| head.notes.meets(note(*param))).collect()
+}
+
+/// `structured_outputs` is no member of a request but a kind of `response_format`.
+fn note(param: Param) -> Notes {
+    match param {
+        Param::StructuredOutputs => Notes::NONE,
+        _ => Notes::member(param.as_str().as_bytes()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::scan::scan;
+
+    #[test]
+    fn each_parameter_is_seen() {
+        for param in Param::ALL.iter().filter(|param| **param != Param::StructuredOutputs) {
+            let value = match param {
+                Param::Tools => "[{\"type\":\"function\"}]",
+                _ => "1",
+            };
+            let name = param.as_str();
+            let body = format!(r#"{{"model":"m","messages":[{{}}],"{name}":{value}}}"#);
+            let head = scan(body.as_bytes()).expect(name);
+            assert_eq!(params_of(&head), Params::of(&[*param]), "{name}");
+        }
+        let plain = scan(br#"{"model":"m","messages":[{}],"stream":true}"#).expect("a head");
+        assert!(params_of(&plain).is_empty());
+    }
+}
