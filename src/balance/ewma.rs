@@ -5,7 +5,7 @@
 //! below it pull it down with the time constant τ: after a pause of `t` the old value keeps the
 //! weight e^(−t/τ), whatever the number of samples in between (Finagle's "peak EWMA", Twitter
 //! 2015). The value also fades while nothing is sent, so that an endpoint which was slow once is
-//! tried again; how far it may fade is the business of [`super::rank`].
+//! tried again; how far it may fade is the business of `route::score`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

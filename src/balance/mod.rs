@@ -3,10 +3,8 @@
 //! # The argument
 //! The best predictor of how long an endpoint will keep a caller waiting is how long it kept the
 //! last ones waiting, weighted towards the present and towards bad news ([`ewma`]), times the
-//! queue that we ourselves have built there. Two random endpoints are compared and the cheaper one
-//! is taken ([`rank`]): the comparison finds the fast ones, the randomness keeps many gateways and
-//! many threads from running to the same endpoint at once. A plain minimum herds; round robin
-//! sends a third of all requests to an endpoint that is ten times slower.
+//! queue that we ourselves have built there. What becomes of these numbers is the business of
+//! routing (`route::score`).
 //!
 //! What an endpoint has done over minutes and hours is kept apart, for people and for callers who
 //! state what they want ([`stats`]); the load at which it begins to refuse is learned (`cap`).

@@ -109,7 +109,7 @@ fn close_chat(
     if chat.cache.hit {
         // Cached under this very name.
         let requested = chat.ask.head.model.as_deref();
-        let model = requested.and_then(|name| chat.snapshot.catalog.model(name));
+        let model = requested.and_then(|name| chat.snapshot.table.model(name));
         line.model_served = model.map(|model| model.id.clone());
     }
     for report in &chat.reports {

@@ -1,15 +1,18 @@
 //! Where a request may be answered: what routing is told of it, and what is remembered of its
 //! conversation.
 
+use bytes::Bytes;
+
 use crate::balance::{Nanos, Wait};
 use crate::catalog::Tier;
-use crate::dialect::scan::{Form, Head, Key};
-use crate::edge::gateway::Gateway;
+use crate::dialect::preset;
+use crate::dialect::scan::{Form, Head, Key, scan_as};
+use crate::edge::gateway::{Gateway, Snapshot};
 use crate::edge::journey::{Ask, Chat, Facts};
 use crate::edge::random;
 use crate::error::{GatewayError, Kind};
 use crate::ledger::KeyEntry;
-use crate::route::{self, Features, Plan, params_of, sticky};
+use crate::route::{self, Features, Plan, Record, auto, params_of, sticky};
 use crate::vocab::Usage;
 
 /// A completion is taken to be as long as the mean of lengths that are spread exponentially and of
@@ -27,10 +30,6 @@ pub(crate) fn plan(
     now: Nanos,
 ) -> Result<Plan, GatewayError> {
     let head = &chat.ask.head;
-    if head.preset.is_some() {
-        let text = "'preset' is not supported here. Send the model and the parameters themselves.";
-        return Err(GatewayError::new(Kind::InvalidRequest, text).with_param("preset"));
-    }
     let model = head.model.as_deref().or_else(|| head.models.first().map(String::as_str));
     let Some(model) = model else {
         return Err(GatewayError::new(
@@ -42,10 +41,16 @@ pub(crate) fn plan(
     let snapshot = &chat.snapshot;
     let conversation = conversation(&chat.caller, model, &chat.ask);
     let sticky = conversation.and_then(|key| gateway.conversations.endpoint(key, now));
-    let expected = snapshot.expected(model) / MEAN_OF_TYPICAL;
+    let auto = automatic(&snapshot.auto, model, chat)?;
+    let (model, models) = match &auto {
+        Some(chosen) => ("", chosen.as_slice()),
+        None => (model, head.models.as_slice()),
+    };
+    let first = models.first().filter(|_| model.is_empty()).map_or(model, String::as_str);
+    let expected = snapshot.expected(first) / MEAN_OF_TYPICAL;
     let features = Features {
         model,
-        models: &head.models,
+        models,
         prefs: head.provider.as_ref(),
         prompt_tokens: chat.ask.prompt_tokens,
         max_tokens: head.max_tokens,
@@ -57,12 +62,97 @@ pub(crate) fn plan(
         sticky,
         unix_ms: facts.arrived_ms,
     };
-    let plan = route::plan(&snapshot.table, &features, random::u64(), now)?;
+    let plan = decide(gateway, facts, chat, &features, now)?;
     if plan.candidates.first().is_some_and(|first| first.thinking) {
         think(&mut chat.ask)?;
     }
     chat.conversation = conversation;
     Ok(plan)
+}
+
+/// Builds on the preset that a request names: afterwards it is as if the client had sent all of it.
+///
+/// # Errors
+/// There is no such preset, or what comes out is not a sound request.
+pub(crate) fn preset(
+    snapshot: &Snapshot,
+    head: Head,
+    body: &mut Bytes,
+) -> Result<Head, GatewayError> {
+    let Some(asked) = preset::reference(&head) else { return Ok(head) };
+    let Some(preset) = snapshot.presets.get(asked.slug) else {
+        let slug: String = asked.slug.chars().take(64).filter(|c| !c.is_control()).collect();
+        let text = format!(
+            "There is no preset `{slug}` here. Ask the operator for one, or send the model and the \
+             parameters themselves."
+        );
+        let param = if head.preset.is_some() { "preset" } else { "model" };
+        return Err(GatewayError::new(Kind::ModelNotFound, text).with_param(param));
+    };
+    let built = preset::apply(preset, asked, &head, body);
+    let head = scan_as(head.form, &built)?;
+    *body = built.into();
+    Ok(head)
+}
+
+/// The models that `turnpike/auto` stands for in this request, and its fallbacks after them; `None`
+/// if another model is asked for.
+fn automatic(
+    rules: &[auto::Rule],
+    model: &str,
+    chat: &Chat,
+) -> Result<Option<Vec<String>>, GatewayError> {
+    let Some(suffixes) = auto::suffixes(model) else { return Ok(None) };
+    if chat.snapshot.table.row(model).is_some() {
+        return Ok(None);
+    }
+    let head = &chat.ask.head;
+    let traits = auto::Traits {
+        prompt_tokens: chat.ask.prompt_tokens,
+        tools: head.has_tools,
+        images: head.has_images,
+        code: auto::has_code(&chat.ask.body),
+        price_max: head.provider.as_ref().and_then(|prefs| prefs.max_price.prompt),
+    };
+    let Some(chosen) = auto::choose(rules, &traits) else {
+        let text = format!(
+            "`{model}` has no rule here for a request like this. Name a model; GET /v1/models lists \
+             them."
+        );
+        return Err(GatewayError::new(Kind::ModelNotFound, text).with_param("model"));
+    };
+    let mut models: Vec<String> = chosen.iter().map(|name| format!("{name}{suffixes}")).collect();
+    for name in head.models.iter().filter(|name| auto::suffixes(name).is_none()) {
+        if models.len() < route::MODELS_MAX && !models.contains(name) {
+            models.push(name.clone());
+        }
+    }
+    Ok(Some(models))
+}
+
+/// Whether a name means a model, or a choice among models.
+pub(crate) fn knows(snapshot: &Snapshot, name: &str) -> bool {
+    snapshot.table.model(name).is_some()
+        || auto::suffixes(name).is_some() && !snapshot.auto.is_empty()
+}
+
+/// Decides, and writes down what it was decided from where that is wanted.
+fn decide(
+    gateway: &Gateway,
+    facts: &Facts,
+    chat: &Chat,
+    features: &Features<'_>,
+    now: Nanos,
+) -> Result<Plan, GatewayError> {
+    let (table, seed) = (&chat.snapshot.table, random::u64());
+    let Some(decisions) = &gateway.decisions else {
+        return route::plan(table, features, seed, now);
+    };
+    let (mut record, plan) = Record::plan(table, features, seed, now);
+    record.id = facts.id.to_string();
+    record.catalog.clone_from(&chat.snapshot.catalog_version);
+    decisions.write(&record);
+    plan
 }
 
 /// What a request's conversation is told from others by: its session, the key that the client gave

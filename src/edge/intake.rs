@@ -59,7 +59,9 @@ pub(crate) async fn chat(
         Err(error) => return Ok(Err(error)),
     };
     facts.bytes_in = body.bytes.len();
-    let head = match scan::scan_as(task.form(), &body.bytes) {
+    let mut body = body;
+    let head = scan::scan_as(task.form(), &body.bytes);
+    let head = match head.and_then(|head| choose::preset(&snapshot, head, &mut body.bytes)) {
         Ok(head) => head,
         Err(error) => return Ok(Err(error)),
     };
@@ -130,7 +132,7 @@ pub(crate) async fn count_tokens(
         Err(error) => return Ok(Err(error)),
     };
     if let Some(model) = &head.model
-        && gateway.now.load().catalog.model(model).is_none()
+        && !choose::knows(&gateway.now.load(), model)
     {
         let text =
             format!("There is no model {model:?}; GET /v1/models lists those that there are.");

@@ -9,7 +9,7 @@ use crate::dialect::abilities;
 use crate::edge::clock;
 use crate::edge::failure;
 use crate::edge::journey::{Attempt, Chat};
-use crate::route::{Candidate, Filter, Slot};
+use crate::route::{Candidate, Filter, Slot, auto};
 use crate::vocab::EndpointId;
 
 /// The most endpoints that are listed as removed.
@@ -55,7 +55,12 @@ pub(crate) fn of(chat: &Chat, attempt: &Attempt) -> Arc<str> {
     let losses: Vec<_> =
         losses.iter().map(|loss| json!({"param": loss.param, "reason": loss.why})).collect();
     let requested = head.model.as_deref().or(head.models.first().map(String::as_str));
-    let strategy = if chat.reports.is_empty() { "direct" } else { "fallback" };
+    let auto = requested.is_some_and(|name| auto::suffixes(name).is_some());
+    let strategy = match (chat.reports.is_empty(), auto) {
+        (false, _) => "fallback",
+        (true, true) => "auto",
+        (true, false) => "direct",
+    };
     let told = json!({
         "requested": requested,
         "strategy": strategy,

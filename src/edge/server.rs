@@ -28,6 +28,7 @@ use crate::cache::Limits;
 use crate::config::{Config, settings};
 use crate::edge::background::Background;
 use crate::edge::cachestore::ResponseCache;
+use crate::edge::decisions::Decisions;
 use crate::edge::gateway::{Gateway, Snapshot};
 use crate::edge::proxy::Turnpike;
 use crate::edge::quit::Quit;
@@ -138,6 +139,7 @@ fn gateway(config: &Config, ledger: Ledger) -> Result<Gateway, RunError> {
         ledger,
         retries: RetryBudget::new(config.routing.retries()),
         conversations: Conversations::default(),
+        decisions: decisions(config)?,
         metrics,
         access,
         cache,
@@ -147,6 +149,13 @@ fn gateway(config: &Config, ledger: Ledger) -> Result<Gateway, RunError> {
         in_flight: AtomicUsize::new(0),
         draining: AtomicBool::new(false),
     })
+}
+
+fn decisions(config: &Config) -> Result<Option<Decisions>, RunError> {
+    let Some(path) = &config.routing.decisions else { return Ok(None) };
+    Decisions::open(path, config.routing.decisions_bytes_max)
+        .map(Some)
+        .map_err(|e| RunError(format!("the file of decisions cannot be opened: {e}")))
 }
 
 fn access_log(config: &Config) -> Result<Option<AccessLog>, RunError> {
@@ -268,6 +277,9 @@ impl Leaving {
         }
         if let Some(access) = &self.gateway.access {
             access.close(Duration::from_secs(5));
+        }
+        if let Some(decisions) = &self.gateway.decisions {
+            decisions.close(Duration::from_secs(5));
         }
         if let Ok(mut on_end) = self.on_end.lock()
             && let Some(on_end) = on_end.take()

@@ -19,6 +19,7 @@
 //! each attempt, because a breaker may have opened since, and because only one request may be the
 //! trial of a half-open one. If every candidate refuses, the least bad is tried all the same.
 
+pub mod auto;
 pub mod filter;
 pub mod numbers;
 mod params;
@@ -101,5 +102,7 @@ pub const MODELS_MAX: usize = 32;
 
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod rank_tests;
 #[cfg(test)]
 mod tests;

@@ -228,8 +228,8 @@ fn by_measure(entries: &mut [Entry], by_latency: bool, seed: u64) {
     let mut known: Vec<f64> = entries.iter().filter_map(value).collect();
     known.sort_unstable_by(f64::total_cmp);
     let median = known.get(known.len().saturating_sub(1) / 2).copied().unwrap_or(0.0);
-    for i in 0..entries.len() {
-        entries[i].key = measure(&entries[i], by_latency).unwrap_or(median);
+    for entry in entries.iter_mut() {
+        entry.key = measure(entry, by_latency).unwrap_or(median);
     }
     if score::unit(mix(seed)) >= score::EXPLORE {
         return;
@@ -256,9 +256,9 @@ fn measure(entry: &Entry, by_latency: bool) -> Option<f64> {
     }
 }
 
-/// An endpoint is an outlier if it failed at least five times in 5 minutes, and its share of
-/// failures is above three times the median of its siblings and five hundredths. At most a third
-/// of them are; the worst first.
+/// An endpoint is an outlier if it failed in the last 30 seconds and at least five times in 5
+/// minutes, and its share of failures is above three times the median of its siblings and five
+/// hundredths. At most a third of them are; the worst first.
 fn eject_outliers(entries: &mut [Entry]) {
     const FAILURES_MIN: u32 = 5;
     let share = |entry: &Entry| {
@@ -266,8 +266,11 @@ fn eject_outliers(entries: &mut [Entry]) {
         let (good, bad) = (f64::from(trouble.good_5m), f64::from(trouble.bad_5m));
         bad / (good + bad).max(1.0)
     };
-    let failed = |entry: &&Entry| entry.numbers.trouble.bad_5m >= FAILURES_MIN;
-    if !entries.iter().any(|entry| failed(&entry)) {
+    let failed = |entry: &Entry| {
+        let trouble = &entry.numbers.trouble;
+        trouble.bad_30s > 0 && trouble.bad_5m >= FAILURES_MIN
+    };
+    if !entries.iter().any(failed) {
         return;
     }
     let mut shares: Vec<f64> =
@@ -278,7 +281,7 @@ fn eject_outliers(entries: &mut [Entry]) {
     let limit = (median * 3.0 + 0.05)
         .max(shares.get(shares.len() - most.min(shares.len())).copied().unwrap_or(f64::INFINITY));
     for entry in entries.iter_mut() {
-        if entry.numbers.trouble.bad_5m < FAILURES_MIN || share(entry) < limit {
+        if !failed(entry) || share(entry) < limit {
             continue;
         }
         entry.class = match entry.class {
@@ -334,8 +337,8 @@ fn lower_limit(values: impl Iterator<Item = f64>, deviations: f64) -> f64 {
 /// Keeps the endpoints of the flex tier alone, if there are some: that is what the tier is asked
 /// for. Gives the others.
 pub(super) fn keep_flex(entries: &mut Vec<Entry>, rows: &[Arc<Row>]) -> Vec<Entry> {
-    let is_flex = |e: &mut Entry| rows[e.row].slots[e.index].endpoint.tier == Tier::Flex;
-    if entries.iter_mut().any(|entry| is_flex(entry)) {
+    let is_flex = |e: &Entry| rows[e.row].slots[e.index].endpoint.tier == Tier::Flex;
+    if entries.iter().any(is_flex) {
         entries.extract_if(.., |entry| !is_flex(entry)).collect()
     } else {
         Vec::new()

@@ -13,7 +13,7 @@ use super::numbers::Numbers;
 use super::plan::{Plan, plan_from};
 use super::{Features, Prefs, RoutingTable};
 use crate::balance::{Nanos, Wait};
-use crate::catalog::{Param, Tier};
+use crate::catalog::{Catalog, Model, Param, Tier};
 use crate::error::GatewayError;
 
 /// The inputs of one decision.
@@ -58,6 +58,52 @@ pub struct Record {
     pub unix_ms: u64,
     /// What health said, by endpoint.
     pub health: Vec<(String, Numbers)>,
+    /// The first choice; empty if the request was refused.
+    pub first: String,
+    /// [`digest`] of what was decided.
+    pub digest: String,
+}
+
+/// A mark of all that a plan says, in sixteen hexadecimal digits: the same for two plans that are
+/// the same to the last bit of every number.
+pub fn digest(plan: &Plan) -> String {
+    let mut hash = blake3::Hasher::new();
+    for candidate in &plan.candidates {
+        let score = &candidate.score;
+        hash.update(candidate.slot.endpoint.id.as_str().as_bytes());
+        hash.update(format!("{:?}{}", candidate.why, candidate.thinking).as_bytes());
+        for number in [score.price_pico, score.price, score.speed, score.trouble, score.share] {
+            hash.update(&number.to_bits().to_le_bytes());
+        }
+    }
+    for (slot, by) in plan.dropped() {
+        hash.update(slot.endpoint.id.as_str().as_bytes());
+        hash.update(format!("{by:?}").as_bytes());
+    }
+    short(&hash)
+}
+
+/// A mark of all that routing reads of a catalog, in sixteen hexadecimal digits.
+pub fn version(catalog: &Catalog) -> String {
+    let mut hash = blake3::Hasher::new();
+    for model in catalog.models() {
+        let Model { id, canonical_slug, aliases, family, created, distillable, .. } = &**model;
+        let facts = (&model.reasoning, model.expires);
+        let named = (id, canonical_slug, aliases, family, created, distillable, facts);
+        hash.update(format!("{named:?}").as_bytes());
+        for endpoint in &model.endpoints {
+            let e = &**endpoint;
+            let named = (&e.id, &e.tag, &e.provider.id, &e.provider.name, e.tier);
+            let limits = (e.context_length, e.max_output, e.weight.to_bits(), e.expires);
+            let facts = (e.parameters, e.quantization, e.policy, &e.prices);
+            hash.update(format!("{named:?}{limits:?}{facts:?}").as_bytes());
+        }
+    }
+    short(&hash)
+}
+
+fn short(hash: &blake3::Hasher) -> String {
+    hash.finalize().to_hex().as_str().chars().take(16).collect()
 }
 
 impl Record {
@@ -74,7 +120,11 @@ impl Record {
             health.push((slot.endpoint.id.to_string(), numbers));
             numbers
         });
+        let decided = plan.as_ref().ok();
+        let first = decided.and_then(|plan| plan.candidates.first());
         let record = Self {
+            first: first.map_or_else(String::new, |c| c.slot.endpoint.id.to_string()),
+            digest: decided.map_or_else(String::new, digest),
             id: String::new(),
             catalog: String::new(),
             seed,

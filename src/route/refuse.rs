@@ -60,8 +60,8 @@ pub(super) fn lost(table: &RoutingTable, name: &str, lost: Lost<'_>, place: u32)
             Kind::InvalidRequest,
             "",
             format!(
-                "`{shown}` names the preset `{}`, but presets are not supported here. Send the \
-                 model and the parameters themselves.",
+                "`{shown}` names the preset `{}` as a fallback. A preset can stand in `model` or \
+                 `preset` alone; put the models into the preset.",
                 self::shown(preset)
             ),
         ),

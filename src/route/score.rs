@@ -33,8 +33,9 @@
 //! # What is not known
 //! An endpoint without a sample is taken for the median of those that have one: zero would flood
 //! it, infinity would starve it. A wait above the median fades towards it (never below) while
-//! nothing is sent, so that what was slow once is tried again; a wait below the median does not
-//! fade, because an idle endpoint is no better than it was.
+//! nothing is sent, so that what was slow once is tried again, with twice the time constant of the
+//! average itself, so that where little is sent it is not tried every few requests; a wait below
+//! the median does not fade, because an idle endpoint is no better than it was.
 //!
 //! # Among equals
 //! Endpoints whose price is the same within 1 % are equals. The draw above finds one; another of
@@ -157,7 +158,7 @@ impl Reference {
         match settled {
             0 => self.typical,
             _ if real(settled) <= self.typical => real(settled),
-            _ => real(faded).max(self.typical),
+            _ => (real(settled) * real(faded)).sqrt().max(self.typical),
         }
     }
 

@@ -89,7 +89,7 @@ pub(super) enum Lost<'n> {
     NoVariant { base: &'n str, variant: Catalogue },
     /// `:online`: there is no web search.
     Online,
-    /// A preset: there are none.
+    /// A preset, where it cannot stand.
     Preset(&'n str),
 }
 

@@ -97,13 +97,24 @@ fn body(members: &Value) -> String {
 }
 
 fn send(client: &mut Client, members: &Value) -> Answer {
-    client.chat(&body(members))
+    client.chat_with(&body(members), &[("x-openrouter-metadata", "enabled")])
 }
 
-/// Who answered, with the upstream's name of the model where a provider has several endpoints.
-fn provider(answer: &Answer) -> String {
+/// What is told of the routing, in a whole answer or in the last chunks of a stream.
+fn told(answer: &Answer) -> Value {
     assert_eq!(answer.status, 200, "{}", answer.text());
-    answer.json()["provider"].as_str().expect("a provider").to_owned()
+    let streamed = answer.header("content-type").is_some_and(|t| t.contains("event-stream"));
+    let parts = if streamed { answer.events() } else { vec![answer.text()] };
+    let json = parts.iter().filter_map(|part| serde_json::from_str::<Value>(part).ok());
+    let told = json.filter_map(|part| part.get("openrouter_metadata").cloned());
+    told.last().unwrap_or_else(|| panic!("no metadata: {}", answer.text()))
+}
+
+/// Who answered.
+fn provider(answer: &Answer) -> String {
+    let told = told(answer);
+    let last = told["attempts"].as_array().and_then(|attempts| attempts.last());
+    last.expect("an attempt")["provider"].as_str().expect("a provider").to_owned()
 }
 
 #[test]
@@ -191,10 +202,7 @@ fn measured_speed_decides_where_it_is_asked_for() {
     ] {
         let mut asked = members.clone();
         asked["stream"] = json!(true);
-        let answer = send(&mut client, &asked);
-        assert_eq!(answer.status, 200, "{members}: {}", answer.text());
-        let first: Value = serde_json::from_str(&answer.events()[0]).expect("a chunk");
-        assert_eq!(first["provider"], expected, "{members}");
+        assert_eq!(provider(&send(&mut client, &asked)), expected, "{members}");
     }
 }
 
@@ -297,10 +305,9 @@ fn the_choice_is_explained() {
     let mut client = world.gateway.client();
     let members =
         json!({"provider": {"order": ["alpha", "beta"], "quantizations": ["fp8", "bf16"]}});
-    let header = [("x-openrouter-metadata", "enabled")];
-    let answer = client.chat_with(&body(&members), &header);
+    let answer = send(&mut client, &members);
     assert_eq!(provider(&answer), "beta");
-    let told = answer.json()["openrouter_metadata"].clone();
+    let told = told(&answer);
     let available = told["endpoints"]["available"].as_array().expect("a list").clone();
     let reasons: Vec<_> =
         available.iter().map(|e| (e["endpoint"].clone(), e["reason"].clone())).collect();
@@ -321,15 +328,14 @@ fn a_session_stays_with_its_endpoint() {
     let world = world();
     let mut client = world.gateway.client();
     let session = |name: &str| json!({"session_id": name, "provider": {"only": ["alpha", "beta"]}});
-    let mut told = Vec::new();
+    let mut seen = Vec::new();
     for _ in 0..6 {
-        let header = [("x-openrouter-metadata", "enabled")];
-        let answer = client.chat_with(&body(&session("of-its-own")), &header);
-        let metadata = answer.json()["openrouter_metadata"].clone();
+        let answer = send(&mut client, &session("of-its-own"));
+        let metadata = told(&answer);
         let list = metadata["endpoints"]["available"].as_array().expect("a list").clone();
-        told.push((provider(&answer), list[0]["reason"].clone()));
+        seen.push((provider(&answer), list[0]["reason"].clone()));
     }
     // The cheaper one keeps what it got; the dearer one has no cached price that would pay for it.
-    let after: Vec<_> = told.iter().skip_while(|(host, _)| host != "alpha").skip(1).collect();
-    assert!(after.iter().all(|(host, why)| host == "alpha" && why == "sticky"), "{told:?}");
+    let after: Vec<_> = seen.iter().skip_while(|(host, _)| host != "alpha").skip(1).collect();
+    assert!(after.iter().all(|(host, why)| host == "alpha" && why == "sticky"), "{seen:?}");
 }
