@@ -43,6 +43,13 @@ impl PeakEwma {
         self.take(sample, true, decay, now);
     }
 
+    /// Forgets what was before, and begins with this sample.
+    pub(super) fn begin_anew(&self, sample: Duration, now: Nanos) {
+        let sample = sample.as_secs_f64().clamp(SECONDS_MIN, SECONDS_MAX);
+        self.stamp.fetch_max(now.0, Ordering::Relaxed);
+        self.value.store(sample.to_bits(), Ordering::Relaxed);
+    }
+
     /// Takes a sample of something that is no waiting time: bad news counts like good news.
     pub(super) fn observe_evenly(&self, sample: f64, decay: Duration, now: Nanos) {
         self.take(sample.clamp(SECONDS_MIN, SECONDS_MAX), false, decay, now);

@@ -387,8 +387,13 @@ impl InFlight {
     }
 
     fn sample(&self, settings: &Settings, now: Nanos) {
-        let took = now.since(self.started);
-        self.health.ewma(self.wait).observe(took, settings.latency_decay, now);
+        let (took, ewma) = (now.since(self.started), self.health.ewma(self.wait));
+        // What it was during an outage says nothing about what it is after it.
+        if self.ticket.is_trial() {
+            ewma.begin_anew(took, now);
+        } else {
+            ewma.observe(took, settings.latency_decay, now);
+        }
     }
 }
 

@@ -87,7 +87,10 @@ fn refuse_positional(table: &mut DeTable<'_>, path: &str, faults: &mut Faults) {
                 faults.add(path, format!("is a list; it must be one table, as [{key}]"));
                 *value = DeValue::Table(DeTable::default());
             }
-            DeValue::Array(list) if LISTS.contains(&key) => {
+            // A rule and a preset have `models` of their own, which are names.
+            DeValue::Array(list)
+                if LISTS.contains(&key) && (key != "models" || path == "models") =>
+            {
                 for (i, element) in list.iter_mut().enumerate() {
                     let path = format!("{path}[{i}]");
                     match element.get_mut() {

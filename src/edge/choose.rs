@@ -170,11 +170,19 @@ fn conversation(caller: &KeyEntry, model: &str, ask: &Ask) -> Option<sticky::Key
     if let Some(name) = session.or_else(|| text(Key::PromptCacheKey)) {
         return Some(key(&[name], true));
     }
-    match head.opening {
-        [Some(first), Some(second)] => Some(key(&[first.of(body), second.of(body)], false)),
-        [Some(first), None] => Some(key(&[first.of(body)], false)),
-        [None, _] => None,
+    let [first, second] = head.opening.map(|span| span.map(|span| span.of(body)));
+    // With instructions before it, it is the message after them that tells conversations apart;
+    // without, the one after the first is an answer, which the first turn did not have.
+    match (first?, second) {
+        (first, Some(second)) if instructs(first) => Some(key(&[first, second], false)),
+        (first, _) => Some(key(&[first], false)),
     }
+}
+
+/// Whether a message is instructions: the text of another cannot hold these with bare quotes.
+fn instructs(message: &[u8]) -> bool {
+    let has = |role: &[u8]| memchr::memmem::find(message, role).is_some();
+    has(b"\"system\"") || has(b"\"developer\"")
 }
 
 /// An answer is complete: its endpoint has the prompt in its cache. Without a name for the

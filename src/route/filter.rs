@@ -67,6 +67,27 @@ impl Filter {
         }
     }
 
+    /// Its place in an error's text: what the caller named first, what can hardly be changed last.
+    pub(super) const fn place(self) -> u8 {
+        match self {
+            Self::Only => 0,
+            Self::Ignore => 1,
+            Self::DataCollection => 2,
+            Self::Zdr => 3,
+            Self::Distillable => 4,
+            Self::Quantization => 5,
+            Self::MaxPrice => 6,
+            Self::RequireParameters(_) => 7,
+            Self::BetterParameters(_) => 8,
+            Self::Extended => 9,
+            Self::Tier => 10,
+            Self::Expired => 11,
+            Self::Context => 12,
+            Self::Order => 13,
+            Self::FallbacksOff => 14,
+        }
+    }
+
     /// The request's field behind it.
     pub const fn field(self) -> &'static str {
         match self {

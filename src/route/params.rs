@@ -6,16 +6,23 @@ use crate::dialect::scan::{Head, Notes};
 /// The parameters that a request has, of those that endpoints differ in. Members of one format
 /// alone are not among them; what of these is lost at a provider is for its dialect to say.
 pub fn params_of(head: &Head) -> Params {
-    Param::ALL.iter().copied().filter(|param| head.notes.meets(note(*param))).collect()
+    let has = |(param, note): (&Param, &Notes)| head.notes.meets(*note).then_some(*param);
+    Param::ALL.iter().zip(&NOTES).filter_map(has).collect()
 }
 
-/// `structured_outputs` is no member of a request but a kind of `response_format`.
-fn note(param: Param) -> Notes {
-    match param {
-        Param::StructuredOutputs => Notes::NONE,
-        _ => Notes::member(param.as_str().as_bytes()),
+/// What each parameter is noted as. `structured_outputs` is no member of a request but a kind of
+/// `response_format`.
+const NOTES: [Notes; Param::ALL.len()] = {
+    let mut notes = [Notes::NONE; Param::ALL.len()];
+    let mut i = 0;
+    while i < notes.len() {
+        if !matches!(Param::ALL[i], Param::StructuredOutputs) {
+            notes[i] = Notes::member(Param::ALL[i].as_str().as_bytes());
+        }
+        i += 1;
     }
-}
+    notes
+};
 
 #[cfg(test)]
 mod tests {

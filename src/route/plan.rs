@@ -8,12 +8,12 @@ use super::filter::{Filter, Sieve, better, worse};
 use super::numbers::Numbers;
 use super::rank::{self, Entry};
 use super::refuse;
-use super::score::Score;
+use super::score::{Price, Score};
 use super::table::{Found, RoutingTable, Row, Slot};
 use super::variant::Catalogue;
 use super::{Features, MODELS_MAX, Prefs};
 use crate::balance::{Availability, InFlight, Nanos, Wait, mix};
-use crate::catalog::{Prices, Tier, utc_minute};
+use crate::catalog::{Tier, utc_minute};
 use crate::dialect::scan::Sort;
 use crate::error::GatewayError;
 
@@ -192,18 +192,21 @@ impl Plan {
         let named = &found.named;
         let sieve = Sieve::new(features, (named.flex, named.priority));
         let minute = utc_minute(features.unix_ms);
-        let mut left: Vec<(usize, Prices)> = Vec::with_capacity(slots.len());
+        let (prompt, completion) = (features.prompt_tokens, features.expected_tokens);
+        let mut left: Vec<(usize, Price)> = Vec::with_capacity(slots.len());
         for (index, slot) in slots.iter().enumerate() {
-            let prices = slot.endpoint.prices.at(features.prompt_tokens, minute);
-            match sieve.removes(slot, model, &prices) {
+            let tariff = &slot.endpoint.prices;
+            let special = (!tariff.overrides().is_empty()).then(|| tariff.at(prompt, minute));
+            let prices = special.as_ref().unwrap_or(&tariff.base);
+            match sieve.removes(slot, model, prices) {
                 Some(by) => self.removed.push(Removed { row, index, by }),
-                None => left.push((index, prices)),
+                None => left.push((index, Price::new(prices, prompt, completion))),
             }
         }
         self.keep_better(&mut left, found, features);
-        let entry = |(index, prices): (usize, Prices)| {
+        let entry = |(index, price): (usize, Price)| {
             let numbers = numbers(&slots[index], features);
-            Entry::new((row, index), &self.rows, features, numbers, &prices)
+            Entry::new((row, index), &self.rows, features, numbers, price)
         };
         let mut entries: Vec<Entry> = left.into_iter().map(entry).collect();
         if features.tier == Some(Tier::Flex) {
@@ -217,7 +220,7 @@ impl Plan {
     /// Filters that compare the endpoints of a model with each other.
     fn keep_better(
         &mut self,
-        left: &mut Vec<(usize, Prices)>,
+        left: &mut Vec<(usize, Price)>,
         found: &Found<'_, '_>,
         features: &Features<'_>,
     ) {

@@ -11,11 +11,11 @@ use std::sync::Arc;
 
 use super::numbers::Numbers;
 use super::plan::{Candidate, Reason};
-use super::score::{self, Lot, Raw, Scale, Score};
+use super::score::{self, Lot, Price, Raw, Scale, Score};
 use super::table::Row;
 use super::{Features, Prefs};
 use crate::balance::{Trouble, mix};
-use crate::catalog::{Prices, Tier};
+use crate::catalog::Tier;
 use crate::dialect::scan::{Cutoffs, Sort};
 
 /// Classes of candidates, the best first.
@@ -46,8 +46,7 @@ pub(super) struct Entry {
     /// What a strict order goes by; less is better.
     key: f64,
     numbers: Numbers,
-    list_pico: f64,
-    cached_pico: f64,
+    price: Price,
     lot: Lot,
 }
 
@@ -57,13 +56,11 @@ impl Entry {
         rows: &[Arc<Row>],
         features: &Features<'_>,
         numbers: Numbers,
-        prices: &Prices,
+        price: Price,
     ) -> Self {
         let slot = &rows[row].slots[index];
-        let (prompt, completion) = (features.prompt_tokens, features.expected_tokens);
-        let price = |cached| score::price(prices, prompt, completion, cached);
         let cached = f64::from(numbers.cached_permille.min(1_000)) / 1_000.0;
-        let raw = Raw::new(&numbers, price(cached));
+        let raw = Raw::new(&numbers, price.at(cached));
         let order =
             features.prefs.and_then(|p| p.order.iter().position(|name| slot.is_named(name)));
         Self {
@@ -76,8 +73,7 @@ impl Entry {
             quality: 1,
             key: 0.0,
             numbers,
-            list_pico: price(0.0),
-            cached_pico: price(1.0),
+            price,
             lot: Lot {
                 raw,
                 score: Score::default(),
@@ -167,24 +163,28 @@ pub(super) fn rank(
     }
     match sort {
         None | Some(Sort::Exacto) => choose(&mut entries, rows, &scale, features, seed),
-        Some(Sort::Price) => entries.iter_mut().for_each(|entry| entry.key = entry.list_pico),
+        Some(Sort::Price) => entries.iter_mut().for_each(|entry| entry.key = entry.price.fresh),
         Some(Sort::Throughput | Sort::Latency) => {
             let worst = sort == Some(Sort::Latency);
             by_measure(&mut entries, worst, seed);
         }
     }
-    if entries.len() > most {
-        entries.select_nth_unstable_by(most, Entry::compare);
-        entries.truncate(most);
+    // Places are moved about, not entries, which are large.
+    let mut places: Vec<usize> = (0..entries.len()).collect();
+    let compare = |a: &usize, b: &usize| entries[*a].compare(&entries[*b]);
+    if places.len() > most {
+        places.select_nth_unstable_by(most, compare);
+        places.truncate(most);
     }
-    entries.sort_unstable_by(Entry::compare);
-    let candidate = |entry: Entry| {
+    places.sort_unstable_by(compare);
+    let candidate = |place: usize| {
+        let entry = &entries[place];
         let slot = Arc::clone(&rows[entry.row].slots[entry.index]);
         let (why, score) = (entry.reason(sort), entry.lot.score);
         let candidate = Candidate { slot, why, score, thinking: false };
         (candidate, entry.row, entry.index)
     };
-    entries.into_iter().map(candidate).collect()
+    places.into_iter().map(candidate).collect()
 }
 
 /// Draws the first of the best class that has usable endpoints.
@@ -210,7 +210,7 @@ fn choose(
         places.iter().position(is_it)
     });
     if let Some(known) = known
-        && score::stays(&lots, known, entries[places[known]].cached_pico)
+        && score::stays(&lots, known, entries[places[known]].price.cached)
     {
         entries[places[known]].first = Some(Reason::Sticky);
         return;

@@ -101,6 +101,7 @@ pub(super) fn nothing_left(features: &Features<'_>, plan: &Plan) -> GatewayError
             filters.push(by);
         }
     }
+    filters.sort_by_key(|filter| filter.place());
     // Tiers are closed to everybody who does not ask for them: that is news only where it is all.
     if filters.len() > 1 {
         filters.retain(|by| *by != Filter::Tier);

@@ -111,12 +111,27 @@ impl Raw {
     }
 }
 
-/// What a request is expected to cost at these prices, in pico-dollars, if this share of its prompt
-/// comes from the cache.
-pub(super) fn price(prices: &Prices, prompt: u64, completion: u64, cached: f64) -> f64 {
-    let cache_read = prices.cache_read.unwrap_or(prices.prompt).min(prices.prompt);
-    let token = real(prices.prompt.0) * (1.0 - cached) + real(cache_read.0) * cached;
-    token * real(prompt) + real(prices.completion.0) * real(completion) + real(prices.request.0)
+/// What a request is expected to cost at an endpoint, in pico-dollars.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Price {
+    /// With nothing of its prompt in the endpoint's cache.
+    pub(super) fresh: f64,
+    /// With all of it there.
+    pub(super) cached: f64,
+}
+
+impl Price {
+    pub(super) fn new(prices: &Prices, prompt: u64, completion: u64) -> Self {
+        let cache_read = prices.cache_read.unwrap_or(prices.prompt).min(prices.prompt);
+        let rest = real(prices.completion.0) * real(completion) + real(prices.request.0);
+        let fresh = real(prices.prompt.0) * real(prompt) + rest;
+        Self { fresh, cached: real(cache_read.0) * real(prompt) + rest }
+    }
+
+    /// With this share of the prompt in the cache.
+    pub(super) fn at(&self, share: f64) -> f64 {
+        self.fresh + (self.cached - self.fresh) * share
+    }
 }
 
 fn trouble(numbers: &Numbers) -> f64 {

@@ -282,8 +282,9 @@ fn what_cannot_be_had_says_what_to_change() {
         (json!({"model": "test/model:thinking"}), 404, "no variant `thinking`", ""),
         (json!({"model": "test/model:free:extended"}), 400, "exclude each other", ""),
         (json!({"model": "test/model:online"}), 400, "web search", ""),
-        (json!({"model": "test/model@preset/mine"}), 400, "preset", ""),
-        (json!({"preset": "mine"}), 400, "preset", ""),
+        (json!({"model": "test/model@preset/mine"}), 404, "no preset", ""),
+        (json!({"preset": "mine"}), 404, "no preset", ""),
+        (json!({"models": ["test/open", "@preset/mine"]}), 400, "as a fallback", ""),
         (json!({"provider": {"options": {"alpha": {"a": 1}}}}), 400, "provider.options", ""),
         (json!({"provider": {"fastest": true}}), 400, "'fastest'", ""),
     ] {

@@ -9,6 +9,7 @@
 mod form;
 mod keys;
 pub(crate) mod lexer;
+mod members;
 mod notes;
 mod prefs;
 mod prefs_read;
@@ -26,7 +27,7 @@ pub use self::keys::Key;
 use self::lexer::{Blind, Fault, Lexer, Text, Watch, position};
 pub use self::notes::Notes;
 pub use self::prefs::{Cutoffs, MaxPrice, Prefs, QUANTIZATIONS, Sort};
-use self::prefs_read::{boolean, choice, strings};
+use self::prefs_read::{boolean, strings};
 pub use self::text::TextStats;
 
 /// Most fallback models in one request.
@@ -380,40 +381,6 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// The older way to say `provider.sort.partition`: "fallback" goes model by model, "sort" ranks
-    /// the endpoints of all models together.
-    fn route(&mut self) -> Result<(), Oops> {
-        let route = choice(&mut self.lexer, "route", &["fallback", "sort"])?;
-        self.head.route_sort = route == Some("sort");
-        Ok(())
-    }
-
-    fn preset(&mut self) -> Result<(), Oops> {
-        if self.lexer.peek() == Some(b'n') {
-            self.lexer.value(1, &mut Blind)?;
-            return Ok(());
-        }
-        let text = self.text()?.and_then(|t| t.unescape()).filter(|t| !t.is_empty());
-        let wrong = || refuse("preset", "'preset' must be the name of a preset");
-        self.head.preset = Some(text.ok_or_else(wrong)?);
-        Ok(())
-    }
-
-    fn session_id(&mut self) -> Result<(), Oops> {
-        if self.lexer.peek() == Some(b'n') {
-            self.lexer.value(1, &mut Blind)?;
-            return Ok(());
-        }
-        let text = self.text()?.and_then(|t| t.unescape());
-        match text {
-            Some(text) if text.chars().count() <= SESSION_ID_MAX => Ok(()),
-            _ => Err(refuse(
-                "session_id",
-                format!("'session_id' must be a string of at most {SESSION_ID_MAX} characters"),
-            )),
-        }
-    }
-
     /// A whole number from 1, or null.
     fn whole(&mut self, name: &str, max: u64) -> Result<Option<u64>, Oops> {
         let byte = self.lexer.peek();
@@ -477,34 +444,6 @@ impl<'a> Scan<'a> {
         self.head.has_images = prompt.images;
         self.head.has_media = prompt.media;
         self.head.notes.add(prompt.notes());
-        Ok(())
-    }
-
-    fn stream_options(&mut self) -> Result<(), Oops> {
-        match self.lexer.peek() {
-            Some(b'n') => {
-                self.lexer.value(1, &mut Blind)?;
-                return Ok(());
-            }
-            Some(b'{') => self.lexer.expect(b'{', "expected an object")?,
-            _ => return Err(refuse("stream_options", "'stream_options' must be an object")),
-        }
-        let mut first = true;
-        while let Some(key) = self.lexer.member(&mut first)? {
-            let is_usage = key.raw.len() <= 13 * 6
-                && key.unescape().is_some_and(|name| name == "include_usage");
-            let start = self.lexer.at();
-            if !is_usage {
-                self.lexer.value(2, &mut Blind)?;
-                continue;
-            }
-            let param = "stream_options.include_usage";
-            boolean(&mut self.lexer, param)?;
-            let value = span(start, self.lexer.at());
-            if self.head.include_usage.replace(value).is_some() {
-                return Err(refuse(param, format!("'{param}' is given twice")));
-            }
-        }
         Ok(())
     }
 }
