@@ -354,6 +354,16 @@ fn one_provider_that_is_down_adds_less_than_a_tenth_to_the_attempts() {
 }
 
 #[test]
+fn an_endpoint_that_falls_silent_loses_its_traffic_before_the_first_timeout() {
+    let mut world = World::new(3, 13);
+    world.open_loop(5, 1_000, &[GOOD; 3]);
+    // Two hundred requests per second for a minute, which is the timeout.
+    let tally = world.open_loop(5, 12_000, &[Mode::Hangs, GOOD, GOOD]);
+    assert_eq!(tally.failed, 0);
+    assert!(share(&tally, 0) < 0.05, "{tally:?}");
+}
+
+#[test]
 fn with_little_traffic_the_slow_one_is_avoided_too() {
     let mut world = World::new(3, 23);
     let modes = [GOOD, Mode::Good(500), GOOD];

@@ -8,7 +8,7 @@
 //! come back. It therefore never reaches the breaker; the endpoint *cools* until then. The same
 //! holds for a refused credential, which no number of trials can cure.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -32,6 +32,10 @@ pub struct EndpointHealth {
     settings: ArcSwap<Settings>,
     latency: [PeakEwma; 2],
     in_flight: AtomicU32,
+    /// Of these, requests to which nothing has come back.
+    waiting: AtomicU32,
+    /// When something last came back, or the first of those that wait was sent, in nanoseconds.
+    heard_at: AtomicU64,
     breaker: Breaker,
     cool_until: AtomicU64,
     probe: ProbeState,
@@ -102,6 +106,8 @@ pub struct Gauge {
     pub cached: f64,
     /// Whether it gets as much as it is known to take before it answers 429.
     pub capped: bool,
+    /// Whether several requests wait and nothing has come back for far longer than usual.
+    pub silent: bool,
     /// What went wrong of late; all zero where nothing did.
     pub trouble: Trouble,
 }
@@ -125,6 +131,12 @@ pub struct Trouble {
 const OUTAGE_MEMORY: Duration = Duration::from_secs(30);
 /// How long failures weigh in an endpoint's cost.
 const TROUBLE_MEMORY: Duration = Duration::from_secs(300);
+/// Silence towards fewer requests means nothing.
+const SILENT_MIN: u32 = 3;
+/// Nor does silence for this long, in seconds, …
+const SILENT_SECONDS: f64 = 5.0;
+/// … or for so many times the usual wait.
+const SILENT_TIMES: f64 = 5.0;
 /// Shorter answers say nothing about throughput, in tokens.
 const TOKENS_MIN: u64 = 8;
 /// The time constant of the share of cached tokens.
@@ -137,6 +149,8 @@ impl EndpointHealth {
             settings: ArcSwap::from_pointee(settings),
             latency: [PeakEwma::default(), PeakEwma::default()],
             in_flight: AtomicU32::new(0),
+            waiting: AtomicU32::new(0),
+            heard_at: AtomicU64::new(0),
             breaker: Breaker::default(),
             cool_until: AtomicU64::new(0),
             probe: ProbeState::default(),
@@ -163,6 +177,7 @@ impl EndpointHealth {
             token_seconds: self.token_time.settled(),
             cached: self.cached.settled().unwrap_or(0.0).min(1.0),
             capped: self.cap.is_reached(now),
+            silent: self.is_silent(now),
             trouble: self.trouble(now),
         }
     }
@@ -175,6 +190,21 @@ impl EndpointHealth {
     /// Percentiles of latency and throughput over the last 5 minutes.
     pub fn recent(&self, now: Nanos) -> Recent {
         self.memory.get().map_or_else(Recent::default, |memory| memory.recent(now))
+    }
+
+    /// A timeout tells of silence after a minute, and until then every request that is sent there
+    /// is lost. So silence counts as trouble as soon as it is far longer than any wait was.
+    fn is_silent(&self, now: Nanos) -> bool {
+        if self.waiting.load(Ordering::Relaxed) < SILENT_MIN {
+            return false;
+        }
+        let silence = now.since(Nanos(self.heard_at.load(Ordering::Relaxed))).as_secs_f64();
+        let usual = self.latency.iter().filter_map(PeakEwma::settled).fold(0.0, f64::max);
+        silence > SILENT_SECONDS.max(usual * SILENT_TIMES)
+    }
+
+    fn heard(&self, now: Nanos) {
+        self.heard_at.fetch_max(now.0, Ordering::Relaxed);
     }
 
     /// What went wrong of late. Where nothing did, which is the rule, this is one load.
@@ -298,13 +328,19 @@ pub struct InFlight {
     ticket: Ticket,
     wait: Wait,
     started: Nanos,
+    /// Something has come back.
+    begun: AtomicBool,
 }
 
 impl InFlight {
     fn new(health: &Arc<EndpointHealth>, ticket: Ticket, wait: Wait, now: Nanos) -> Self {
         health.in_flight.fetch_add(1, Ordering::Relaxed);
         health.cap.admitted(now);
-        Self { health: Arc::clone(health), ticket, wait, started: now }
+        if health.waiting.fetch_add(1, Ordering::Relaxed) == 0 {
+            health.heard(now);
+        }
+        let begun = AtomicBool::new(false);
+        Self { health: Arc::clone(health), ticket, wait, started: now, begun }
     }
 
     /// When the request began.
@@ -319,12 +355,20 @@ impl InFlight {
 
     /// The answer has begun: its first semantic event came. Call once.
     pub fn first_token(&self, now: Nanos) {
+        self.begin(now);
         let settings = self.health.settings.load();
         if self.wait == Wait::FirstToken {
             self.sample(&settings, now);
             self.health.memory().latency(now.since(self.started), now);
         }
         self.health.breaker.alive(self.ticket, &settings.breaker);
+    }
+
+    fn begin(&self, now: Nanos) {
+        if !self.begun.swap(true, Ordering::Relaxed) {
+            self.health.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.health.heard(now);
     }
 
     /// What a complete answer consisted of. Call once, before [`Self::success`].
@@ -352,6 +396,7 @@ impl InFlight {
         if self.wait == Wait::WholeAnswer {
             self.sample(&settings, now);
         }
+        self.begin(now);
         self.health.ended(Ending::Good, now);
         self.health.breaker.success(self.ticket, &settings.breaker, now);
     }
@@ -373,6 +418,7 @@ impl InFlight {
 
     /// The endpoint has had enough of us for now.
     pub fn rate_limited(self, retry_after: Option<Duration>, now: Nanos) {
+        self.begin(now);
         self.health.ended(Ending::Limited, now);
         let settings = self.health.settings.load();
         let pause = retry_after
@@ -399,6 +445,9 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
+        if !*self.begun.get_mut() {
+            self.health.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
         // After a verdict the breaker has moved on and this frees nothing.
         self.health.breaker.release(self.ticket);
         self.health.in_flight.fetch_sub(1, Ordering::Relaxed);

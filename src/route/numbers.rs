@@ -33,6 +33,9 @@ pub struct Numbers {
     /// It gets as much as it is known to take.
     #[serde(rename = "cap", skip_serializing_if = "is_false")]
     pub capped: bool,
+    /// Several requests wait there, and nothing has come back for long.
+    #[serde(rename = "mum", skip_serializing_if = "is_false")]
+    pub silent: bool,
     /// What went wrong of late.
     #[serde(rename = "bad", skip_serializing_if = "is_calm")]
     pub trouble: Trouble,
@@ -68,6 +71,7 @@ impl Default for Numbers {
             in_flight: 0,
             cached_permille: 0,
             capped: false,
+            silent: false,
             trouble: Trouble::default(),
             measured: None,
         }
@@ -93,6 +97,7 @@ impl From<Gauge> for Numbers {
             in_flight: gauge.in_flight,
             cached_permille: u32::try_from(whole(gauge.cached, 1e3)).unwrap_or(1_000),
             capped: gauge.capped,
+            silent: gauge.silent,
             trouble: gauge.trouble,
             measured: None,
         }

@@ -1,8 +1,9 @@
 //! The order among the endpoints that may be used.
 //!
 //! Classes come first: what the caller ordered; then those that are well and do what the caller
-//! prefers; then those that are well; then those with an outage in the last 30 seconds, far more
-//! failures than their siblings, or as much traffic as they take; then those that would refuse.
+//! prefers; then those that are well; then those with an outage in the last 30 seconds, in silence,
+//! with far more failures than their siblings, or with as much traffic as they take; then those that
+//! would refuse.
 //! Within a class a strict order holds where one is asked for; else one is drawn first
 //! ([`super::score`]), and the others follow in ascending cost.
 
@@ -114,7 +115,7 @@ impl Entry {
 }
 
 fn class(numbers: &Numbers, prefs: Option<&Prefs>, ordered: bool) -> Class {
-    let troubled = is_outage(&numbers.trouble) || numbers.capped;
+    let troubled = is_outage(&numbers.trouble) || numbers.capped || numbers.silent;
     match (ordered, numbers.availability.is_usable(), troubled, is_preferred(numbers, prefs)) {
         (true, ..) => Class::Ordered,
         (false, false, ..) => Class::Unavailable,

@@ -51,6 +51,7 @@ fn what_is_in_trouble_comes_after_what_is_well() {
         ("three of sixteen are not", trouble(13, 3), true),
         ("far more failures than its siblings", trouble(60, 6), false),
         ("as much as it takes", capped, false),
+        ("nothing comes back", Numbers { silent: true, ..Numbers::default() }, false),
         ("it would refuse", cooling, false),
     ] {
         let (best, worst) = places(&[("beta", numbers)], "beta");
