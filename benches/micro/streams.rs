@@ -1,7 +1,8 @@
 //! Streams of answers as providers send them.
 
 use bytes::Bytes;
-use turnpike::catalog::Prices;
+use turnpike::catalog::price::Prices;
+use turnpike::catalog::tariff::Tariff;
 use turnpike::dialect::frames::Framing;
 use turnpike::dialect::openai::Host;
 use turnpike::dialect::{Dialect, Surface, bedrock};
@@ -38,11 +39,12 @@ pub(crate) fn shape(surface: Surface, stream: bool) -> Shape {
         model: ModelId::parse("bench/model").expect("a model id"),
         provider: "Bench".into(),
         stream,
-        prices: Prices {
+        prices: Tariff::from(Prices {
             prompt: PicoUsd(150_000),
             completion: PicoUsd(600_000),
             ..Prices::default()
-        },
+        })
+        .quote(0),
         prompt_estimate: 200,
         request: Bytes::from_static(b"{}"),
         completion_max: 4096,

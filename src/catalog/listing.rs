@@ -6,12 +6,10 @@
 //! decimal strings in dollars per token or unit. A special price that an endpoint does not have is
 //! left out: clients take its presence as the ability to cache.
 
-use std::collections::HashSet;
-
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::{Catalog, Endpoint, Model, Prices};
+use super::{Catalog, Endpoint, Modalities, Modality, Model, Param, Params, Prices};
 use crate::vocab::PicoUsd;
 
 /// The body of `GET /v1/models`: all models in the order of the configuration.
@@ -40,24 +38,22 @@ pub fn count(catalog: &Catalog) -> Bytes {
     json(&Data { data: Count { count: catalog.models().len() } })
 }
 
-/// The body of `GET /v1/providers`: those that host a model, in the order of the catalog.
+/// The body of `GET /v1/providers`, in the order of the catalog.
 pub fn providers(catalog: &Catalog) -> Bytes {
     #[derive(Serialize)]
     struct Entry<'a> {
         name: &'a str,
         slug: &'a str,
-        privacy_policy_url: (),
-        terms_of_service_url: (),
-        status_page_url: (),
+        privacy_policy_url: Option<&'a str>,
+        terms_of_service_url: Option<&'a str>,
+        status_page_url: Option<&'a str>,
     }
-    let mut seen = HashSet::new();
-    let hosts = catalog.endpoints().map(|endpoint| &endpoint.provider);
-    let data = hosts.filter(|provider| seen.insert(provider.id.as_str())).map(|provider| Entry {
+    let data = catalog.providers().iter().map(|provider| Entry {
         name: &provider.name,
         slug: provider.id.as_str(),
-        privacy_policy_url: (),
-        terms_of_service_url: (),
-        status_page_url: (),
+        privacy_policy_url: provider.profile.privacy_policy_url.as_deref(),
+        terms_of_service_url: provider.profile.terms_of_service_url.as_deref(),
+        status_page_url: provider.profile.status_page_url.as_deref(),
     });
     json(&Data { data: data.collect::<Vec<_>>() })
 }
@@ -83,18 +79,18 @@ pub fn endpoints(model: &Model) -> Bytes {
         context_length: u32,
         max_completion_tokens: u32,
         pricing: Pricing,
-        supported_parameters: &'a [String],
+        supported_parameters: Names<Param>,
     }
-    let endpoints = model.endpoints.iter().map(|endpoint| Hosted {
+    let endpoints = model.all_endpoints().map(|endpoint| Hosted {
         name: format!("{} | {}", endpoint.provider.name, model.id),
         model_id: model.id.as_str(),
         model_name: &model.name,
         provider_name: &endpoint.provider.name,
-        tag: endpoint.provider.id.as_str(),
+        tag: &endpoint.tag,
         context_length: endpoint.context_length,
         max_completion_tokens: endpoint.max_output,
-        pricing: Pricing::new(&endpoint.prices),
-        supported_parameters: &model.supported_parameters,
+        pricing: Pricing::new(&endpoint.prices.base),
+        supported_parameters: parameters(endpoint.parameters),
     });
     json(&Data {
         data: Listed {
@@ -118,10 +114,10 @@ fn json(value: &impl Serialize) -> Bytes {
 /// of equals.
 fn cheapest(model: &Model) -> Option<&Endpoint> {
     let price = |e: &Endpoint| {
-        let Prices { prompt, completion, request, .. } = e.prices;
+        let Prices { prompt, completion, request, .. } = e.prices.base;
         (u128::from(prompt.0) + u128::from(completion.0), request)
     };
-    model.endpoints.iter().map(AsRef::as_ref).min_by_key(|e| price(e))
+    model.all_endpoints().map(AsRef::as_ref).min_by_key(|e| price(e))
 }
 
 #[derive(Serialize)]
@@ -145,7 +141,7 @@ struct Entry<'a> {
     top_provider: TopProvider,
     /// Always null: no limits of a request are known beforehand.
     per_request_limits: (),
-    supported_parameters: &'a [String],
+    supported_parameters: Names<Param>,
 }
 
 impl<'a> Entry<'a> {
@@ -156,22 +152,22 @@ impl<'a> Entry<'a> {
         let server = cheapest.map_or("", |e| e.provider.id.as_str());
         Self {
             id,
-            canonical_slug: id,
+            canonical_slug: &model.canonical_slug,
             object: "model",
-            owned_by: id.split_once('/').map_or(server, |(author, _)| author),
+            owned_by: model.author().unwrap_or(server),
             name: &model.name,
             created: model.created,
             description: &model.description,
             context_length: model.context_length,
             architecture: Architecture::new(model),
-            pricing: cheapest.map_or_else(Pricing::default, |e| Pricing::new(&e.prices)),
+            pricing: cheapest.map_or_else(Pricing::default, |e| Pricing::new(&e.prices.base)),
             top_provider: TopProvider {
                 context_length: cheapest.map_or(0, |e| e.context_length),
                 max_completion_tokens: cheapest.map_or(0, |e| e.max_output),
-                is_moderated: false,
+                is_moderated: cheapest.is_some_and(|e| e.moderated),
             },
             per_request_limits: (),
-            supported_parameters: &model.supported_parameters,
+            supported_parameters: parameters(model.supported_parameters),
         }
     }
 }
@@ -180,23 +176,40 @@ impl<'a> Entry<'a> {
 struct Architecture<'a> {
     /// For instance `text+image->text`.
     modality: String,
-    input_modalities: &'a [String],
-    output_modalities: &'a [String],
-    tokenizer: &'static str,
-    instruct_type: (),
+    input_modalities: Names<Modality>,
+    output_modalities: Names<Modality>,
+    tokenizer: &'a str,
+    instruct_type: Option<&'a str>,
 }
 
 impl<'a> Architecture<'a> {
     fn new(model: &'a Model) -> Self {
-        let (input, output) = (&model.input_modalities, &model.output_modalities);
+        let (input, output) = (model.input_modalities, model.output_modalities);
         Self {
-            modality: format!("{}->{}", input.join("+"), output.join("+")),
-            input_modalities: input,
-            output_modalities: output,
-            tokenizer: "Other",
-            instruct_type: (),
+            modality: format!("{input}->{output}"),
+            input_modalities: modalities(input),
+            output_modalities: modalities(output),
+            tokenizer: model.tokenizer.as_deref().unwrap_or("Other"),
+            instruct_type: model.instruct_type.as_deref(),
         }
     }
+}
+
+/// A list of names.
+struct Names<T>(Vec<T>, fn(&T) -> &'static str);
+
+impl<T> Serialize for Names<T> {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.0.iter().map(self.1))
+    }
+}
+
+fn parameters(set: Params) -> Names<Param> {
+    Names(set.iter().collect(), |param| param.as_str())
+}
+
+fn modalities(set: Modalities) -> Names<Modality> {
+    Names(set.iter().collect(), |modality| modality.as_str())
 }
 
 #[derive(Default, Serialize)]
@@ -246,33 +259,19 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::catalog::{Auth, Origin, Provider, Timeouts};
+    use crate::catalog::{Origin, Provider};
     use crate::dialect::Dialect;
     use crate::vocab::{EndpointId, ModelId, ProviderId};
 
     fn endpoint(provider: &str, model: &ModelId, prompt: u64, prices: Prices) -> Arc<Endpoint> {
-        let provider = Provider {
-            id: ProviderId::parse(provider).unwrap(),
-            name: provider.to_uppercase(),
-            dialect: Dialect::OpenAi,
-            host: &crate::dialect::openai::Host::GENERIC,
-            origin: Origin { tls: false, host: "h".into(), port: 80, authority: "h".into() },
-            base_path: "/v1".into(),
-            query: None,
-            auth: Auth::None,
-            timeouts: Timeouts::default(),
-            probe: None,
-        };
+        let origin = Origin { tls: false, host: "h".into(), port: 80, authority: "h".into() };
+        let provider = Provider::new(ProviderId::parse(provider).unwrap(), Dialect::OpenAi, origin);
+        let id = EndpointId::parse(&format!("{}/m", provider.id)).unwrap();
+        let prices = Prices { prompt: PicoUsd(prompt), ..prices };
         Arc::new(Endpoint {
-            id: EndpointId::parse(&format!("{}/m", provider.id)).unwrap(),
-            provider: Arc::new(provider),
-            model: model.clone(),
-            upstream_model: "m".into(),
-            prices: Prices { prompt: PicoUsd(prompt), ..prices },
-            context_length: 1_000,
+            prices: prices.into(),
             max_output: 100,
-            weight: 1.0,
-            template: None,
+            ..Endpoint::new(id, Arc::new(provider), model.clone(), "m", 1_000)
         })
     }
 
@@ -283,14 +282,13 @@ mod tests {
                 .iter()
                 .map(|(p, n, prices)| endpoint(p, &id, *n, *prices))
                 .collect(),
-            id,
             name: "A \"name\"".into(),
             created: 7,
             description: "What it is.".into(),
             context_length: 2_000,
-            input_modalities: vec!["text".into(), "image".into()],
-            output_modalities: vec!["text".into()],
-            supported_parameters: vec!["seed".into()],
+            input_modalities: [Modality::Text, Modality::Image].into_iter().collect(),
+            supported_parameters: Params::of(&[Param::Seed]),
+            ..Model::new(id)
         }
     }
 

@@ -2,219 +2,79 @@
 //!
 //! A [`Catalog`] is an immutable snapshot that is built once (by `config`) and swapped whole.
 
+pub mod date;
+mod endpoint;
 pub mod listing;
+mod modality;
+mod model;
+pub mod params;
+pub mod policy;
 pub mod price;
+mod provider;
+pub mod quantization;
+pub mod tariff;
 pub mod typical;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::dialect::Dialect;
-use crate::dialect::completions::Template;
-use crate::dialect::openai::Host;
-use crate::vocab::{EndpointId, ModelId, ProviderId};
+use crate::vocab::ModelId;
 
+pub use endpoint::{Endpoint, Tier};
+pub use modality::{Modalities, Modality};
+pub use model::{DefaultParameters, Model, Reasoning};
+pub use params::{Param, Params};
+pub use policy::{DataPolicy, Retention};
 pub use price::Prices;
+pub use provider::{Auth, AwsKeys, Origin, Probe, Profile, Provider, Secret, Timeouts};
+pub use quantization::Quantization;
+pub use tariff::{Hours, Override, Quote, Tariff, utc_minute};
 pub use typical::Typical;
-
-/// A company or host that serves models.
-#[derive(Debug)]
-pub struct Provider {
-    /// Its slug, as in `provider.order`.
-    pub id: ProviderId,
-    /// Its display name, as shown in answers.
-    pub name: String,
-    /// The wire format of its endpoints.
-    pub dialect: Dialect,
-    /// How it departs from the dialect.
-    pub host: &'static Host,
-    /// Where it is reached.
-    pub origin: Origin,
-    /// Path prefix of every request, without a trailing slash, for instance `/v1`.
-    pub base_path: String,
-    /// The query of every request, without `?`; Azure's API version is told there.
-    pub query: Option<String>,
-    /// The credential that is sent; never printed.
-    pub auth: Auth,
-    /// Limits on time.
-    pub timeouts: Timeouts,
-    /// An active health check, if one is configured.
-    pub probe: Option<Probe>,
-}
-
-/// Scheme, host and port of a provider.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Origin {
-    /// TLS or not.
-    pub tls: bool,
-    /// Host name or IP address (IPv6 without brackets).
-    pub host: String,
-    /// TCP port.
-    pub port: u16,
-    /// What is sent as `Host`: the host with the port unless it is the scheme's own.
-    pub authority: String,
-}
-
-/// How requests to a provider are authenticated.
-pub enum Auth {
-    /// Nothing is sent.
-    None,
-    /// `Authorization: Bearer <secret>`.
-    Bearer(Secret),
-    /// A header of this (lower-case) name with the secret as its value, for instance `x-api-key`.
-    Header(String, Secret),
-    /// Each request is signed (AWS Signature Version 4).
-    Aws(Box<AwsKeys>),
-    /// `Authorization: Bearer` with a token that Google gives for this key of a service account.
-    ServiceAccount(Secret),
-}
-
-/// What requests to AWS are signed with.
-pub struct AwsKeys {
-    /// For instance `us-east-1`.
-    pub region: String,
-    /// The access key's id.
-    pub access_key: Secret,
-    /// Its secret.
-    pub secret_key: Secret,
-    /// The token of a temporary key.
-    pub session_token: Option<Secret>,
-}
-
-impl std::fmt::Debug for Auth {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::None => "None",
-            Self::Bearer(_) => "Bearer(***)",
-            Self::Header(..) => "Header(***)",
-            Self::Aws(_) => "Aws(***)",
-            Self::ServiceAccount(_) => "ServiceAccount(***)",
-        })
-    }
-}
-
-/// A text that is never printed and is wiped when dropped.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(zeroize::Zeroizing<String>);
-
-impl Secret {
-    /// Wraps the text.
-    pub fn new(text: String) -> Self {
-        Self(zeroize::Zeroizing::new(text))
-    }
-
-    /// The text, for the one place that sends it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("***")
-    }
-}
-
-/// Limits on the time that a provider may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts {
-    /// For TCP, and again for TLS on top.
-    pub connect: Duration,
-    /// From the request being sent to the first semantic event of a streamed answer.
-    pub first_token: Duration,
-    /// Between two reads of a streamed answer.
-    pub inter_event: Duration,
-    /// From the request being sent to the end of an answer that is not streamed.
-    pub whole_answer: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(3),
-            first_token: Duration::from_secs(60),
-            inter_event: Duration::from_secs(60),
-            whole_answer: Duration::from_secs(300),
-        }
-    }
-}
-
-/// An active health check: a cheap GET.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Probe {
-    /// Absolute path, for instance `/v1/models`.
-    pub path: String,
-    /// Time between two probes.
-    pub interval: Duration,
-    /// Limit of one probe.
-    pub timeout: Duration,
-    /// Failures in a row that take the provider's endpoints out.
-    pub failures: u32,
-    /// Successes in a row that bring them back.
-    pub successes: u32,
-}
-
-/// One model at one provider.
-#[derive(Debug)]
-pub struct Endpoint {
-    /// Unique in the catalog.
-    pub id: EndpointId,
-    /// Who serves it.
-    pub provider: Arc<Provider>,
-    /// The model's public id.
-    pub model: ModelId,
-    /// What the provider calls the model.
-    pub upstream_model: String,
-    /// Prices in force.
-    pub prices: Prices,
-    /// Prompt and completion together, in tokens.
-    pub context_length: u32,
-    /// The longest completion, in tokens.
-    pub max_output: u32,
-    /// Relative share among equals; 1.0 is usual, at least 0.001.
-    pub weight: f64,
-    /// How a prompt is rendered, where the host serves raw completions.
-    pub template: Option<Arc<Template>>,
-}
-
-/// A model and who hosts it.
-#[derive(Debug)]
-pub struct Model {
-    /// `author/slug`.
-    pub id: ModelId,
-    /// Display name.
-    pub name: String,
-    /// When it was published, in seconds since 1970.
-    pub created: u64,
-    /// Free text.
-    pub description: String,
-    /// The largest of its endpoints' contexts, in tokens.
-    pub context_length: u32,
-    /// For instance `text`, `image`.
-    pub input_modalities: Vec<String>,
-    /// For instance `text`.
-    pub output_modalities: Vec<String>,
-    /// Request parameters that at least one endpoint takes.
-    pub supported_parameters: Vec<String>,
-    /// Who hosts it; never empty.
-    pub endpoints: Vec<Arc<Endpoint>>,
-}
 
 /// Everything that can be asked for, as an immutable snapshot.
 #[derive(Debug, Default)]
 pub struct Catalog {
     models: HashMap<ModelId, Arc<Model>>,
+    /// Other names of models, and what each is.
+    names: HashMap<Box<str>, (Arc<Model>, How)>,
     order: Vec<Arc<Model>>,
+    providers: Vec<Arc<Provider>>,
+}
+
+/// How a name led to a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// It is the model's id.
+    Id,
+    /// It is the model's dated name.
+    Canonical,
+    /// It is another of the model's names.
+    Alias,
+    /// It is `~author/family-latest`, and the model is the newest of the family.
+    Latest,
 }
 
 impl Catalog {
-    /// A catalog of these models, listed in this order. A model that comes twice keeps its first
-    /// place and its last contents; `config` refuses duplicates before.
+    /// A catalog of these models, listed in this order, and of the providers that host them. A
+    /// model that comes twice keeps its first place and its last contents; `config` refuses
+    /// duplicates before.
     pub fn new(models: Vec<Model>) -> Self {
+        Self::with_providers(models, Vec::new())
+    }
+
+    /// As [`Self::new`], with providers that are listed whether they host a model or not.
+    pub fn with_providers(models: Vec<Model>, mut providers: Vec<Arc<Provider>>) -> Self {
         let order: Vec<Arc<Model>> = models.into_iter().map(Arc::new).collect();
         let models = order.iter().map(|m| (m.id.clone(), Arc::clone(m))).collect();
-        Self { models, order }
+        let mut listed: std::collections::HashSet<_> =
+            providers.iter().map(|provider| provider.id.clone()).collect();
+        for endpoint in order.iter().flat_map(|model| model.all_endpoints()) {
+            if listed.insert(endpoint.provider.id.clone()) {
+                providers.push(Arc::clone(&endpoint.provider));
+            }
+        }
+        let names = names(&order);
+        Self { models, names, order, providers }
     }
 
     /// The model of this id.
@@ -222,13 +82,138 @@ impl Catalog {
         self.models.get(id)
     }
 
+    /// The model that a name means, and how: an id, a dated name, an alias, or
+    /// `~author/family-latest`.
+    pub fn resolve(&self, name: &str) -> Option<(&Arc<Model>, How)> {
+        if let Some(model) = self.models.get(name) {
+            return Some((model, How::Id));
+        }
+        self.names.get(name).map(|(model, how)| (model, *how))
+    }
+
     /// All models in the order of the configuration.
     pub fn models(&self) -> &[Arc<Model>] {
         &self.order
     }
 
-    /// All endpoints of all models.
+    /// All endpoints of all models that can be asked.
     pub fn endpoints(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
         self.order.iter().flat_map(|m| &m.endpoints)
+    }
+
+    /// All providers, whether they can be asked or not.
+    pub fn providers(&self) -> &[Arc<Provider>] {
+        &self.providers
+    }
+
+    /// The names `~author/family-latest`, each with the model that it means.
+    pub fn latest(&self) -> impl Iterator<Item = (&str, &Arc<Model>)> {
+        let latest = self.names.iter().filter(|(_, (_, how))| *how == How::Latest);
+        latest.map(|(name, (model, _))| (&**name, model))
+    }
+}
+
+/// The names of models beside their ids. An alias stands before a dated name, the earlier model
+/// before the later.
+fn names(models: &[Arc<Model>]) -> HashMap<Box<str>, (Arc<Model>, How)> {
+    let mut names: HashMap<Box<str>, (Arc<Model>, How)> = HashMap::new();
+    for model in models {
+        for alias in &model.aliases {
+            names.entry(alias.as_str().into()).or_insert((Arc::clone(model), How::Alias));
+        }
+    }
+    for model in models.iter().filter(|model| model.canonical_slug != model.id.as_str()) {
+        let name = model.canonical_slug.as_str().into();
+        names.entry(name).or_insert((Arc::clone(model), How::Canonical));
+    }
+    for (family, newest) in newest(models) {
+        names.entry(family.into()).or_insert((newest, How::Latest));
+    }
+    names
+}
+
+/// The newest model of each family that can be asked, or, if none can, the newest; the later of
+/// two that were published together. Variants are no models of their own here.
+fn newest(models: &[Arc<Model>]) -> HashMap<String, Arc<Model>> {
+    let mut newest: HashMap<String, Arc<Model>> = HashMap::new();
+    let rank = |model: &Model| (!model.endpoints.is_empty(), model.created);
+    for model in models.iter().filter(|model| model.variant().is_none()) {
+        let (Some(author), Some(family)) = (model.author(), &model.family) else { continue };
+        let best =
+            newest.entry(format!("~{author}/{family}-latest")).or_insert_with(|| model.clone());
+        if rank(model) >= rank(best) {
+            *best = Arc::clone(model);
+        }
+    }
+    newest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::Dialect;
+    use crate::vocab::{EndpointId, ProviderId};
+
+    fn model(id: &str, created: u64, live: bool) -> Model {
+        let origin = Origin { tls: false, host: "h".into(), port: 1, authority: "h:1".into() };
+        let provider = Provider {
+            missing: if live { Vec::new() } else { vec!["KEY".into()] },
+            ..Provider::new(
+                ProviderId::parse(if live { "live" } else { "dormant" }).unwrap(),
+                Dialect::OpenAi,
+                origin,
+            )
+        };
+        let id = ModelId::parse(id).unwrap();
+        let endpoint = EndpointId::parse(&format!("{}/{id}", provider.id)).unwrap();
+        let endpoint = Endpoint::new(endpoint, Arc::new(provider), id.clone(), "m", 10);
+        let (endpoints, dormant) = if live {
+            (vec![Arc::new(endpoint)], Vec::new())
+        } else {
+            (Vec::new(), vec![Arc::new(endpoint)])
+        };
+        Model { created, family: Some("big".into()), endpoints, dormant, ..Model::new(id) }
+    }
+
+    #[test]
+    fn latest_is_the_newest_that_can_be_asked() {
+        let catalog = Catalog::new(vec![
+            model("a/big-1", 1, true),
+            model("a/big-2", 2, true),
+            model("a/big-2:free", 9, true),
+            model("a/big-3", 3, false),
+            model("b/big-1", 1, false),
+        ]);
+        let found = |name: &str| catalog.resolve(name).map(|(m, how)| (m.id.to_string(), how));
+        assert_eq!(found("~a/big-latest"), Some(("a/big-2".to_owned(), How::Latest)));
+        assert_eq!(found("~b/big-latest"), Some(("b/big-1".to_owned(), How::Latest)));
+        assert_eq!(found("~a/small-latest"), None);
+        assert_eq!(catalog.latest().count(), 2);
+        let providers: Vec<&str> = catalog.providers().iter().map(|p| p.id.as_str()).collect();
+        assert_eq!(providers, ["live", "dormant"]);
+        assert_eq!(catalog.endpoints().count(), 3, "dormant endpoints are not routed to");
+        let missing = catalog.model("b/big-1").unwrap();
+        assert_eq!(missing.missing(), [&["KEY".to_owned()][..]]);
+    }
+
+    #[test]
+    fn names_never_hide_ids() {
+        let named = |id: &str, canonical: &str, alias: &str| Model {
+            canonical_slug: canonical.into(),
+            aliases: vec![alias.into()],
+            ..model(id, 1, true)
+        };
+        let catalog = Catalog::new(vec![
+            named("a/one", "a/one-2025-01-01", "a/two"),
+            named("a/two", "a/two-2025-01-01", "a/uno"),
+        ]);
+        for (name, id, how) in [
+            ("a/two", "a/two", How::Id),
+            ("a/uno", "a/two", How::Alias),
+            ("a/one-2025-01-01", "a/one", How::Canonical),
+        ] {
+            let (model, found) = catalog.resolve(name).unwrap();
+            assert_eq!((model.id.as_str(), found), (id, how), "{name}");
+        }
     }
 }

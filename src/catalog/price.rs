@@ -18,6 +18,10 @@ pub struct Prices {
     pub cache_write_1h: Option<PicoUsd>,
     /// Per reasoning token; absent: as `completion`.
     pub reasoning: Option<PicoUsd>,
+    /// Per input token of sound; absent: as `prompt`.
+    pub audio_prompt: Option<PicoUsd>,
+    /// Per output token of sound; absent: as `completion`.
+    pub audio_completion: Option<PicoUsd>,
     /// Per request.
     pub request: PicoUsd,
     /// Per image put out.
@@ -28,18 +32,24 @@ pub struct Prices {
 
 impl Prices {
     /// The exact cost of a usage, in pico-dollars.
+    ///
+    /// Providers do not say how much of the sound was cached, so that cached tokens are taken to be
+    /// words as long as there are enough of them.
     pub fn exact(&self, usage: &Usage) -> i128 {
         let cache_read = self.cache_read.unwrap_or(self.prompt);
         let write_5m = self.cache_write_5m.unwrap_or(self.prompt);
         let write_1h = self.cache_write_1h.unwrap_or(write_5m);
-        let reasoning = self.reasoning.unwrap_or(self.completion);
-        let plain_completion = usage.completion.saturating_sub(usage.reasoning);
-        self.prompt.times(usage.fresh_prompt())
+        let audio_in = usage.audio_prompt.min(usage.fresh_prompt());
+        let reasoning = usage.reasoning.min(usage.completion);
+        let audio_out = usage.audio_completion.min(usage.completion - reasoning);
+        self.prompt.times(usage.fresh_prompt() - audio_in)
+            + self.audio_prompt.unwrap_or(self.prompt).times(audio_in)
             + cache_read.times(usage.cache_read)
             + write_5m.times(usage.cache_write_5m)
             + write_1h.times(usage.cache_write_1h)
-            + self.completion.times(plain_completion)
-            + reasoning.times(usage.completion.min(usage.reasoning))
+            + self.completion.times(usage.completion - reasoning - audio_out)
+            + self.reasoning.unwrap_or(self.completion).times(reasoning)
+            + self.audio_completion.unwrap_or(self.completion).times(audio_out)
             + self.request.times(1)
             + self.image.times(usage.images)
             + self.search.times(usage.searches)
@@ -50,11 +60,19 @@ impl Prices {
         NanoUsd::from_pico(self.exact(usage))
     }
 
-    /// The most that a prompt token can cost, whether it is written to a cache or not.
+    /// The most that a prompt token can cost, whatever it is and whether it is written to a cache
+    /// or not.
     pub fn prompt_at_most(&self) -> PicoUsd {
         let write_5m = self.cache_write_5m.unwrap_or(self.prompt);
         let write_1h = self.cache_write_1h.unwrap_or(write_5m);
-        self.prompt.max(write_5m).max(write_1h)
+        let audio = self.audio_prompt.unwrap_or_default();
+        self.prompt.max(write_5m).max(write_1h).max(audio)
+    }
+
+    /// The most that a completion token can cost, whatever it is.
+    pub fn completion_at_most(&self) -> PicoUsd {
+        let special = [self.reasoning, self.audio_completion].into_iter().flatten();
+        special.fold(self.completion, PicoUsd::max)
     }
 }
 
@@ -96,5 +114,33 @@ mod tests {
             Usage { prompt: 10, cache_read: 4, completion: 3, reasoning: 9, ..Usage::default() };
         assert_eq!(plain.exact(&usage), 10 * 2 + 3 * 5, "reasoning never exceeds completion");
         assert_eq!(plain.prompt_at_most(), PicoUsd(2));
+        assert_eq!(plain.completion_at_most(), PicoUsd(5));
+    }
+
+    #[test]
+    fn sound_has_its_price_and_is_counted_once() {
+        let prices = Prices {
+            prompt: PicoUsd(2),
+            completion: PicoUsd(3),
+            cache_read: Some(PicoUsd(1)),
+            audio_prompt: Some(PicoUsd(20)),
+            audio_completion: Some(PicoUsd(30)),
+            ..Prices::default()
+        };
+        let usage = Usage {
+            prompt: 10,
+            cache_read: 4,
+            audio_prompt: 5,
+            completion: 6,
+            audio_completion: 6,
+            reasoning: 1,
+            ..Usage::default()
+        };
+        // 1 word and 5 of sound fresh, 4 read; 1 of reasoning as words, 5 of sound.
+        assert_eq!(prices.exact(&usage), 2 + 5 * 20 + 4 + 3 + 5 * 30);
+        assert_eq!(prices.prompt_at_most(), PicoUsd(20));
+        assert_eq!(prices.completion_at_most(), PicoUsd(30));
+        let all_sound = Usage { prompt: 3, audio_prompt: 9, cache_read: 3, ..Usage::default() };
+        assert_eq!(prices.exact(&all_sound), 3, "never more tokens than there are");
     }
 }

@@ -5,7 +5,13 @@
 //! as they come (`i64`) and ranges are judged in `resolve`, so that all faults can be told at
 //! once. Keys carry their unit: `_ms`, `_s`, `_bytes`. Paths are relative to the working directory.
 
+mod catalog;
+
 use serde::{Deserialize, Serialize};
+
+pub use catalog::{
+    DefaultParameters, Endpoint, Model, Policy, PriceOverride, Prices, Profile, Reasoning,
+};
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -31,6 +37,10 @@ pub struct File {
     pub providers: Vec<Provider>,
     /// What can be asked for, in the order in which it is listed. At least one.
     pub models: Vec<Model>,
+    /// What `turnpike/auto` chooses by.
+    pub auto: Vec<Auto>,
+    /// What requests may build on by name.
+    pub presets: Vec<Preset>,
 }
 
 /// Where clients connect, and what they may send.
@@ -175,6 +185,12 @@ pub struct Routing {
     /// The longest pause after a 429, whatever `Retry-After` says, `rate_limit_backoff_ms` to
     /// 86400000 ms. Default `60000`.
     pub rate_limit_cap_ms: i64,
+    /// Path of a file to which the inputs of every routing decision are appended, a JSON object per
+    /// line, never a prompt: `turnpike route` explains and replays them. Optional; absent: none.
+    pub decisions: Option<String>,
+    /// The size at which nothing more is appended to that file, 1 to 1099511627776 bytes. Default
+    /// `1073741824`.
+    pub decisions_bytes_max: i64,
 }
 
 impl Default for Routing {
@@ -191,6 +207,8 @@ impl Default for Routing {
             breaker_failure_rate: 0.5,
             rate_limit_backoff_ms: 1_000,
             rate_limit_cap_ms: 60_000,
+            decisions: None,
+            decisions_bytes_max: 1_073_741_824,
         }
     }
 }
@@ -281,6 +299,10 @@ pub struct Provider {
     pub timeouts: TimeoutsOverride,
     /// An active health check. Optional; absent: none.
     pub probe: Option<Probe>,
+    /// What the provider does with prompts and answers.
+    pub policy: Policy,
+    /// What clients are told of the company.
+    pub profile: Profile,
 }
 
 impl Default for Provider {
@@ -299,6 +321,8 @@ impl Default for Provider {
             enabled: true,
             timeouts: TimeoutsOverride::default(),
             probe: None,
+            policy: Policy::default(),
+            profile: Profile::default(),
         }
     }
 }
@@ -383,110 +407,45 @@ impl Default for Probe {
     }
 }
 
-/// A model and who hosts it.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Model {
-    /// What clients ask for, usually `author/slug`; letters, digits and `. _ - : / @ ~`, at most
-    /// 256. Required.
-    pub id: String,
-    /// Display name, at most 128 bytes. Optional; absent: as `id`.
-    pub name: Option<String>,
-    /// When the model was published, in seconds since 1970. Default `0`.
-    pub created: i64,
-    /// Free text, at most 16384 bytes. Default `""`.
-    pub description: String,
-    /// Prompt and completion together, 1 to 1000000000 tokens. Optional; absent: each endpoint
-    /// says.
-    pub context_length: Option<i64>,
-    /// What a prompt may hold: `text`, `image`, `file`, `audio`, `video`. Default `["text"]`.
-    pub input_modalities: Vec<String>,
-    /// What an answer may hold: `text`, `image`, `audio`, `video`, `embeddings`. Default
-    /// `["text"]`.
-    pub output_modalities: Vec<String>,
-    /// Who hosts the model. At least one.
-    pub endpoints: Vec<Endpoint>,
-}
-
-impl Default for Model {
-    fn default() -> Self {
-        Self {
-            id: String::new(),
-            name: None,
-            created: 0,
-            description: String::new(),
-            context_length: None,
-            input_modalities: vec!["text".to_owned()],
-            output_modalities: vec!["text".to_owned()],
-            endpoints: Vec::new(),
-        }
-    }
-}
-
-/// One model at one provider.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Endpoint {
-    /// The `id` of a provider. Required.
-    pub provider: String,
-    /// What the provider calls the model. Required.
-    pub upstream_model: String,
-    /// Prompt and completion together, 1 to 1000000000 tokens. Optional; absent: as the model's.
-    pub context_length: Option<i64>,
-    /// The longest completion in tokens, at most `context_length`. Optional; absent: as
-    /// `context_length`.
-    pub max_output: Option<i64>,
-    /// Share among equals, 0.001 to 1000.0. Default `1.0`.
-    pub weight: f64,
-    /// How prompts are rendered for dialect completions: the name of a shipped chat template, for
-    /// instance `chatml`, or `file:/path` of the settings of another, `name.toml`, which has its
-    /// text, `name.jinja`, beside it. Optional; required for completions.
-    pub template: Option<String>,
-    /// Request parameters that the endpoint takes, in OpenAI's names. Optional; absent: those
-    /// that every endpoint of the provider's dialect takes.
-    pub parameters: Option<Vec<String>>,
-    /// What the endpoint costs.
-    pub prices: Prices,
-}
-
-impl Default for Endpoint {
-    fn default() -> Self {
-        Self {
-            provider: String::new(),
-            upstream_model: String::new(),
-            context_length: None,
-            max_output: None,
-            weight: 1.0,
-            template: None,
-            parameters: None,
-            prices: Prices::default(),
-        }
-    }
-}
-
-/// What an endpoint costs, in US dollars as decimal numbers in quotes, for instance `"0.15"`:
-/// money is never a float.
+/// A rule of `turnpike/auto`: the first rule of which every condition holds names the models for a
+/// request. Conditions that are absent always hold.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Prices {
-    /// Per million input tokens. Required; `"0"` if they are free.
-    pub prompt: Option<String>,
-    /// Per million output tokens. Required; `"0"` if they are free.
-    pub completion: Option<String>,
-    /// Per million input tokens read from a prompt cache. Optional; absent: as `prompt`.
-    pub cache_read: Option<String>,
-    /// Per million input tokens written to a prompt cache for 5 minutes. Optional; absent: as
-    /// `prompt`.
-    pub cache_write_5m: Option<String>,
-    /// Per million input tokens written to a prompt cache for an hour. Optional; absent: as
-    /// `cache_write_5m`.
-    pub cache_write_1h: Option<String>,
-    /// Per million reasoning tokens. Optional; absent: as `completion`.
-    pub reasoning: Option<String>,
-    /// Per request. Optional; absent: `"0"`.
-    pub request: Option<String>,
-    /// Per image put out. Optional; absent: `"0"`.
-    pub image: Option<String>,
-    /// Per web search made by the provider. Optional; absent: `"0"`.
-    pub search: Option<String>,
+pub struct Auto {
+    /// Models, with suffixes if wanted, the first choice first. Required.
+    pub models: Vec<String>,
+    /// Only prompts of at least this many tokens, 1 to 1000000000. Optional.
+    pub prompt_tokens_min: Option<i64>,
+    /// Only prompts of at most this many tokens, 1 to 1000000000. Optional.
+    pub prompt_tokens_max: Option<i64>,
+    /// Only requests with tools, or only those without. Optional.
+    pub tools: Option<bool>,
+    /// Only requests with pictures, or only those without. Optional.
+    pub images: Option<bool>,
+    /// Only requests with code (a Markdown fence) in them, or only those without. Optional.
+    pub code: Option<bool>,
+    /// Only callers whose `provider.max_price.prompt` is at most this, in dollars per million
+    /// tokens, in quotes. Optional.
+    pub prompt_price_max: Option<String>,
+}
+
+/// What requests may build on, as `@preset/slug` in `model` or as `preset`. What a request says
+/// itself wins.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Preset {
+    /// Its name: lower-case letters, digits, `-`, `_` and `.`. Required.
+    pub slug: String,
+    /// The model, with suffixes if wanted. Optional.
+    pub model: Option<String>,
+    /// Models to fall back to. Default `[]`.
+    pub models: Vec<String>,
+    /// What the model is told before the conversation, unless the request tells it something.
+    /// Optional.
+    pub system: Option<String>,
+    /// Sampling parameters, as a JSON object in quotes, for instance `{"temperature":0.2}`.
+    /// Optional.
+    pub parameters: Option<String>,
+    /// Preferences among providers, as a JSON object in quotes, as in requests. Optional.
+    pub provider: Option<String>,
 }

@@ -6,10 +6,14 @@
 //! given only if there was no fault. Environment and files are arguments ([`parse`]), so that all
 //! of it can be tested and a demo can configure itself from a text; [`load`] passes the real ones.
 
+mod choices;
+mod endpoints;
+mod facts;
 mod fault;
 pub mod file;
 mod models;
 mod outside;
+mod prices;
 mod providers;
 mod read;
 mod resolve;

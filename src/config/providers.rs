@@ -3,12 +3,13 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::facts;
 use super::fault::{At, Faults};
 use super::file;
 use super::outside::{Outside, document, is_reference, secret};
 use super::resolve::{DAY_MS, HOUR_MS};
 use super::url;
-use crate::catalog::{Auth, AwsKeys, Origin, Probe, Provider, Secret, Timeouts};
+use crate::catalog::{Auth, AwsKeys, DataPolicy, Origin, Probe, Provider, Secret, Timeouts};
 use crate::dialect::Dialect;
 use crate::dialect::openai::Host;
 use crate::vocab::ProviderId;
@@ -109,7 +110,21 @@ fn provider(
     let probe = raw.probe.as_ref().map(|raw| probe(raw, &base_path, &mut at.within("probe")));
     let host = host(raw, &origin, at);
     let query = api_version(raw, dialect, at);
-    Some(Provider { id: id?, name, dialect, host, origin, base_path, query, auth, timeouts, probe })
+    let policy = facts::policy(&raw.policy, DataPolicy::UNKNOWN, &mut at.within("policy"));
+    let profile = facts::profile(&raw.profile, &mut at.within("profile"));
+    let provider = Provider::new(id?, dialect, origin);
+    Some(Provider {
+        name,
+        host,
+        base_path,
+        query,
+        auth,
+        timeouts,
+        probe,
+        policy,
+        profile,
+        ..provider
+    })
 }
 
 /// The row of the host's deviations.

@@ -28,6 +28,7 @@ pub mod mistral;
 pub mod ollama;
 pub mod openai;
 mod places;
+pub mod preset;
 mod remote;
 pub mod rerank;
 pub mod responses;

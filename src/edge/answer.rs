@@ -21,6 +21,7 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 
 use crate::attempt::Outcome;
+use crate::catalog::utc_minute;
 use crate::dialect::frames::Framing;
 use crate::dialect::{AnswerFault, Surface};
 use crate::edge::clock;
@@ -113,7 +114,7 @@ fn shape(chat: &Chat, facts: &Facts) -> Option<Shape> {
         model: endpoint.model.clone(),
         provider: endpoint.provider.name.as_str().into(),
         stream: head.stream,
-        prices: endpoint.prices,
+        prices: endpoint.prices.quote(utc_minute(facts.arrived_ms)),
         prompt_estimate: chat.ask.prompt_tokens,
         request: chat.ask.body.clone(),
         completion_max: most.saturating_mul(u64::from(head.n.max(1))),
@@ -316,7 +317,7 @@ pub(crate) fn abort(chat: &mut Chat, outcome: Outcome) -> Bytes {
     let last = std::mem::replace(&mut attempt.progress, Progress::Aborted(outcome));
     let Progress::Answering(mut pipe) = last else { return Bytes::new() };
     let usage = pipe.meter().usage(chat.ask.prompt_tokens);
-    chat.money.cost = attempt.slot.endpoint.prices.cost(&usage);
+    chat.money.cost = pipe.shape().prices.cost(&usage);
     chat.cut = Some(Cut { usage, error: error.clone() });
     if let Err(error) = note_cost(chat) {
         // The stream ends all the same; the charge itself is queued at the end of the request.
@@ -328,7 +329,7 @@ pub(crate) fn abort(chat: &mut Chat, outcome: Outcome) -> Bytes {
 /// Before the first bytes and before the last ones go out, what they cost is noted where it
 /// survives a crash of the process.
 fn note_progress(chat: &mut Chat, released: bool) -> Result<()> {
-    let Some(Attempt { slot, progress: Progress::Answering(pipe), .. }) = &chat.attempt else {
+    let Some(Attempt { progress: Progress::Answering(pipe), .. }) = &chat.attempt else {
         return Ok(());
     };
     let meter = pipe.meter();
@@ -336,7 +337,7 @@ fn note_progress(chat: &mut Chat, released: bool) -> Result<()> {
         return Ok(());
     }
     let usage = meter.usage(chat.ask.prompt_tokens);
-    chat.money.cost = slot.endpoint.prices.cost(&usage);
+    chat.money.cost = pipe.shape().prices.cost(&usage);
     if let Err(error) = note_cost(chat) {
         if let Some(attempt) = &mut chat.attempt {
             attempt.progress = Progress::Failed(Outcome::Internal);

@@ -5,9 +5,15 @@ use std::sync::Arc;
 use pingora::proxy::Session;
 use serde_json::json;
 
+use crate::catalog::Endpoint;
 use crate::dialect::abilities;
+use crate::edge::clock;
 use crate::edge::failure;
 use crate::edge::journey::{Attempt, Chat};
+use crate::route::{Candidate, Filter, Slot, auto};
+
+/// The most endpoints that are listed as removed.
+const REMOVED_MAX: usize = 64;
 
 /// Whether the client wants to be told (OpenRouter's header, and its older name, 2026-11).
 pub(crate) fn wanted(session: &Session) -> bool {
@@ -18,70 +24,118 @@ pub(crate) fn wanted(session: &Session) -> bool {
 
 /// What the client is told of an answer that is about to begin.
 pub(crate) fn of(chat: &Chat, attempt: &Attempt) -> Arc<str> {
-    let head = &chat.ask.head;
-    let served = &attempt.slot.endpoint;
-    let available = chat.plan.candidates.iter().map(|candidate| {
-        let endpoint = &candidate.slot.endpoint;
-        json!({
-            "provider": endpoint.provider.name,
-            "model": endpoint.model.as_str(),
-            "selected": endpoint.id == served.id,
-        })
-    });
-    let available: Vec<_> = available.collect();
-    let tried = chat.reports.iter().map(|report| {
-        json!({"provider": report.provider, "status": failure::mark(&report.outcome).as_str()})
-    });
-    let last = json!({"provider": served.provider.name, "status": "ok"});
-    let attempts: Vec<_> = tried.chain([last]).collect();
-    let losses = match &chat.ask.parsed {
-        Some(request) if !attempt.passed => abilities::losses(request, served.provider.dialect),
-        _ => Vec::new(),
-    };
-    let losses: Vec<_> =
-        losses.iter().map(|loss| json!({"param": loss.param, "reason": loss.why})).collect();
-    let requested = head.model.as_deref().or(head.models.first().map(String::as_str));
-    let strategy = if chat.reports.is_empty() { "direct" } else { "fallback" };
-    let told = json!({
-        "requested": requested,
-        "strategy": strategy,
-        "region": null,
-        "summary": format!("{} of {} endpoints tried", attempts.len(), available.len()),
-        "attempt": attempts.len(),
-        "is_byok": false,
-        "endpoints": {"total": available.len(), "available": available},
-        "attempts": attempts,
-        "losses": losses,
-    });
-    told.to_string().into()
+    told(chat, Some(attempt)).to_string().into()
 }
 
 /// What the client is told of a request that no provider could answer.
 pub(crate) fn of_failure(chat: &Chat) -> String {
-    let head = &chat.ask.head;
-    let available = chat.plan.candidates.iter().map(|candidate| {
-        let endpoint = &candidate.slot.endpoint;
-        json!({
-            "provider": endpoint.provider.name,
-            "model": endpoint.model.as_str(),
-            "selected": false,
-        })
-    });
+    told(chat, None).to_string()
+}
+
+fn told(chat: &Chat, answering: Option<&Attempt>) -> serde_json::Value {
+    let served = answering.map(|attempt| &*attempt.slot.endpoint);
+    let available = chat.plan.candidates.iter().map(|candidate| shown(candidate, served));
     let available: Vec<_> = available.collect();
-    let tried = chat.reports.iter().map(|report| {
-        json!({"provider": report.provider, "status": failure::mark(&report.outcome).as_str()})
-    });
-    let attempts: Vec<_> = tried.collect();
-    let requested = head.model.as_deref().or(head.models.first().map(String::as_str));
-    let told = json!({
+    let removed: Vec<_> = chat.plan.dropped().take(REMOVED_MAX).map(dropped).collect();
+    let attempts = attempts(chat, answering);
+    let requested = chat.ask.head.model.as_deref();
+    let requested = requested.or(chat.ask.head.models.first().map(String::as_str));
+    let auto = requested.is_some_and(|name| auto::suffixes(name).is_some());
+    let strategy = match (attempts.len() > 1, auto) {
+        (true, _) => "fallback",
+        (false, true) => "auto",
+        (false, false) => "direct",
+    };
+    let end = if served.is_some() { "" } else { ", none answered" };
+    json!({
         "requested": requested,
-        "strategy": if attempts.len() < 2 { "direct" } else { "fallback" },
+        "strategy": strategy,
         "region": null,
-        "summary": format!("{} of {} endpoints tried, none answered", attempts.len(), available.len()),
+        "summary": format!("{} of {} endpoints tried{end}", attempts.len(), available.len()),
         "attempt": attempts.len(),
         "is_byok": false,
-        "endpoints": {"total": available.len(), "available": available},
+        "endpoints": {
+            "total": available.len() + removed.len(),
+            "available": available,
+            "removed": removed,
+        },
         "attempts": attempts,
+        "losses": answering.map_or_else(Vec::new, |attempt| losses(chat, attempt)),
+    })
+}
+
+/// Who was tried, with what outcome; the one that answers comes last.
+fn attempts(chat: &Chat, answering: Option<&Attempt>) -> Vec<serde_json::Value> {
+    let tried = chat.reports.iter().map(|report| {
+        let place = |c: &&Candidate| c.slot.endpoint.id == report.endpoint;
+        let candidate = chat.plan.candidates.iter().find(place);
+        json!({
+            "provider": report.provider,
+            "model": candidate.map(|c| c.slot.endpoint.model.as_str()),
+            "endpoint": report.endpoint.as_str(),
+            "status": failure::mark(&report.outcome).as_str(),
+            "ms": millis(report.ended.since(report.started)),
+        })
     });
-    told.to_string()
+    let last = answering.map(|attempt| {
+        let served = &attempt.slot.endpoint;
+        json!({
+            "provider": served.provider.name,
+            "model": served.model.as_str(),
+            "endpoint": served.id.as_str(),
+            "status": "ok",
+            "ms": millis(clock::now().since(attempt.started)),
+        })
+    });
+    tried.chain(last).collect()
+}
+
+/// What of the request the provider could not be told.
+fn losses(chat: &Chat, attempt: &Attempt) -> Vec<serde_json::Value> {
+    let Some(request) = chat.ask.parsed.as_ref().filter(|_| !attempt.passed) else {
+        return Vec::new();
+    };
+    let losses = abilities::losses(request, attempt.upstream.provider.dialect);
+    losses.iter().map(|loss| json!({"param": loss.param, "reason": loss.why})).collect()
+}
+
+/// A candidate, why it stands where it stands, and what its place was reckoned from
+/// ([`crate::route::score`]).
+fn shown(candidate: &Candidate, served: Option<&Endpoint>) -> serde_json::Value {
+    let (endpoint, score) = (&candidate.slot.endpoint, &candidate.score);
+    json!({
+        "provider": endpoint.provider.name,
+        "model": endpoint.model.as_str(),
+        "endpoint": endpoint.id.as_str(),
+        "selected": served.is_some_and(|served| served.id == endpoint.id),
+        "reason": candidate.why,
+        "score": {
+            "expected_usd": score.price_pico / 1e12,
+            "price": rounded(score.price),
+            "speed": rounded(score.speed),
+            "trouble": rounded(score.trouble),
+            "share": rounded(score.share),
+        },
+    })
+}
+
+/// An endpoint that was not asked, and the filter that removed it.
+fn dropped((slot, by): (&Arc<Slot>, Filter)) -> serde_json::Value {
+    let endpoint = &slot.endpoint;
+    json!({
+        "provider": endpoint.provider.name,
+        "model": endpoint.model.as_str(),
+        "endpoint": endpoint.id.as_str(),
+        "filter": by,
+        "field": by.field(),
+    })
+}
+
+/// To four digits, for people.
+fn rounded(factor: f64) -> f64 {
+    (factor * 1e4).round() / 1e4
+}
+
+fn millis(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

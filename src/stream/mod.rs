@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::catalog::Prices;
+use crate::catalog::Quote;
 use crate::dialect::chat;
 use crate::dialect::completions::Template;
 use crate::dialect::frames::Framing;
@@ -71,8 +71,8 @@ pub struct Shape {
     pub provider: Arc<str>,
     /// Whether the client asked for a stream.
     pub stream: bool,
-    /// The endpoint's prices.
-    pub prices: Prices,
+    /// What the answer is charged by.
+    pub prices: Quote,
     /// Prompt tokens as estimated, for a provider that reports none.
     pub prompt_estimate: u64,
     /// The request as it came, whose tokens are counted at the end of an answer whose provider

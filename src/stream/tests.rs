@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::catalog::Prices;
 use crate::dialect::ir::FinishReason;
 use crate::dialect::openai::Host;
 use crate::error::Kind;
@@ -34,7 +35,8 @@ pub(super) fn shape(stream: bool) -> Shape {
         model: ModelId::parse("a/b").expect("an id"),
         provider: "Host".into(),
         stream,
-        prices: Prices { prompt: PicoUsd(1_000), completion: PicoUsd(2_000), ..Prices::default() },
+        prices: Prices { prompt: PicoUsd(1_000), completion: PicoUsd(2_000), ..Prices::default() }
+            .into(),
         prompt_estimate: 40,
         completion_max: 1_000,
         hide_reasoning: false,

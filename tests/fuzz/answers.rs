@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::de::IgnoredAny;
-use turnpike::catalog::Prices;
+use turnpike::catalog::Quote;
 use turnpike::dialect::bedrock::encode;
 use turnpike::dialect::completions::Template;
 use turnpike::dialect::frames::{Frames, Framing};
@@ -247,7 +247,7 @@ fn pipes(dialect: Dialect) {
             model: ModelId::parse("bench/model").expect("a model id"),
             provider: "Fuzz".into(),
             stream: !dice.one_in(3),
-            prices: Prices::default(),
+            prices: Quote::default(),
             prompt_estimate: 200,
             request: Bytes::from_static(b"{\"messages\":[]}"),
             completion_max: 4096,

@@ -13,11 +13,13 @@ mod support;
 
 mod bodies;
 mod cache;
+mod choices;
 mod crash;
 mod failover;
 mod framing;
 mod lifecycle;
 mod money;
+mod prefs;
 mod privacy;
 mod surface;
 mod vectors;

@@ -72,11 +72,11 @@ fn the_minimal_text_resolves_to_typed_settings() {
     let model = config.catalog.model("a/m").expect("the model");
     let endpoint = model.endpoints.first().expect("its endpoint");
     assert_eq!(endpoint.id.as_str(), "p/m");
-    assert_eq!(endpoint.prices.completion, PicoUsd(2_000_000));
+    assert_eq!(endpoint.prices.base.completion, PicoUsd(2_000_000));
     assert_eq!((endpoint.context_length, endpoint.max_output), (1_000, 1_000));
     assert_eq!(endpoint.provider.base_path, "/v1");
     assert_eq!(endpoint.provider.timeouts, crate::catalog::Timeouts::default());
-    assert!(model.supported_parameters.iter().any(|p| p == "temperature"));
+    assert!(model.supported_parameters.contains(crate::catalog::Param::Temperature));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::catalog::{Auth, Catalog, Endpoint, Model, Origin, Prices, Provider, Timeouts};
+use crate::catalog::{Catalog, Endpoint, Model, Origin, Provider};
 use crate::dialect::Dialect;
 use crate::observe::gauges::{CacheGauges, CommitTimes, LedgerGauges};
 use crate::observe::labels::{BreakerState, Outcome};
@@ -16,40 +16,11 @@ fn catalog(range: std::ops::Range<usize>) -> Catalog {
 fn model(n: usize) -> Model {
     let id = ModelId::parse(&format!("m/{n}")).expect("an id");
     let origin = Origin { tls: false, host: "h".to_owned(), port: 80, authority: "h".to_owned() };
-    let provider = Arc::new(Provider {
-        id: ProviderId::parse(&format!("p{n}")).expect("an id"),
-        name: String::new(),
-        dialect: Dialect::OpenAi,
-        host: &crate::dialect::openai::Host::GENERIC,
-        origin,
-        base_path: String::new(),
-        query: None,
-        auth: Auth::None,
-        timeouts: Timeouts::default(),
-        probe: None,
-    });
-    let endpoint = Arc::new(Endpoint {
-        id: EndpointId::parse(&format!("p{n}/m")).expect("an id"),
-        provider,
-        model: id.clone(),
-        upstream_model: String::new(),
-        prices: Prices::default(),
-        context_length: 1,
-        max_output: 1,
-        weight: 1.0,
-        template: None,
-    });
-    Model {
-        id,
-        name: String::new(),
-        created: 0,
-        description: String::new(),
-        context_length: 1,
-        input_modalities: Vec::new(),
-        output_modalities: Vec::new(),
-        supported_parameters: Vec::new(),
-        endpoints: vec![endpoint],
-    }
+    let provider = ProviderId::parse(&format!("p{n}")).expect("an id");
+    let endpoint = EndpointId::parse(&format!("p{n}/m")).expect("an id");
+    let provider = Arc::new(Provider::new(provider, Dialect::OpenAi, origin));
+    let endpoint = Arc::new(Endpoint::new(endpoint, provider, id.clone(), "m", 1));
+    Model { endpoints: vec![endpoint], ..Model::new(id) }
 }
 
 fn report() -> Report {
