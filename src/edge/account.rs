@@ -7,6 +7,7 @@ use pingora::{Error, ErrorSource};
 
 use crate::dialect::ir::FinishReason;
 use crate::edge::clock;
+use crate::edge::continuation;
 use crate::edge::failure;
 use crate::edge::gateway::Gateway;
 use crate::edge::journey::{Attempt, Chat, Facts, Journey, Progress, Stage};
@@ -114,14 +115,17 @@ fn close_chat(
         let outcome = failure::mark(&report.outcome);
         line.push_attempt(AttemptMark { endpoint: report.endpoint.clone(), outcome });
     }
-    if let Some(attempt) = attempt.as_ref().filter(|_| consumed.billed) {
-        let endpoint = &attempt.slot.endpoint;
+    let (before, paid) = continuation::spent(&chat.legs);
+    let last = attempt.as_ref().map(|attempt| &attempt.slot);
+    if let Some(slot) = last.or(chat.legs.last().map(|leg| &leg.slot)).filter(|_| consumed.billed) {
+        let endpoint = &slot.endpoint;
         line.model_served = Some(endpoint.model.clone());
         line.provider = Some(endpoint.provider.id.clone());
         line.endpoint = Some(endpoint.id.clone());
-        line.overhead = attempt.connected.map(|at| at.since(facts.arrived));
-        line.usage = Some(consumed.usage);
-        line.cost = Some(endpoint.prices.cost(&consumed.usage));
+        let connected = attempt.as_ref().and_then(|attempt| attempt.connected);
+        line.overhead = connected.map(|at| at.since(facts.arrived));
+        line.usage = Some(before.and(&consumed.usage));
+        line.cost = Some(paid + endpoint.prices.cost(&consumed.usage));
         if consumed.complete {
             let mark = AttemptMark { endpoint: endpoint.id.clone(), outcome: Outcome::Ok };
             line.push_attempt(mark);
@@ -148,14 +152,15 @@ fn close_chat(
 fn finish_attempt(chat: &Chat, attempt: &mut Attempt, consumed: &Consumed) {
     let endpoint = &attempt.slot.endpoint;
     let meter = chat.snapshot.meters.provider(endpoint.provider.id.as_str());
-    if let Some(at) = chat.first_byte {
+    if let Some(at) = attempt.shown {
         meter.first_token(at.since(attempt.started));
     }
     if !consumed.complete {
         return;
     }
     meter.attempt(Outcome::Ok);
-    chat.snapshot.learn_length(&endpoint.model, consumed.usage.completion);
+    let completion = continuation::spent(&chat.legs).0.completion + consumed.usage.completion;
+    chat.snapshot.learn_length(&endpoint.model, completion);
     if let Some(guard) = attempt.guard.take() {
         guard.success(clock::now());
     }
@@ -172,7 +177,7 @@ const fn cache_status(chat: &Chat) -> Option<CacheStatus> {
 
 fn meter(attempt: &Attempt) -> Option<&Meter> {
     match &attempt.progress {
-        Progress::Answering(pipe) => Some(pipe.meter()),
+        Progress::Answering(pipe) | Progress::Broken(pipe, _) => Some(pipe.meter()),
         Progress::Waiting
         | Progress::Refused { .. }
         | Progress::Aborted(_)
@@ -197,12 +202,18 @@ impl Consumed {
             return Self { usage: cut.usage, billed: true, complete: false };
         }
         let begun = chat.first_byte.is_some() && !chat.cache.hit;
-        match attempt.and_then(meter) {
+        let prompt = attempt.and_then(|attempt| attempt.resumes.as_ref());
+        let prompt = prompt.map_or(chat.ask.prompt_tokens, |resumes| resumes.prompt_tokens);
+        match attempt.filter(|attempt| attempt.shown.is_some()).and_then(meter) {
             Some(meter) if begun => Self {
-                usage: meter.usage(chat.ask.prompt_tokens),
+                usage: meter.usage(prompt),
                 billed: true,
                 complete: meter.complete && !client_left,
             },
+            // The client left before the next provider had said anything.
+            _ if !chat.legs.is_empty() => {
+                Self { usage: Usage::default(), billed: true, complete: false }
+            }
             _ => Self { usage: Usage::default(), billed: false, complete: false },
         }
     }

@@ -10,6 +10,7 @@ use pingora::{Error, ErrorSource, ErrorType, RetryType};
 use crate::attempt::{self, AttemptReport, Context, Next, Outcome};
 use crate::dialect;
 use crate::edge::clock;
+use crate::edge::continuation;
 use crate::edge::gateway::Gateway;
 use crate::edge::journey::{Attempt, Chat, Progress};
 use crate::error::{GatewayError, Kind, ProviderSaid};
@@ -79,6 +80,7 @@ fn outcome(chat: &Chat, error: &Error, stale: bool) -> Outcome {
     }
     match &attempt.progress {
         Progress::Failed(outcome) | Progress::Aborted(outcome) => *outcome,
+        Progress::Broken(_, outcome) => *outcome,
         Progress::Refused { status, retry_after, body } => {
             let dialect = attempt.upstream.provider.dialect;
             let fault = dialect::provider_fault(dialect, *status, body);
@@ -93,7 +95,7 @@ fn outcome(chat: &Chat, error: &Error, stale: bool) -> Outcome {
             _ if stale => Outcome::StalePooledConnection,
             _ => Outcome::ConnectionReset,
         },
-        Progress::Answering(_) if chat.committed => match error.etype() {
+        Progress::Answering(pipe) if chat.committed && pipe.started() => match error.etype() {
             ErrorType::ReadTimedout => Outcome::InterEventTimeout,
             _ => Outcome::CutMidStream,
         },
@@ -125,11 +127,18 @@ pub(crate) fn close(gateway: &Gateway, chat: &mut Chat, outcome: Outcome) -> boo
     });
     let context = Context {
         sent: chat.committed,
+        resumable: continuation::is_possible(chat, &attempt),
+        resumes: attempt.resumes.is_some(),
         candidates_left: chat.plan.has_next()
             && chat.plan.tried() < chat.snapshot.attempts.attempts_max,
         same_retried: attempt.again,
     };
-    let next = attempt::decide(&policy, &context, || gateway.retries.withdraw(now));
+    let next = match attempt::decide(&policy, &context, || gateway.retries.withdraw(now)) {
+        Next::AnotherEndpoint if chat.committed && !continuation::part(chat, &mut attempt) => {
+            Next::GiveUp
+        }
+        next => next,
+    };
     if next != Next::SameEndpointOnce
         && let Some(guard) = attempt.guard.take()
         && policy.penalty.apply(guard, now, super::random::u64())

@@ -86,6 +86,8 @@ pub(crate) async fn chat(
         committed: false,
         first_byte: None,
         cut: None,
+        legs: Vec::new(),
+        resume: None,
         _open_stream: open_stream,
     })))
 }

@@ -41,7 +41,11 @@ pub(crate) fn of(chat: &Chat, attempt: &Attempt) -> Arc<str> {
     let losses: Vec<_> =
         losses.iter().map(|loss| json!({"param": loss.param, "reason": loss.why})).collect();
     let requested = head.model.as_deref().or(head.models.first().map(String::as_str));
-    let strategy = if chat.reports.is_empty() { "direct" } else { "fallback" };
+    let strategy = match (chat.reports.is_empty(), chat.legs.is_empty()) {
+        (true, _) => "direct",
+        (false, true) => "fallback",
+        (false, false) => "continuation",
+    };
     let told = json!({
         "requested": requested,
         "strategy": strategy,

@@ -14,6 +14,7 @@ mod background;
 mod body;
 mod cachestore;
 pub(crate) mod clock;
+mod continuation;
 mod failure;
 mod fetch;
 mod gateway;

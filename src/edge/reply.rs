@@ -134,8 +134,8 @@ pub(crate) async fn failed(session: &mut Session, e: &Error, ctx: &mut Journey) 
     let sent = session.response_written().is_some_and(|r| !r.status.is_informational());
     let Journey { stage, facts, .. } = ctx;
     let told = match (&mut *stage, facts.error.take()) {
+        (Stage::Chat(chat), told) if sent => return cut(session, chat, told).await,
         (_, Some(error)) => error,
-        (Stage::Chat(chat), None) if sent => return cut(session, chat).await,
         (Stage::Chat(chat), None) if !chat.reports.is_empty() => failure::final_error(chat),
         (Stage::Chat(_) | Stage::Arrived | Stage::Answered, None) => {
             failure::internal(e.etype().as_str())
@@ -154,9 +154,14 @@ pub(crate) async fn failed(session: &mut Session, e: &Error, ctx: &mut Journey) 
 }
 
 /// Ends the stream of a client that has a part of the answer, or all of it.
-async fn cut(session: &mut Session, chat: &mut Chat) -> FailToProxy {
-    let outcome = chat.reports.last().map_or(Outcome::CutMidStream, |r| r.outcome);
-    let last = if answer::is_complete(chat) { Bytes::new() } else { answer::abort(chat, outcome) };
+async fn cut(session: &mut Session, chat: &mut Chat, told: Option<GatewayError>) -> FailToProxy {
+    let last = if answer::is_complete(chat) {
+        Bytes::new()
+    } else {
+        let outcome = chat.reports.last().map_or(Outcome::CutMidStream, |r| r.outcome);
+        let told = told.unwrap_or_else(|| failure::told(chat, &outcome));
+        answer::abort(chat, told)
+    };
     if chat.ask.head.stream
         && let Err(error) = session.write_response_body(Some(last), true).await
     {

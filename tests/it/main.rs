@@ -13,6 +13,7 @@ mod support;
 
 mod bodies;
 mod cache;
+mod continuation;
 mod crash;
 mod failover;
 mod framing;

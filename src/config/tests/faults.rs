@@ -33,6 +33,7 @@ const CASES: &[(&str, &str, &str, &str)] = &[
     ("", "[routing]\nbreaker_open_max_ms = 1", "routing.breaker_open_max_ms", "at least"),
     ("", "[routing]\nrate_limit_cap_ms = 1", "routing.rate_limit_cap_ms", "at least"),
     ("", "[routing]\nattempts_max = 0", "routing.attempts_max", "from 1 to 32"),
+    ("", "[routing]\ncontinuations_max = 9", "routing.continuations_max", "from 0 to 8"),
     ("", "[timeouts]\nconnect_ms = 0", "timeouts.connect_ms", "from 1 to"),
     ("", "[ledger]\ndata_dir = \"\"", "ledger.data_dir", "path of a directory"),
     ("", "[log]\naccess = \"stdot\"", "log.access", "stdout, stderr, off"),

@@ -19,6 +19,8 @@ pub struct Prefs {
     pub allow_fallbacks: bool,
     /// Whether a provider may be used only if it takes everything that is asked.
     pub require_parameters: bool,
+    /// Whether another endpoint may go on with a stream that breaks off; absent: as configured.
+    pub allow_continuation: Option<bool>,
 }
 
 impl Default for Prefs {
@@ -29,6 +31,7 @@ impl Default for Prefs {
             ignore: Vec::new(),
             allow_fallbacks: true,
             require_parameters: false,
+            allow_continuation: None,
         }
     }
 }
@@ -45,7 +48,7 @@ impl Prefs {
             _ => return Err(refuse("provider", "'provider' must be an object")),
         }
         let mut prefs = Self::default();
-        let (mut seen, mut unknown) = ([false; 5], Vec::new());
+        let (mut seen, mut unknown) = ([false; 6], Vec::new());
         let mut first = true;
         while let Some(key) = lexer.member(&mut first)? {
             let name = key.unescape().unwrap_or_else(|| "\u{fffd}".to_owned());
@@ -55,6 +58,7 @@ impl Prefs {
                 "ignore" => 2,
                 "allow_fallbacks" => 3,
                 "require_parameters" => 4,
+                "allow_continuation" => 5,
                 _ => {
                     lexer.value(2, &mut Blind)?;
                     if unknown.len() < 8 {
@@ -72,6 +76,7 @@ impl Prefs {
                 1 => prefs.only = strings(lexer, &param, LIST_MAX)?,
                 2 => prefs.ignore = strings(lexer, &param, LIST_MAX)?,
                 3 => prefs.allow_fallbacks = boolean(lexer, &param)?.unwrap_or(true),
+                5 => prefs.allow_continuation = boolean(lexer, &param)?,
                 _ => prefs.require_parameters = boolean(lexer, &param)?.unwrap_or(false),
             }
         }

@@ -39,6 +39,7 @@ fn what_is_asked_for_is_read() {
             only: vec!["y".into()],
             ignore: vec!["z".into()],
             allow_fallbacks: false,
+            allow_continuation: None,
             require_parameters: false,
         }
     );
