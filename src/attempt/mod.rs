@@ -51,7 +51,7 @@ pub use policy::{Charge, Context, Next, Penalty, Policy, decide, judge};
 pub struct Settings {
     /// Endpoints that one request may try, 1 to 64. Default 4.
     pub attempts_max: u32,
-    /// How often one stream may be gone on with elsewhere after it broke off, 0 to 8. Default 2.
+    /// How often one stream may be gone on with elsewhere after it broke off, 0 to 4. Default 2.
     pub continuations_max: u32,
 }
 

@@ -155,7 +155,7 @@ pub struct Routing {
     /// The most endpoints that are tried for one request, 1 to 32. Default `4`.
     pub attempts_max: i64,
     /// How often a stream that breaks off in its middle is gone on with at another endpoint, 0 to
-    /// 8; 0: it ends with an error. Default `2`.
+    /// 4; 0: it ends with an error. Default `2`.
     pub continuations_max: i64,
     /// How fast old latencies are forgotten, 100 to 3600000 ms. Default `10000`.
     pub ewma_decay_ms: i64,

@@ -11,7 +11,7 @@ use crate::edge::continuation;
 use crate::edge::failure;
 use crate::edge::gateway::Gateway;
 use crate::edge::journey::{Attempt, Chat, Facts, Journey, Progress, Stage};
-use crate::ledger::{Charge, GenerationRecord};
+use crate::ledger::{self, Charge, GenerationRecord};
 use crate::observe::{AccessLine, AttemptMark, CacheStatus, Outcome, Report, StatusClass};
 use crate::stream::Meter;
 use crate::vocab::{NanoUsd, Usage};
@@ -247,5 +247,14 @@ fn record(
     record.generation_ms = attempt.map_or(0, |a| ms(now.since(a.started)));
     record.attempts = u32::try_from(line.tried().len()).unwrap_or(u32::MAX);
     record.status = line.status.unwrap_or(0);
+    record.legs = chat
+        .legs
+        .iter()
+        .map(|leg| ledger::Leg {
+            endpoint: leg.slot.endpoint.id.clone(),
+            usage: leg.usage,
+            cost: leg.cost,
+        })
+        .collect();
     record
 }

@@ -440,6 +440,9 @@ pub(crate) fn commit(
 ) -> Result<()> {
     let length = body.as_ref().map_or(0, Bytes::len);
     facts.bytes_out += length;
+    if let Some(bytes) = body {
+        continuation::remember(chat, bytes);
+    }
     if chat.committed || chat.cache.hit || length == 0 {
         return Ok(());
     }

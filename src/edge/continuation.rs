@@ -7,11 +7,14 @@
 //! pipe [takes](take) the client's stream over.
 
 use crate::catalog::Endpoint;
+use bytes::{Bytes, BytesMut};
+use pingora::proxy::Session;
+
 use crate::dialect::resume::{self, Means};
 use crate::dialect::scan::TextStats;
 use crate::dialect::{self, Surface, Target};
 use crate::edge::answer;
-use crate::edge::journey::{Attempt, Chat, Leg, Progress, Resumes};
+use crate::edge::journey::{Attempt, Chat, Facts, Leg, Progress, Resumes};
 use crate::edge::metadata;
 use crate::edge::task::Task;
 use crate::edge::write::{LARGE_BODY, Unwritten, Written};
@@ -60,6 +63,9 @@ pub(crate) fn would_help(chat: &Chat) -> bool {
 /// Ends an attempt so that the next can go on where it stopped; `false`: nobody can.
 pub(crate) fn part(chat: &mut Chat, attempt: &mut Attempt) -> bool {
     let (Progress::Answering(pipe) | Progress::Broken(pipe, _)) = &mut attempt.progress else {
+        if let (Some(resume), Some(bytes)) = (&mut chat.resume, attempt.unsent.take()) {
+            resume.unsent(&bytes);
+        }
         return chat.resume.is_some();
     };
     let echo = match (chat.task, &chat.ask.parsed) {
@@ -83,6 +89,47 @@ pub(crate) fn part(chat: &mut Chat, attempt: &mut Attempt) -> bool {
         }
     }
     true
+}
+
+/// The pieces that Pingora may take together before it writes the first: the one it waits for, and
+/// its queue of four, with room to spare.
+const RECENT_MAX: usize = 8;
+
+/// Keeps a piece that is on its way to the client, until it is sure to be there.
+pub(crate) fn remember(chat: &mut Chat, bytes: &Bytes) {
+    let keeps = match &chat.attempt {
+        Some(Attempt { progress: Progress::Answering(pipe), .. }) => pipe.is_resumable(),
+        _ => false,
+    };
+    if keeps && !bytes.is_empty() {
+        if chat.recent.len() == RECENT_MAX {
+            chat.recent.pop_front();
+        }
+        chat.recent.push_back(bytes.clone());
+    }
+}
+
+/// Takes back what was handed to Pingora and never written: it filters several pieces before it
+/// writes them, and forgets those before one that fails.
+pub(crate) fn recover(session: &Session, chat: &mut Chat, facts: &mut Facts) {
+    let recent = std::mem::take(&mut chat.recent);
+    let mut lost = facts.bytes_out.saturating_sub(session.body_bytes_sent());
+    if lost == 0 || recent.is_empty() {
+        return;
+    }
+    let mut pieces = Vec::new();
+    for piece in recent.into_iter().rev() {
+        let from = piece.len().saturating_sub(lost);
+        lost -= piece.len() - from;
+        facts.bytes_out -= piece.len() - from;
+        pieces.push(piece.slice(from..));
+    }
+    let mut bytes = BytesMut::new();
+    pieces.iter().rev().for_each(|piece| bytes.extend_from_slice(piece));
+    if let Some(attempt) = &mut chat.attempt {
+        attempt.unsent.iter().for_each(|rest| bytes.extend_from_slice(rest));
+        attempt.unsent = Some(bytes.freeze());
+    }
 }
 
 /// What the providers that broke off are paid, together.

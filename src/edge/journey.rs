@@ -3,6 +3,7 @@
 //! [`Stage`] says how far a request has come, and each stage owns what it needs. Beside it stands
 //! only what every path needs at its end: the facts for the access log.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -96,6 +97,9 @@ pub(crate) struct Chat {
     pub(crate) cut: Option<Cut>,
     /// Providers that broke off in the middle of the answer, and what they are paid.
     pub(crate) legs: Vec<Leg>,
+    /// The last pieces that were handed to Pingora for the client, while another provider may have
+    /// to go on after them: see [`super::continuation::recover`].
+    pub(crate) recent: VecDeque<Bytes>,
     /// The client's stream, between one provider that broke off and the next.
     pub(crate) resume: Option<Box<Resume>>,
     /// Counts a streamed request as open.

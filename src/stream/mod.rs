@@ -9,6 +9,8 @@
 //! Nothing comes out before the first semantic event, so that a failure before it can be retried
 //! unseen; and nothing that is not complete ends as if it were.
 
+#[cfg(test)]
+mod continued_tests;
 mod convert;
 mod delivered;
 mod echo;

@@ -21,4 +21,5 @@ mod lifecycle;
 mod money;
 mod privacy;
 mod surface;
+mod uptime;
 mod vectors;
