@@ -56,8 +56,8 @@ pub trait StreamSink: Send + Sync {
 /// The names and numbers of a stream that passed as its provider wrote it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Passed {
-    /// Ids of the items that began (Responses).
-    pub items: Vec<String>,
+    /// Ids and kinds of the items that began (Responses).
+    pub items: Vec<(String, String)>,
     /// The number of the next event (Responses).
     pub sequence: u64,
     /// Blocks that began, and those that ended (Messages).
@@ -76,7 +76,7 @@ impl Passed {
             "content_block_start" => self.blocks.0 += 1,
             "content_block_stop" => self.blocks.1 += 1,
             "response.output_item.added" if self.items.len() < ITEMS_MAX => {
-                self.items.push(item_id(data).unwrap_or_default());
+                self.items.push(item(data).unwrap_or_default());
             }
             _ => {}
         }
@@ -90,7 +90,7 @@ impl Passed {
     }
 }
 
-fn item_id(data: &str) -> Option<String> {
+fn item(data: &str) -> Option<(String, String)> {
     #[derive(Deserialize)]
     struct Added<'a> {
         #[serde(borrow)]
@@ -100,9 +100,12 @@ fn item_id(data: &str) -> Option<String> {
     struct Item<'a> {
         #[serde(borrow)]
         id: Cow<'a, str>,
+        #[serde(borrow, rename = "type")]
+        kind: Cow<'a, str>,
     }
-    let added: Added<'_> = serde_json::from_str(data).ok()?;
-    Some(added.item.id.into_owned()).filter(|id| id.len() <= ITEM_ID_MAX)
+    let Added { item: Item { id, kind } } = serde_json::from_str(data).ok()?;
+    let short = id.len() <= ITEM_ID_MAX && kind.len() <= ITEM_ID_MAX;
+    short.then(|| (id.into_owned(), kind.into_owned()))
 }
 
 /// Collects the events of one answer and writes it whole.

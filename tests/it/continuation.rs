@@ -329,6 +329,10 @@ fn both_providers_are_paid_and_both_are_shown() {
     assert_eq!(record["total_cost"].as_f64(), Some(cost), "{record}");
     assert_eq!(record["tokens_prompt"].as_u64(), Some(prompt), "{record}");
     assert_eq!(record["attempts"], 2, "{record}");
+    let leg = &record["legs"][0];
+    assert!(leg["endpoint"].as_str().is_some_and(|name| name.starts_with("bad/")), "{record}");
+    assert!(leg["cost"].as_f64() > Some(0.0) && leg["cost"].as_f64() < Some(cost), "{record}");
+    assert_eq!(record["provider_name"], "good", "{record}");
     let metadata = streamed.metadata.expect("openrouter_metadata");
     assert_eq!(metadata["strategy"], "continuation", "{metadata}");
     let shown = [("bad", "cut_mid_stream"), ("good", "ok")]

@@ -7,21 +7,9 @@ use crate::dialect::ir::FinishReason;
 use crate::dialect::json;
 use crate::dialect::responses::object::{self, Body, Failure};
 use crate::dialect::responses::tools::input_of_arguments;
-use crate::dialect::sink::Passed;
 use crate::vocab::NanoUsd;
 
 impl Output {
-    /// Goes on under the ids and numbers that a client has seen; whether the items are as many.
-    pub(in crate::dialect::responses) fn adopt(&mut self, passed: &Passed) -> bool {
-        self.sequence = passed.sequence;
-        self.begun = true;
-        let known = passed.items.len() == self.items.len();
-        for (item, id) in self.items.iter_mut().zip(&passed.items) {
-            item.id.clone_from(id);
-        }
-        known && passed.items.iter().all(|id| !id.is_empty())
-    }
-
     /// How the request was routed, for the end.
     pub(in crate::dialect::responses) fn retell(&mut self, metadata: Option<Arc<str>>) {
         self.metadata = metadata;
