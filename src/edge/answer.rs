@@ -255,8 +255,9 @@ pub(crate) fn body(chat: &mut Chat, body: &mut Option<Bytes>, end: bool) -> Resu
                 if first {
                     note_progress(chat, true)?;
                 }
-                let told = failure::told(chat, &Outcome::of_answer(&fault, true));
-                let end = abort(chat, told);
+                let outcome = Outcome::of_answer(&fault, true);
+                let told = failure::told(chat, &outcome);
+                let end = abort(chat, outcome, told);
                 *body = joined(released, Some(end));
                 Ok(())
             }
@@ -350,8 +351,7 @@ fn break_off(chat: &mut Chat, outcome: Outcome, released: Option<Bytes>) {
 }
 
 /// Ends a stream that the client has a part of; gives the bytes that do so.
-pub(crate) fn abort(chat: &mut Chat, error: GatewayError) -> Bytes {
-    let outcome = chat.reports.last().map_or(Outcome::CutMidStream, |report| report.outcome);
+pub(crate) fn abort(chat: &mut Chat, outcome: Outcome, error: GatewayError) -> Bytes {
     let (mut usage, mut last) = (Usage::default(), Bytes::new());
     if let Some(attempt) = &mut chat.attempt {
         let progress = std::mem::replace(&mut attempt.progress, Progress::Aborted(outcome));

@@ -160,7 +160,7 @@ async fn cut(session: &mut Session, chat: &mut Chat, told: Option<GatewayError>)
     } else {
         let outcome = chat.reports.last().map_or(Outcome::CutMidStream, |r| r.outcome);
         let told = told.unwrap_or_else(|| failure::told(chat, &outcome));
-        answer::abort(chat, told)
+        answer::abort(chat, outcome, told)
     };
     if chat.ask.head.stream
         && let Err(error) = session.write_response_body(Some(last), true).await
