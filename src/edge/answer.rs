@@ -232,7 +232,11 @@ pub(crate) fn body(chat: &mut Chat, body: &mut Option<Bytes>, end: bool) -> Resu
         }
         Progress::Answering(pipe) => match feed(pipe, body.take(), end) {
             (released, Ok(())) => {
-                late(attempt)?;
+                if let Err(late) = late(attempt) {
+                    // What it went on with is told, and must not be missing.
+                    attempt.unsent = released.filter(|_| attempt.resumes.is_some());
+                    return Err(late);
+                }
                 *body = released;
                 note_progress(chat, body.is_some())
             }
@@ -348,6 +352,29 @@ fn break_off(chat: &mut Chat, outcome: Outcome, released: Option<Bytes>) {
         attempt.progress = Progress::Broken(pipe, outcome);
         attempt.unsent = released;
     }
+}
+
+/// Ends a stream in good order whose provider said that its answer is complete, and broke off
+/// before the terminal event that its dialect may leave out anyway.
+pub(crate) fn end_softly(chat: &mut Chat) {
+    let Some(Attempt { progress: Progress::Answering(pipe), upstream, unsent, .. }) =
+        &mut chat.attempt
+    else {
+        return;
+    };
+    let finished = pipe.meter().finish.is_some() && !pipe.meter().complete;
+    if chat.committed && finished && upstream.provider.dialect.ends_softly() {
+        match pipe.end() {
+            Ok(rest) => *unsent = joined(unsent.take(), rest),
+            // It is no complete answer: whoever asks next is told why it broke off.
+            Err(fault) => tracing::debug!(%fault, "A finished answer broke off."),
+        }
+    }
+}
+
+/// What is still to be sent of an answer whose end has come.
+pub(crate) fn rest(chat: &mut Chat) -> Bytes {
+    chat.attempt.as_mut().and_then(|attempt| attempt.unsent.take()).unwrap_or_default()
 }
 
 /// Ends a stream that the client has a part of; gives the bytes that do so.

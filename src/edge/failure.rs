@@ -9,6 +9,7 @@ use pingora::{Error, ErrorSource, ErrorType, RetryType};
 
 use crate::attempt::{self, AttemptReport, Context, Next, Outcome};
 use crate::dialect;
+use crate::edge::answer;
 use crate::edge::clock;
 use crate::edge::continuation;
 use crate::edge::gateway::Gateway;
@@ -43,6 +44,7 @@ pub(crate) fn proxying(
     // Reading this error's retry type while it is undecided would panic.
     let stale = matches!(error.retry, RetryType::ReusedOnly) && reused;
     error.set_retry(false);
+    answer::end_softly(chat);
     match &chat.attempt {
         // The client has its error, or its whole answer: what happens to the rest says nothing.
         Some(Attempt { progress: Progress::Aborted(outcome), .. }) => {
@@ -214,7 +216,20 @@ fn scrub(text: &str, auth: &crate::catalog::Auth) -> String {
 
 /// What the client is told when no attempt has succeeded.
 pub(crate) fn final_error(chat: &Chat) -> GatewayError {
-    attempt::combine(&chat.reports)
+    broke_off(chat).unwrap_or_else(|| attempt::combine(&chat.reports))
+}
+
+/// What the client is told of a stream that broke off and that nobody could go on with: whatever
+/// the others said was said to our request for the rest, not to the client's.
+pub(crate) fn broke_off(chat: &Chat) -> Option<GatewayError> {
+    let middle = |report: &&AttemptReport| {
+        matches!(
+            report.outcome,
+            Outcome::CutMidStream | Outcome::InterEventTimeout | Outcome::Diverged
+        )
+    };
+    let report = chat.reports.iter().rev().find(middle).filter(|_| !chat.legs.is_empty())?;
+    Some(attempt::combine(std::slice::from_ref(report)))
 }
 
 /// What the client is told of one outcome.

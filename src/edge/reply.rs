@@ -156,9 +156,10 @@ pub(crate) async fn failed(session: &mut Session, e: &Error, ctx: &mut Journey) 
 /// Ends the stream of a client that has a part of the answer, or all of it.
 async fn cut(session: &mut Session, chat: &mut Chat, told: Option<GatewayError>) -> FailToProxy {
     let last = if answer::is_complete(chat) {
-        Bytes::new()
+        answer::rest(chat)
     } else {
         let outcome = chat.reports.last().map_or(Outcome::CutMidStream, |r| r.outcome);
+        let told = told.or_else(|| failure::broke_off(chat));
         let told = told.unwrap_or_else(|| failure::told(chat, &outcome));
         answer::abort(chat, outcome, told)
     };

@@ -7,7 +7,8 @@
 //! path the pipe keeps a [`Meter`], and adds what the answer costs to its usage.
 //!
 //! Nothing comes out before the first semantic event, so that a failure before it can be retried
-//! unseen; and nothing that is not complete ends as if it were.
+//! unseen; and nothing that is not complete ends as if it were. A stream that breaks off later is
+//! taken out of its pipe as a [`Resume`], with which another provider's pipe goes on.
 
 #[cfg(test)]
 mod continued_tests;

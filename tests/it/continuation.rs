@@ -409,6 +409,7 @@ fn who_fails_before_it_goes_on_is_passed_over() {
         let answer = send(&mut client, surface, &order[..3], "Count", json!({}));
         stream::assert_failed(surface, &answer);
         assert_eq!(tried(&gateway, &answer), outcomes[..3], "{surface}: {}", answer.text());
+        assert!(answer.text().contains("The answer of bad broke off"), "{}", answer.text());
         let record = record(&mut client, &answer);
         assert!(record["total_cost"].as_f64() > Some(0.0), "what was delivered: {record}");
     }
