@@ -72,6 +72,7 @@ impl Passed {
     /// Takes note of an event. Quotes inside a string are escaped, so that what is found with its
     /// quotes is a member or a value.
     pub fn note(&mut self, name: &str, data: &str) {
+        const NUMBER: &str = "\"sequence_number\":";
         match name {
             "content_block_start" => self.blocks.0 += 1,
             "content_block_stop" => self.blocks.1 += 1,
@@ -80,7 +81,6 @@ impl Passed {
             }
             _ => {}
         }
-        const NUMBER: &str = "\"sequence_number\":";
         if let Some(at) = memchr::memmem::rfind(data.as_bytes(), NUMBER.as_bytes()) {
             let rest = data.get(at + NUMBER.len()..).unwrap_or_default().trim_start();
             let digits = rest.bytes().take_while(u8::is_ascii_digit).count();

@@ -85,7 +85,9 @@ impl Join {
             }
             Event::Finish { choice: 0, reason, native, stop } => {
                 self.settle(out);
-                let whole = |call: &Call| call.arguments.is_over() && (call.begun || call.whole);
+                // A call that was whole stays, also if the other provider makes none.
+                let whole =
+                    |call: &Call| if call.begun { call.arguments.is_over() } else { call.whole };
                 if !self.calls.iter().all(whole) {
                     return Err(AnswerFault::Diverged);
                 }
@@ -195,6 +197,83 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn delivered(arguments: &str) -> Delivered {
+        let mut delivered = Delivered::default();
+        let (id, name) = ("c".to_owned(), "f".to_owned());
+        delivered.see(&Event::ToolStart { choice: 0, index: 0, id, name });
+        delivered.see(&Event::ToolArguments { choice: 0, index: 0, json: arguments.to_owned() });
+        delivered
+    }
+
+    /// What the client gets of events that go on with a call, and whether they do.
+    fn after(arguments: &str, events: &[Event]) -> (Vec<Event>, Result<(), AnswerFault>) {
+        let mut join = Join::new(&delivered(arguments), Seam::Asked);
+        let mut out = Vec::new();
+        let taken = events.iter().try_for_each(|event| join.take(event, &mut out));
+        (out, taken)
+    }
+
+    fn start(index: u32, name: &str) -> Event {
+        let (id, name) = ("d".to_owned(), name.to_owned());
+        Event::ToolStart { choice: 0, index, id, name }
+    }
+
+    fn piece(index: u32, json: &str) -> Event {
+        Event::ToolArguments { choice: 0, index, json: json.to_owned() }
+    }
+
+    fn finish(reason: FinishReason) -> Event {
+        Event::Finish { choice: 0, reason, native: "x".to_owned(), stop: None }
+    }
+
+    #[test]
+    fn calls_are_finished_stay_or_do_not_fit() {
+        let text = |text: &str| Event::Text { choice: 0, text: text.to_owned() };
+        let called = finish(FinishReason::ToolCalls);
+        // It says something, begins the call anew, and makes another one.
+        let events =
+            [text("Well."), start(0, "f"), piece(0, "{\"a\":1}"), start(1, "g"), called.clone()];
+        let (out, taken) = after("{\"a\"", &events);
+        assert_eq!(taken, Ok(()));
+        assert_eq!(out, [piece(0, ":1}"), start(1, "g"), called.clone()]);
+        // A whole call stays, whether it comes again or not.
+        let again = [start(0, "f"), piece(0, "{}"), called.clone()];
+        assert_eq!(after("{}", &again), (vec![called.clone()], Ok(())));
+        let done = [text("Done."), finish(FinishReason::Stop)];
+        assert_eq!(after("{}", &done), (vec![called.clone()], Ok(())));
+        for other in [
+            &done[..],
+            &[start(0, "g")],
+            &[start(0, "f"), piece(0, "{\"b")],
+            &[start(0, "f"), called.clone()],
+        ] {
+            assert_eq!(after("{\"a\":", other).1, Err(AnswerFault::Diverged), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn reasoning_is_not_shown_and_sources_move_with_the_text() {
+        let mut first = Delivered::default();
+        first.hear("Zwölf ");
+        let mut join = Join::new(&first, Seam::Asked);
+        let cited = |start, end| {
+            let citation = Citation { url: "u".to_owned(), start, end, ..Citation::default() };
+            Event::Citation { choice: 0, citation }
+        };
+        let text = |text: &str| Event::Text { choice: 0, text: text.to_owned() };
+        let mut out = Vec::new();
+        for event in [
+            Event::Reasoning { choice: 0, text: "hm".to_owned() },
+            Event::ReasoningSignature { choice: 0, signature: "s".to_owned() },
+            text("Zwölf Bögen"),
+            cited(6, 11),
+            cited(0, 0),
+        ] {
+            join.take(&event, &mut out).expect("it goes on");
+        }
+        assert_eq!(out, [text("Bögen"), cited(6, 11), cited(0, 0)]);
+    }
 
     #[test]
     fn json_is_repeated_whatever_its_blanks() {

@@ -94,12 +94,53 @@ fn five_failing_providers_are_one_that_does_not() {
         "{total} requests in {:?}: {} wrong; {} attempts, {cut} cut and {silent} silent in the middle",
         began.elapsed(),
         wrong.len(),
-        outcome("turnpike"),
+        gateway.metric("turnpike_attempts_total", &[]),
     );
     assert!(cut + silent > 0.0, "some streams were gone on with");
     #[expect(clippy::cast_precision_loss, reason = "small counts")]
     let share = wrong.len() as f64 / total as f64;
     assert!(share <= WRONG_MAX, "{} of {total}: {:?}", wrong.len(), wrong.first());
+}
+
+/// Nobody hammers a provider that is down, nor those that are left: what is tried in all is hardly
+/// more than what was asked.
+#[test]
+fn an_outage_under_load_costs_hardly_an_attempt() {
+    for fault in [None, Some(Fault::Status(500)), Some(Fault::CutAfter(5))] {
+        let providers = providers(&NAMES);
+        let good = Behaviour { tokens: TOKENS, numbered: true, ..Behaviour::default() };
+        for (name, _) in NAMES {
+            providers.provider(name).unwrap().set(good.clone()).unwrap();
+        }
+        let down = providers.provider("one").unwrap();
+        match fault {
+            None => runtime().block_on(down.close()),
+            Some(fault) => {
+                let faults = vec![FaultRule::always(fault)];
+                down.set(Behaviour { faults, ..good }).unwrap();
+            }
+        }
+        let gateway = Gateway::start(&providers, &Setup::default());
+        let (total, next) = (requests(), AtomicUsize::new(0));
+        let began = Instant::now();
+        std::thread::scope(|scope| {
+            for _ in 0..32 {
+                scope.spawn(|| {
+                    let mut client = gateway.client();
+                    let number = || Some(next.fetch_add(1, Ordering::Relaxed));
+                    while let Some(i) = number().filter(|i| *i < total) {
+                        one(&mut client, i).unwrap();
+                    }
+                });
+            }
+        });
+        let attempts = gateway.metric("turnpike_attempts_total", &[]);
+        let what = fault.map_or_else(|| "refuse".to_owned(), |fault| fault.to_string());
+        eprintln!("{what}: {total} requests in {:?}, {attempts} attempts", began.elapsed());
+        #[expect(clippy::cast_precision_loss, reason = "small counts")]
+        let most = total as f64 * 1.1;
+        assert!(attempts <= most, "{what}: {attempts} attempts for {total} requests");
+    }
 }
 
 /// One request; says what is wrong with its answer.
