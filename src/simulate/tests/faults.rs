@@ -143,8 +143,9 @@ async fn cuts_deliver_what_came_before() {
         assert_eq!((ended.status, ended.whole), (200, true), "{dialect}");
         assert_eq!(ended.said().split_whitespace().count(), 5, "{dialect}");
         assert!(ended.heard().finish.is_none(), "{dialect}");
-        let faults = [Fault::CutAfter(5), Fault::ResetAfter(5)].map(|fault| (fault, 5));
-        for (fault, words) in faults.into_iter().chain([(Fault::CutBefore, 0)]) {
+        let reset = strike(dialect, Fault::ResetAfter(5), true).await.unwrap_err();
+        assert_eq!(reset.kind(), io::ErrorKind::ConnectionReset, "{dialect}");
+        for (fault, words) in [(Fault::CutBefore, 0), (Fault::CutAfter(5), 5)] {
             let reply = strike(dialect, fault, true).await.unwrap();
             assert_eq!((reply.status, reply.whole), (200, false));
             assert_eq!(reply.said().split_whitespace().count(), words, "{dialect} {fault}");
