@@ -213,7 +213,7 @@ fn words(ask: &Ask<'_>, b: &Behaviour, hash: u64) -> Pieces {
 /// How many numbered words a text ends in.
 fn words_at_end(text: &str) -> u64 {
     let last = text.rsplit(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
-    let number = last.rsplit('w').next().filter(|number| number.len() + 1 <= last.len());
+    let number = last.rsplit('w').next().filter(|number| number.len() < last.len());
     number.and_then(|number| number.parse::<u64>().ok()).map_or(0, |last| last.saturating_add(1))
 }
 
