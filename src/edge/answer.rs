@@ -249,7 +249,7 @@ pub(crate) fn body(chat: &mut Chat, body: &mut Option<Bytes>, end: bool) -> Resu
                 Err(failed())
             }
             (released, Err(fault)) if continuation::would_help(chat) => {
-                break_off(chat, Outcome::of_answer(&fault, true), released);
+                continuation::break_off(chat, Outcome::of_answer(&fault, true), released);
                 Err(failed())
             }
             (released, Err(fault)) => {
@@ -295,7 +295,7 @@ fn feed(
     }
 }
 
-fn joined(first: Option<Bytes>, rest: Option<Bytes>) -> Option<Bytes> {
+pub(super) fn joined(first: Option<Bytes>, rest: Option<Bytes>) -> Option<Bytes> {
     match (first, rest) {
         (Some(first), Some(rest)) => {
             let mut both = BytesMut::with_capacity(first.len() + rest.len());
@@ -341,40 +341,6 @@ fn late(attempt: &mut Attempt) -> Result<()> {
         }
         None => Ok(()),
     }
-}
-
-/// Keeps a stream that the client has a part of for whoever may go on with it, together with what
-/// was not sent yet.
-fn break_off(chat: &mut Chat, outcome: Outcome, released: Option<Bytes>) {
-    let Some(attempt) = &mut chat.attempt else { return };
-    let last = std::mem::replace(&mut attempt.progress, Progress::Failed(outcome));
-    if let Progress::Answering(pipe) = last {
-        attempt.progress = Progress::Broken(pipe, outcome);
-        attempt.unsent = released;
-    }
-}
-
-/// Ends a stream in good order whose provider said that its answer is complete, and broke off
-/// before the terminal event that its dialect may leave out anyway.
-pub(crate) fn end_softly(chat: &mut Chat) {
-    let Some(Attempt { progress: Progress::Answering(pipe), upstream, unsent, .. }) =
-        &mut chat.attempt
-    else {
-        return;
-    };
-    let finished = pipe.meter().finish.is_some() && !pipe.meter().complete;
-    if chat.committed && finished && upstream.provider.dialect.ends_softly() {
-        match pipe.end() {
-            Ok(rest) => *unsent = joined(unsent.take(), rest),
-            // It is no complete answer: whoever asks next is told why it broke off.
-            Err(fault) => tracing::debug!(%fault, "A finished answer broke off."),
-        }
-    }
-}
-
-/// What is still to be sent of an answer whose end has come.
-pub(crate) fn rest(chat: &mut Chat) -> Bytes {
-    chat.attempt.as_mut().and_then(|attempt| attempt.unsent.take()).unwrap_or_default()
 }
 
 /// Ends a stream that the client has a part of; gives the bytes that do so.

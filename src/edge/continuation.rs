@@ -6,6 +6,7 @@
 //! ([`crate::stream::Resume`]); the next request is [written](write) from both, and its answer's
 //! pipe [takes](take) the client's stream over.
 
+use crate::attempt::Outcome;
 use crate::catalog::Endpoint;
 use bytes::{Bytes, BytesMut};
 use pingora::proxy::Session;
@@ -130,6 +131,40 @@ pub(crate) fn recover(session: &Session, chat: &mut Chat, facts: &mut Facts) {
         attempt.unsent.iter().for_each(|rest| bytes.extend_from_slice(rest));
         attempt.unsent = Some(bytes.freeze());
     }
+}
+
+/// Keeps a stream that the client has a part of for whoever may go on with it, together with what
+/// was not sent yet.
+pub(crate) fn break_off(chat: &mut Chat, outcome: Outcome, released: Option<Bytes>) {
+    let Some(attempt) = &mut chat.attempt else { return };
+    let last = std::mem::replace(&mut attempt.progress, Progress::Failed(outcome));
+    if let Progress::Answering(pipe) = last {
+        attempt.progress = Progress::Broken(pipe, outcome);
+        attempt.unsent = released;
+    }
+}
+
+/// Ends a stream in good order whose provider said that its answer is complete, and broke off
+/// before the terminal event that its dialect may leave out anyway.
+pub(crate) fn end_softly(chat: &mut Chat) {
+    let Some(Attempt { progress: Progress::Answering(pipe), upstream, unsent, .. }) =
+        &mut chat.attempt
+    else {
+        return;
+    };
+    let finished = pipe.meter().finish.is_some() && !pipe.meter().complete;
+    if chat.committed && finished && upstream.provider.dialect.ends_softly() {
+        match pipe.end() {
+            Ok(rest) => *unsent = answer::joined(unsent.take(), rest),
+            // It is no complete answer: whoever asks next is told why it broke off.
+            Err(fault) => tracing::debug!(%fault, "A finished answer broke off."),
+        }
+    }
+}
+
+/// What is still to be sent of an answer whose end has come.
+pub(crate) fn rest(chat: &mut Chat) -> Bytes {
+    chat.attempt.as_mut().and_then(|attempt| attempt.unsent.take()).unwrap_or_default()
 }
 
 /// What the providers that broke off are paid, together.

@@ -9,7 +9,6 @@ use pingora::{Error, ErrorSource, ErrorType, RetryType};
 
 use crate::attempt::{self, AttemptReport, Context, Next, Outcome};
 use crate::dialect;
-use crate::edge::answer;
 use crate::edge::clock;
 use crate::edge::continuation;
 use crate::edge::gateway::Gateway;
@@ -44,7 +43,7 @@ pub(crate) fn proxying(
     // Reading this error's retry type while it is undecided would panic.
     let stale = matches!(error.retry, RetryType::ReusedOnly) && reused;
     error.set_retry(false);
-    answer::end_softly(chat);
+    continuation::end_softly(chat);
     match &chat.attempt {
         // The client has its error, or its whole answer: what happens to the rest says nothing.
         Some(Attempt { progress: Progress::Aborted(outcome), .. }) => {

@@ -11,7 +11,7 @@ use pingora::{Error, ErrorSource, Result};
 use crate::attempt::Outcome;
 use crate::edge::journey::{Chat, Facts, Journey, Stage};
 use crate::edge::task::errors_of;
-use crate::edge::{answer, failure};
+use crate::edge::{answer, continuation, failure};
 use crate::error::{GatewayError, Kind};
 use crate::vocab::GenerationId;
 
@@ -156,7 +156,7 @@ pub(crate) async fn failed(session: &mut Session, e: &Error, ctx: &mut Journey) 
 /// Ends the stream of a client that has a part of the answer, or all of it.
 async fn cut(session: &mut Session, chat: &mut Chat, told: Option<GatewayError>) -> FailToProxy {
     let last = if answer::is_complete(chat) {
-        answer::rest(chat)
+        continuation::rest(chat)
     } else {
         let outcome = chat.reports.last().map_or(Outcome::CutMidStream, |r| r.outcome);
         let told = told.or_else(|| failure::broke_off(chat));

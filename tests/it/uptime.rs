@@ -145,7 +145,7 @@ fn an_outage_under_load_costs_hardly_an_attempt() {
 
 /// One request; says what is wrong with its answer.
 fn one(client: &mut Client, number: usize) -> Result<(), String> {
-    let streams = number % 2 == 0;
+    let streams = number.is_multiple_of(2);
     let body = json!({
         "model": MODEL,
         "stream": streams,
