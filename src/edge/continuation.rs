@@ -102,12 +102,15 @@ pub(crate) fn remember(chat: &mut Chat, bytes: &Bytes) {
         Some(Attempt { progress: Progress::Answering(pipe), .. }) => pipe.is_resumable(),
         _ => false,
     };
-    if keeps && !bytes.is_empty() {
-        if chat.recent.len() == RECENT_MAX {
-            chat.recent.pop_front();
-        }
-        chat.recent.push_back(bytes.clone());
+    if !keeps {
+        // What was kept before would no longer be the last.
+        chat.recent.clear();
+        return;
     }
+    if chat.recent.len() == RECENT_MAX {
+        chat.recent.pop_front();
+    }
+    chat.recent.push_back(bytes.clone());
 }
 
 /// Takes back what was handed to Pingora and never written: it filters several pieces before it

@@ -43,7 +43,9 @@ pub(crate) fn proxying(
     // Reading this error's retry type while it is undecided would panic.
     let stale = matches!(error.retry, RetryType::ReusedOnly) && reused;
     error.set_retry(false);
-    continuation::end_softly(chat);
+    if *error.esource() != ErrorSource::Downstream {
+        continuation::end_softly(chat);
+    }
     match &chat.attempt {
         // The client has its error, or its whole answer: what happens to the rest says nothing.
         Some(Attempt { progress: Progress::Aborted(outcome), .. }) => {
