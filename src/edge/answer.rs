@@ -433,7 +433,7 @@ pub(crate) fn commit(
 ) -> Result<()> {
     let length = body.as_ref().map_or(0, Bytes::len);
     facts.bytes_out += length;
-    if let Some(bytes) = body {
+    if let Some(bytes) = body.as_ref().filter(|bytes| !bytes.is_empty()) {
         continuation::remember(chat, bytes);
     }
     if chat.committed || chat.cache.hit || length == 0 {
