@@ -346,17 +346,17 @@ fn late(attempt: &mut Attempt) -> Result<()> {
 /// Ends a stream that the client has a part of; gives the bytes that do so.
 pub(crate) fn abort(chat: &mut Chat, outcome: Outcome, error: GatewayError) -> Bytes {
     let (mut usage, mut last) = (Usage::default(), Bytes::new());
+    chat.money.cost = continuation::spent(&chat.legs).1;
     if let Some(attempt) = &mut chat.attempt {
         let progress = std::mem::replace(&mut attempt.progress, Progress::Aborted(outcome));
         if let Progress::Answering(mut pipe) | Progress::Broken(mut pipe, _) = progress {
             if pipe.started() {
                 usage = pipe.meter().usage(pipe.shape().prompt_estimate);
+                chat.money.cost += pipe.shape().prices.cost(&usage);
             }
             let unsent = attempt.unsent.take();
             last = joined(unsent, Some(pipe.abort(&error))).unwrap_or_default();
         }
-        let cost = attempt.slot.endpoint.prices.cost(&usage);
-        chat.money.cost = continuation::spent(&chat.legs).1 + cost;
     }
     if let Some(mut resume) = chat.resume.take() {
         last = resume.abort(&error);
@@ -372,8 +372,7 @@ pub(crate) fn abort(chat: &mut Chat, outcome: Outcome, error: GatewayError) -> B
 /// Before the first bytes and before the last ones go out, what they cost is noted where it
 /// survives a crash of the process.
 fn note_progress(chat: &mut Chat, released: bool) -> Result<()> {
-    let Some(Attempt { slot, shown, progress: Progress::Answering(pipe), .. }) = &chat.attempt
-    else {
+    let Some(Attempt { shown, progress: Progress::Answering(pipe), .. }) = &chat.attempt else {
         return Ok(());
     };
     let meter = pipe.meter();
@@ -381,7 +380,7 @@ fn note_progress(chat: &mut Chat, released: bool) -> Result<()> {
         return Ok(());
     }
     let usage = meter.usage(pipe.shape().prompt_estimate);
-    chat.money.cost = continuation::spent(&chat.legs).1 + slot.endpoint.prices.cost(&usage);
+    chat.money.cost = continuation::spent(&chat.legs).1 + pipe.shape().prices.cost(&usage);
     if let Err(error) = note_cost(chat) {
         if let Some(attempt) = &mut chat.attempt {
             attempt.progress = Progress::Failed(Outcome::Internal);
