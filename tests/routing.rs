@@ -179,6 +179,8 @@ impl World {
         let walked = &self.requests[request].plan;
         let context = Context {
             sent: false,
+            resumable: false,
+            resumes: false,
             candidates_left: walked.has_next() && walked.tried() < ATTEMPTS_MAX,
             same_retried: false,
         };

@@ -108,7 +108,7 @@ fn text(
         _ if last.outcome == Outcome::ClientGone => {
             return "The client left before the answer was complete.".to_owned();
         }
-        _ if last.outcome == Outcome::CutMidStream => {
+        _ if matches!(last.outcome, Outcome::CutMidStream | Outcome::Diverged) => {
             return format!(
                 "The answer of {provider} broke off. What was delivered is charged. Ask again."
             );

@@ -26,12 +26,15 @@
 //! | other 400, 413, 422 | give up | none | 400 with the provider's words | nothing |
 //! | error inside a 200, before the first token | another | failure | 502 | nothing |
 //! | empty, cut short, garbled or oversized answer | another | failure | 502 | nothing |
-//! | cut after the first token | give up | failure | 502 | what was delivered |
+//! | cut after the first token | another, which goes on | failure | 502 | what was delivered |
+//! | another's answer is not gone on with | another | none | 502 | what was delivered |
 //! | the client left | give up | none | nobody looks | what was delivered |
 //! | a fault of our own | give up | none | 500 | nothing |
 //!
-//! "Another" and "same" turn into "give up" once semantic bytes are with the client, when no
-//! candidate or attempt is left, and when the retry budget is spent ([`decide`]). A stale pooled
+//! "Another" and "same" turn into "give up" when semantic bytes are with the client and nobody can
+//! go on with them, when no candidate or attempt is left, and when the retry budget is spent
+//! ([`decide`]). A try that was to go on with another's answer and is refused as invalid (another
+//! 400) may have been refused for how it was asked, so another is made. A stale pooled
 //! connection that is stale a second time is a reset. Which of several errors the client sees is
 //! [`combine`]'s to say.
 
@@ -48,10 +51,12 @@ pub use policy::{Charge, Context, Next, Penalty, Policy, decide, judge};
 pub struct Settings {
     /// Endpoints that one request may try, 1 to 64. Default 4.
     pub attempts_max: u32,
+    /// How often one stream may be gone on with elsewhere after it broke off, 0 to 4. Default 2.
+    pub continuations_max: u32,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { attempts_max: 4 }
+        Self { attempts_max: 4, continuations_max: 2 }
     }
 }

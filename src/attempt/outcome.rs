@@ -47,6 +47,8 @@ pub enum Outcome {
     TooLarge,
     /// The answer broke off after its first token, for whatever reason.
     CutMidStream,
+    /// The answer was to go on with what the client has of another one, and did not.
+    Diverged,
     /// The client left before the answer was complete.
     ClientGone,
     /// The gateway itself failed.
@@ -62,6 +64,7 @@ impl Outcome {
             AnswerFault::InBand { .. } if !began => Self::InBandError,
             AnswerFault::Truncated if !began => Self::EarlyEof,
             AnswerFault::Empty => Self::EmptyAnswer,
+            AnswerFault::Diverged => Self::Diverged,
             AnswerFault::TooLarge
             | AnswerFault::Garbled(_)
             | AnswerFault::InBand { .. }
@@ -88,6 +91,7 @@ impl Outcome {
             Self::Garbled => "garbled",
             Self::TooLarge => "too_large",
             Self::CutMidStream => "cut_mid_stream",
+            Self::Diverged => "diverged",
             Self::ClientGone => "client_gone",
             Self::Internal => "internal",
         }
@@ -130,6 +134,7 @@ impl fmt::Display for Outcome {
             Self::Garbled => "unreadable answer",
             Self::TooLarge => "answer larger than the limit",
             Self::CutMidStream => "answer broke off",
+            Self::Diverged => "did not go on with the answer that had begun",
             Self::ClientGone => "the client left",
             Self::Internal => "error in the gateway",
         })

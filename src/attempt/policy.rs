@@ -104,9 +104,15 @@ pub const fn judge(outcome: &Outcome) -> Policy {
             ..Policy::another(Penalty::None, Kind::ProviderFailed)
         },
         Outcome::Status { class, retry_after, .. } => judge_status(*class, *retry_after),
-        Outcome::CutMidStream => {
-            Policy::give_up(Penalty::Failure, Kind::ProviderFailed, Charge::Delivered)
-        }
+        Outcome::CutMidStream => Policy {
+            charge: Charge::Delivered,
+            ..Policy::another(Penalty::Failure, Kind::ProviderFailed)
+        },
+        // It said something else, which is its right.
+        Outcome::Diverged => Policy {
+            charge: Charge::Delivered,
+            ..Policy::another(Penalty::None, Kind::ProviderFailed)
+        },
         Outcome::ClientGone => {
             Policy::give_up(Penalty::None, Kind::RequestTimeout, Charge::Delivered)
         }
@@ -142,6 +148,10 @@ const fn judge_status(class: FaultClass, retry_after: Option<Duration>) -> Polic
 pub struct Context {
     /// Semantic bytes are with the client.
     pub sent: bool,
+    /// Another endpoint may go on with what was sent.
+    pub resumable: bool,
+    /// This try was to do so. If it is refused as invalid, that may be for how it was asked.
+    pub resumes: bool,
     /// The plan has a candidate that was not tried, and another attempt is allowed.
     pub candidates_left: bool,
     /// This endpoint has had its second chance in this attempt.
@@ -151,10 +161,16 @@ pub struct Context {
 /// What to do after a failed try. `withdraw` asks the retry budget; it is called at most once, and
 /// only if everything else allows another try, so that no retry is counted that is not made.
 pub fn decide(policy: &Policy, context: &Context, withdraw: impl FnOnce() -> bool) -> Next {
-    if context.sent {
+    if context.sent && !context.resumable {
         return Next::GiveUp;
     }
-    match policy.next {
+    let next = match policy.next {
+        Next::GiveUp if context.resumes && policy.client == Kind::InvalidRequest => {
+            Next::AnotherEndpoint
+        }
+        next => next,
+    };
+    match next {
         Next::GiveUp => Next::GiveUp,
         Next::SameEndpointOnce if !context.same_retried => Next::SameEndpointOnce,
         Next::SameEndpointOnce | Next::AnotherEndpoint => {

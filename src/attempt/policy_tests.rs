@@ -41,7 +41,8 @@ fn table() -> Vec<(Outcome, Next, Penalty, u16, Charge)> {
         (Outcome::EarlyEof, Another, Failure, 502, Nothing),
         (Outcome::Garbled, Another, Failure, 502, Nothing),
         (Outcome::TooLarge, Another, Failure, 502, Nothing),
-        (Outcome::CutMidStream, GiveUp, Failure, 502, Delivered),
+        (Outcome::CutMidStream, Another, Failure, 502, Delivered),
+        (Outcome::Diverged, Another, None, 502, Delivered),
         (Outcome::ClientGone, GiveUp, None, 408, Delivered),
         (Outcome::Internal, GiveUp, None, 500, Nothing),
     ]
@@ -70,11 +71,13 @@ fn labels_are_distinct() {
 fn circumstances_only_ever_forbid() {
     for (outcome, ..) in table() {
         let policy = judge(&outcome);
-        for bits in 0..16_u8 {
+        for bits in 0..64_u8 {
             let context = Context {
                 sent: bits & 1 != 0,
                 candidates_left: bits & 2 != 0,
                 same_retried: bits & 4 != 0,
+                resumable: bits & 16 != 0,
+                resumes: bits & 32 != 0,
             };
             let budget = bits & 8 != 0;
             let mut asked = 0;
@@ -83,8 +86,8 @@ fn circumstances_only_ever_forbid() {
                 budget
             });
             let expected = match policy.next {
-                _ if context.sent => Next::GiveUp,
-                Next::GiveUp => Next::GiveUp,
+                _ if context.sent && !context.resumable => Next::GiveUp,
+                Next::GiveUp if !(context.resumes && is_refused(&outcome)) => Next::GiveUp,
                 Next::SameEndpointOnce if !context.same_retried => Next::SameEndpointOnce,
                 _ if context.candidates_left && budget => Next::AnotherEndpoint,
                 _ => Next::GiveUp,
@@ -94,6 +97,11 @@ fn circumstances_only_ever_forbid() {
             assert!(asked == 0 || context.candidates_left, "no retry is counted in vain");
         }
     }
+}
+
+/// Whether the request itself is at fault.
+fn is_refused(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Status { class: FaultClass::InvalidRequest, .. })
 }
 
 #[test]

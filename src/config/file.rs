@@ -164,6 +164,9 @@ impl Default for Cache {
 pub struct Routing {
     /// The most endpoints that are tried for one request, 1 to 32. Default `4`.
     pub attempts_max: i64,
+    /// How often a stream that breaks off in its middle is gone on with at another endpoint, 0 to
+    /// 4; 0: it ends with an error. Default `2`.
+    pub continuations_max: i64,
     /// How fast old latencies are forgotten, 100 to 3600000 ms. Default `10000`.
     pub ewma_decay_ms: i64,
     /// Further attempts that each request adds to the retry budget, 0.0 to 1.0. Default `0.2`.
@@ -197,6 +200,7 @@ impl Default for Routing {
     fn default() -> Self {
         Self {
             attempts_max: 4,
+            continuations_max: 2,
             ewma_decay_ms: 10_000,
             retry_budget_ratio: 0.2,
             retry_budget_reserve: 100,

@@ -177,6 +177,7 @@ fn routing(raw: &file::Routing, faults: &mut Faults) -> Routing {
     let at = &mut at;
     let routing = Routing {
         attempts_max: at.int32("attempts_max", raw.attempts_max, 1, 32),
+        continuations_max: at.int32("continuations_max", raw.continuations_max, 0, 4),
         ewma_decay: at.ms("ewma_decay_ms", raw.ewma_decay_ms, 100, HOUR_MS),
         retry_budget_ratio: at.float("retry_budget_ratio", raw.retry_budget_ratio, 0.0, 1.0),
         retry_budget_reserve: at.int32(

@@ -113,6 +113,8 @@ pub struct Cache {
 pub struct Routing {
     /// The most endpoints that are tried for one request; at least 1.
     pub attempts_max: u32,
+    /// How often a stream that breaks off is gone on with elsewhere; 0: never.
+    pub continuations_max: u32,
     /// Decay of the moving averages of latency.
     pub ewma_decay: Duration,
     /// Further attempts that each request adds to the budget, 0 to 1.
@@ -247,6 +249,9 @@ impl Routing {
 
     /// As the attempts want it.
     pub const fn attempts(&self) -> attempt::Settings {
-        attempt::Settings { attempts_max: self.attempts_max }
+        attempt::Settings {
+            attempts_max: self.attempts_max,
+            continuations_max: self.continuations_max,
+        }
     }
 }

@@ -32,6 +32,7 @@ pub mod preset;
 mod remote;
 pub mod rerank;
 pub mod responses;
+pub mod resume;
 pub mod scan;
 pub mod sink;
 pub mod sse;
@@ -68,6 +69,8 @@ pub enum AnswerFault {
     Garbled(&'static str),
     /// The answer is larger than the limit for a whole answer or for one event.
     TooLarge,
+    /// It was to go on with what the client has of another provider's answer, and does not.
+    Diverged,
 }
 
 impl std::fmt::Display for AnswerFault {
@@ -80,6 +83,7 @@ impl std::fmt::Display for AnswerFault {
             Self::Empty => f.write_str("the answer is empty"),
             Self::Garbled(what) => write!(f, "the answer is garbled: {what}"),
             Self::TooLarge => f.write_str("the answer is too large"),
+            Self::Diverged => f.write_str("the answer does not go on with its beginning"),
         }
     }
 }

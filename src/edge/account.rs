@@ -9,10 +9,11 @@ use crate::catalog::utc_minute;
 use crate::dialect::ir::FinishReason;
 use crate::edge::choose;
 use crate::edge::clock;
+use crate::edge::continuation;
 use crate::edge::failure;
 use crate::edge::gateway::Gateway;
 use crate::edge::journey::{Attempt, Chat, Facts, Journey, Progress, Stage};
-use crate::ledger::{Charge, GenerationRecord};
+use crate::ledger::{self, Charge, GenerationRecord};
 use crate::observe::{AccessLine, AttemptMark, CacheStatus, Outcome, Report, StatusClass};
 use crate::stream::Meter;
 use crate::vocab::{NanoUsd, Usage};
@@ -116,15 +117,18 @@ fn close_chat(
         let outcome = failure::mark(&report.outcome);
         line.push_attempt(AttemptMark { endpoint: report.endpoint.clone(), outcome });
     }
-    if let Some(attempt) = attempt.as_ref().filter(|_| consumed.billed) {
-        let endpoint = &attempt.slot.endpoint;
+    let (before, paid) = continuation::spent(&chat.legs);
+    let last = attempt.as_ref().map(|attempt| &attempt.slot);
+    if let Some(slot) = last.or(chat.legs.last().map(|leg| &leg.slot)).filter(|_| consumed.billed) {
+        let endpoint = &slot.endpoint;
         line.model_served = Some(endpoint.model.clone());
         line.provider = Some(endpoint.provider.id.clone());
         line.endpoint = Some(endpoint.id.clone());
-        line.overhead = attempt.connected.map(|at| at.since(facts.arrived));
-        line.usage = Some(consumed.usage);
+        let connected = attempt.as_ref().and_then(|attempt| attempt.connected);
+        line.overhead = connected.map(|at| at.since(facts.arrived));
+        line.usage = Some(before.and(&consumed.usage));
         let quote = endpoint.prices.quote(utc_minute(facts.arrived_ms));
-        line.cost = Some(quote.cost(&consumed.usage));
+        line.cost = Some(paid + quote.cost(&consumed.usage));
         if consumed.complete {
             let mark = AttemptMark { endpoint: endpoint.id.clone(), outcome: Outcome::Ok };
             line.push_attempt(mark);
@@ -151,14 +155,15 @@ fn close_chat(
 fn finish_attempt(gateway: &Gateway, chat: &Chat, attempt: &mut Attempt, consumed: &Consumed) {
     let endpoint = &attempt.slot.endpoint;
     let meter = chat.snapshot.meters.provider(endpoint.provider.id.as_str());
-    if let Some(at) = chat.first_byte {
+    if let Some(at) = attempt.shown {
         meter.first_token(at.since(attempt.started));
     }
     if !consumed.complete {
         return;
     }
     meter.attempt(Outcome::Ok);
-    chat.snapshot.learn_length(&endpoint.model, consumed.usage.completion);
+    let completion = continuation::spent(&chat.legs).0.completion + consumed.usage.completion;
+    chat.snapshot.learn_length(&endpoint.model, completion);
     if let Some(guard) = attempt.guard.take() {
         let now = clock::now();
         guard.served(&consumed.usage, now);
@@ -178,7 +183,7 @@ const fn cache_status(chat: &Chat) -> Option<CacheStatus> {
 
 fn meter(attempt: &Attempt) -> Option<&Meter> {
     match &attempt.progress {
-        Progress::Answering(pipe) => Some(pipe.meter()),
+        Progress::Answering(pipe) | Progress::Broken(pipe, _) => Some(pipe.meter()),
         Progress::Waiting
         | Progress::Refused { .. }
         | Progress::Aborted(_)
@@ -203,12 +208,18 @@ impl Consumed {
             return Self { usage: cut.usage, billed: true, complete: false };
         }
         let begun = chat.first_byte.is_some() && !chat.cache.hit;
-        match attempt.and_then(meter) {
+        let prompt = attempt.and_then(|attempt| attempt.resumes.as_ref());
+        let prompt = prompt.map_or(chat.ask.prompt_tokens, |resumes| resumes.prompt_tokens);
+        match attempt.filter(|attempt| attempt.shown.is_some()).and_then(meter) {
             Some(meter) if begun => Self {
-                usage: meter.usage(chat.ask.prompt_tokens),
+                usage: meter.usage(prompt),
                 billed: true,
                 complete: meter.complete && !client_left,
             },
+            // The client left before the next provider had said anything.
+            _ if !chat.legs.is_empty() => {
+                Self { usage: Usage::default(), billed: true, complete: false }
+            }
             _ => Self { usage: Usage::default(), billed: false, complete: false },
         }
     }
@@ -242,5 +253,14 @@ fn record(
     record.generation_ms = attempt.map_or(0, |a| ms(now.since(a.started)));
     record.attempts = u32::try_from(line.tried().len()).unwrap_or(u32::MAX);
     record.status = line.status.unwrap_or(0);
+    record.legs = chat
+        .legs
+        .iter()
+        .map(|leg| ledger::Leg {
+            endpoint: leg.slot.endpoint.id.clone(),
+            usage: leg.usage,
+            cost: leg.cost,
+        })
+        .collect();
     record
 }

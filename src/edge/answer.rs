@@ -25,13 +25,16 @@ use crate::catalog::utc_minute;
 use crate::dialect::frames::Framing;
 use crate::dialect::{AnswerFault, Surface};
 use crate::edge::clock;
+use crate::edge::continuation;
 use crate::edge::failure;
 use crate::edge::journey::{Attempt, Chat, Cut, Facts, Progress};
 use crate::edge::metadata;
 use crate::edge::task::Task;
 use crate::edge::upstream::DECIDED;
 use crate::edge::watchdog::Watchdog;
+use crate::error::GatewayError;
 use crate::stream::{Pipe, Shape};
+use crate::vocab::Usage;
 
 /// The largest error body that is read, in bytes.
 const ERROR_BODY_MAX: usize = 64 * 1024;
@@ -68,8 +71,20 @@ pub(crate) async fn header(
     };
     let dialect = attempt.upstream.provider.dialect;
     attempt.streams = framing != Framing::Whole;
-    let pipe = Pipe::new(dialect, shape, framing, attempt.passed);
-    attempt.progress = Progress::Answering(Box::new(pipe));
+    let passed = attempt.passed;
+    let pipe = match continuation::take(chat) {
+        Some((resume, how)) => Pipe::resumed(dialect, shape, framing, resume, how),
+        None => {
+            let mut pipe = Pipe::new(dialect, shape, framing, passed);
+            if continuation::may_be_needed(chat) {
+                pipe.keep_delivered();
+            }
+            pipe
+        }
+    };
+    if let Some(attempt) = &mut chat.attempt {
+        attempt.progress = Progress::Answering(Box::new(pipe));
+    }
     if !chat.money.durable {
         wait_for_hold(chat).await?;
     }
@@ -96,7 +111,12 @@ fn shape(chat: &Chat, facts: &Facts) -> Option<Shape> {
     let endpoint = &attempt.slot.endpoint;
     let head = &chat.ask.head;
     let limits = [head.max_tokens, chat.money.limit.map(u64::from)].into_iter().flatten();
-    let most = limits.fold(u64::from(endpoint.max_output), u64::min);
+    let mut most = limits.fold(u64::from(endpoint.max_output), u64::min);
+    let mut prompt_estimate = chat.ask.prompt_tokens;
+    if let Some(resumes) = &attempt.resumes {
+        most = resumes.left.map_or(most, u64::from);
+        prompt_estimate = resumes.prompt_tokens;
+    }
     let parsed = chat.ask.parsed.as_deref();
     let surface = match chat.task {
         Task::Answer(surface) => surface,
@@ -115,7 +135,7 @@ fn shape(chat: &Chat, facts: &Facts) -> Option<Shape> {
         provider: endpoint.provider.name.as_str().into(),
         stream: head.stream,
         prices: endpoint.prices.quote(utc_minute(facts.arrived_ms)),
-        prompt_estimate: chat.ask.prompt_tokens,
+        prompt_estimate,
         request: chat.ask.body.clone(),
         completion_max: most.saturating_mul(u64::from(head.n.max(1))),
         hide_reasoning: parsed.is_some_and(|p| p.hides_reasoning()),
@@ -213,12 +233,24 @@ pub(crate) fn body(chat: &mut Chat, body: &mut Option<Bytes>, end: bool) -> Resu
         }
         Progress::Answering(pipe) => match feed(pipe, body.take(), end) {
             (released, Ok(())) => {
-                late(attempt)?;
+                if let Err(late) = late(attempt) {
+                    // What it went on with is told, and must not be missing.
+                    attempt.unsent = released.filter(|_| attempt.resumes.is_some());
+                    return Err(late);
+                }
                 *body = released;
                 note_progress(chat, body.is_some())
             }
-            (None, Err(fault)) if !chat.committed => {
-                attempt.progress = Progress::Failed(Outcome::of_answer(&fault, false));
+            (released, Err(fault))
+                if !chat.committed && (released.is_none() || pipe.is_resumable()) =>
+            {
+                // The client has nothing: whoever comes next may begin anew.
+                let outcome = Outcome::of_answer(&fault, released.is_some());
+                attempt.progress = Progress::Failed(outcome);
+                Err(failed())
+            }
+            (released, Err(fault)) if continuation::would_help(chat) => {
+                continuation::break_off(chat, Outcome::of_answer(&fault, true), released);
                 Err(failed())
             }
             (released, Err(fault)) => {
@@ -228,16 +260,14 @@ pub(crate) fn body(chat: &mut Chat, body: &mut Option<Bytes>, end: bool) -> Resu
                 if first {
                     note_progress(chat, true)?;
                 }
-                let end = abort(chat, Outcome::of_answer(&fault, true));
+                let outcome = Outcome::of_answer(&fault, true);
+                let told = failure::told(chat, &outcome);
+                let end = abort(chat, outcome, told);
                 *body = joined(released, Some(end));
                 Ok(())
             }
         },
-        Progress::Aborted(_) => {
-            *body = None;
-            Ok(())
-        }
-        Progress::Waiting | Progress::Failed(_) => {
+        Progress::Aborted(_) | Progress::Waiting | Progress::Failed(_) | Progress::Broken(..) => {
             *body = None;
             Ok(())
         }
@@ -266,7 +296,7 @@ fn feed(
     }
 }
 
-fn joined(first: Option<Bytes>, rest: Option<Bytes>) -> Option<Bytes> {
+pub(super) fn joined(first: Option<Bytes>, rest: Option<Bytes>) -> Option<Bytes> {
     match (first, rest) {
         (Some(first), Some(rest)) => {
             let mut both = BytesMut::with_capacity(first.len() + rest.len());
@@ -303,7 +333,11 @@ fn late(attempt: &mut Attempt) -> Result<()> {
     };
     match late {
         Some(outcome) => {
-            attempt.progress = Progress::Failed(outcome);
+            // Kept: it may hold the beginning of the client's stream.
+            let last = std::mem::replace(&mut attempt.progress, Progress::Failed(outcome));
+            if let (Progress::Answering(pipe), true) = (last, attempt.resumes.is_some()) {
+                attempt.progress = Progress::Broken(pipe, outcome);
+            }
             Err(failed())
         }
         None => Ok(()),
@@ -311,46 +345,58 @@ fn late(attempt: &mut Attempt) -> Result<()> {
 }
 
 /// Ends a stream that the client has a part of; gives the bytes that do so.
-pub(crate) fn abort(chat: &mut Chat, outcome: Outcome) -> Bytes {
-    let error = failure::told(chat, &outcome);
-    let Some(attempt) = &mut chat.attempt else { return Bytes::new() };
-    let last = std::mem::replace(&mut attempt.progress, Progress::Aborted(outcome));
-    let Progress::Answering(mut pipe) = last else { return Bytes::new() };
-    let usage = pipe.meter().usage(chat.ask.prompt_tokens);
-    chat.money.cost = pipe.shape().prices.cost(&usage);
-    chat.cut = Some(Cut { usage, error: error.clone() });
+pub(crate) fn abort(chat: &mut Chat, outcome: Outcome, error: GatewayError) -> Bytes {
+    let (mut usage, mut last) = (Usage::default(), Bytes::new());
+    chat.money.cost = continuation::spent(&chat.legs).1;
+    if let Some(attempt) = &mut chat.attempt {
+        let progress = std::mem::replace(&mut attempt.progress, Progress::Aborted(outcome));
+        if let Progress::Answering(mut pipe) | Progress::Broken(mut pipe, _) = progress {
+            if pipe.started() {
+                usage = pipe.meter().usage(pipe.shape().prompt_estimate);
+                chat.money.cost += pipe.shape().prices.cost(&usage);
+            }
+            let unsent = attempt.unsent.take();
+            last = joined(unsent, Some(pipe.abort(&error))).unwrap_or_default();
+        }
+    }
+    if let Some(mut resume) = chat.resume.take() {
+        last = resume.abort(&error);
+    }
+    chat.cut = Some(Cut { usage, error });
     if let Err(error) = note_cost(chat) {
         // The stream ends all the same; the charge itself is queued at the end of the request.
         tracing::error!(%error, "The cost of a cut answer could not be noted.");
     }
-    pipe.abort(&error)
+    last
 }
 
 /// Before the first bytes and before the last ones go out, what they cost is noted where it
 /// survives a crash of the process.
 fn note_progress(chat: &mut Chat, released: bool) -> Result<()> {
-    let Some(Attempt { progress: Progress::Answering(pipe), .. }) = &chat.attempt else {
+    let Some(Attempt { shown, progress: Progress::Answering(pipe), .. }) = &chat.attempt else {
         return Ok(());
     };
     let meter = pipe.meter();
-    if !released || (chat.first_byte.is_some() && !meter.complete) {
+    if !released || (shown.is_some() && !meter.complete) {
         return Ok(());
     }
-    let usage = meter.usage(chat.ask.prompt_tokens);
-    chat.money.cost = pipe.shape().prices.cost(&usage);
+    let usage = meter.usage(pipe.shape().prompt_estimate);
+    chat.money.cost = continuation::spent(&chat.legs).1 + pipe.shape().prices.cost(&usage);
     if let Err(error) = note_cost(chat) {
         if let Some(attempt) = &mut chat.attempt {
             attempt.progress = Progress::Failed(Outcome::Internal);
         }
         return Err(error);
     }
-    let Some(Attempt { guard, progress: Progress::Answering(pipe), .. }) = &chat.attempt else {
+    let Some(Attempt { guard, shown, progress: Progress::Answering(pipe), .. }) = &mut chat.attempt
+    else {
         return Ok(());
     };
     let meter = pipe.meter();
-    if chat.first_byte.is_none() {
+    if shown.is_none() {
         let now = clock::now();
-        chat.first_byte = Some(now);
+        *shown = Some(now);
+        chat.first_byte.get_or_insert(now);
         if let Some(guard) = guard {
             guard.first_token(now);
         }
@@ -365,7 +411,7 @@ fn note_progress(chat: &mut Chat, released: bool) -> Result<()> {
 ///
 /// # Errors
 /// The note could not be written: the bytes that it stands for must not go out.
-fn note_cost(chat: &Chat) -> Result<()> {
+pub(super) fn note_cost(chat: &Chat) -> Result<()> {
     match &chat.money.hold {
         Some(hold) => hold.progress(chat.money.cost).map_err(|down| {
             Error::explain(DECIDED, format!("the cost could not be noted: {down}")).into_in()
@@ -387,6 +433,9 @@ pub(crate) fn commit(
 ) -> Result<()> {
     let length = body.as_ref().map_or(0, Bytes::len);
     facts.bytes_out += length;
+    if let Some(bytes) = body.as_ref().filter(|bytes| !bytes.is_empty()) {
+        continuation::remember(chat, bytes);
+    }
     if chat.committed || chat.cache.hit || length == 0 {
         return Ok(());
     }

@@ -10,6 +10,7 @@ use pingora::{Error, ErrorSource, ErrorType, RetryType};
 use crate::attempt::{self, AttemptReport, Context, Next, Outcome};
 use crate::dialect;
 use crate::edge::clock;
+use crate::edge::continuation;
 use crate::edge::gateway::Gateway;
 use crate::edge::journey::{Attempt, Chat, Progress};
 use crate::error::{GatewayError, Kind, ProviderSaid};
@@ -42,6 +43,9 @@ pub(crate) fn proxying(
     // Reading this error's retry type while it is undecided would panic.
     let stale = matches!(error.retry, RetryType::ReusedOnly) && reused;
     error.set_retry(false);
+    if *error.esource() != ErrorSource::Downstream {
+        continuation::end_softly(chat);
+    }
     match &chat.attempt {
         // The client has its error, or its whole answer: what happens to the rest says nothing.
         Some(Attempt { progress: Progress::Aborted(outcome), .. }) => {
@@ -79,6 +83,7 @@ fn outcome(chat: &Chat, error: &Error, stale: bool) -> Outcome {
     }
     match &attempt.progress {
         Progress::Failed(outcome) | Progress::Aborted(outcome) => *outcome,
+        Progress::Broken(_, outcome) => *outcome,
         Progress::Refused { status, retry_after, body } => {
             let dialect = attempt.upstream.provider.dialect;
             let fault = dialect::provider_fault(dialect, *status, body);
@@ -93,7 +98,7 @@ fn outcome(chat: &Chat, error: &Error, stale: bool) -> Outcome {
             _ if stale => Outcome::StalePooledConnection,
             _ => Outcome::ConnectionReset,
         },
-        Progress::Answering(_) if chat.committed => match error.etype() {
+        Progress::Answering(pipe) if chat.committed && pipe.started() => match error.etype() {
             ErrorType::ReadTimedout => Outcome::InterEventTimeout,
             _ => Outcome::CutMidStream,
         },
@@ -125,11 +130,18 @@ pub(crate) fn close(gateway: &Gateway, chat: &mut Chat, outcome: Outcome) -> boo
     });
     let context = Context {
         sent: chat.committed,
+        resumable: continuation::is_possible(chat, &attempt),
+        resumes: attempt.resumes.is_some(),
         candidates_left: chat.plan.has_next()
             && chat.plan.tried() < chat.snapshot.attempts.attempts_max,
         same_retried: attempt.again,
     };
-    let next = attempt::decide(&policy, &context, || gateway.retries.withdraw(now));
+    let next = match attempt::decide(&policy, &context, || gateway.retries.withdraw(now)) {
+        Next::AnotherEndpoint if chat.committed && !continuation::part(chat, &mut attempt) => {
+            Next::GiveUp
+        }
+        next => next,
+    };
     if next != Next::SameEndpointOnce
         && let Some(guard) = attempt.guard.take()
         && policy.penalty.apply(guard, now, super::random::u64())
@@ -205,7 +217,20 @@ fn scrub(text: &str, auth: &crate::catalog::Auth) -> String {
 
 /// What the client is told when no attempt has succeeded.
 pub(crate) fn final_error(chat: &Chat) -> GatewayError {
-    attempt::combine(&chat.reports)
+    broke_off(chat).unwrap_or_else(|| attempt::combine(&chat.reports))
+}
+
+/// What the client is told of a stream that broke off and that nobody could go on with: whatever
+/// the others said was said to our request for the rest, not to the client's.
+pub(crate) fn broke_off(chat: &Chat) -> Option<GatewayError> {
+    let middle = |report: &&AttemptReport| {
+        matches!(
+            report.outcome,
+            Outcome::CutMidStream | Outcome::InterEventTimeout | Outcome::Diverged
+        )
+    };
+    let report = chat.reports.iter().rev().find(middle).filter(|_| !chat.legs.is_empty())?;
+    Some(attempt::combine(std::slice::from_ref(report)))
 }
 
 /// What the client is told of one outcome.

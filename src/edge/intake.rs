@@ -1,5 +1,6 @@
 //! From a sound head to a chat completion that knows its caller, its plan and its credit.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -96,6 +97,9 @@ pub(crate) async fn chat(
         committed: false,
         first_byte: None,
         cut: None,
+        legs: Vec::new(),
+        recent: VecDeque::new(),
+        resume: None,
         _open_stream: open_stream,
     })))
 }

@@ -3,6 +3,7 @@
 //! [`Stage`] says how far a request has come, and each stage owns what it needs. Beside it stands
 //! only what every path needs at its end: the facts for the access log.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -23,7 +24,7 @@ use crate::error::GatewayError;
 use crate::ledger::{Hold, KeyEntry};
 use crate::observe::{self, Surface};
 use crate::route::{Plan, Slot, sticky};
-use crate::stream::{Asked, Pipe};
+use crate::stream::{Asked, Pipe, Resume, Seam};
 use crate::vocab::{GenerationId, NanoUsd, Usage};
 
 /// One request from arrival to its log line.
@@ -96,13 +97,30 @@ pub(crate) struct Chat {
     pub(crate) first_byte: Option<Nanos>,
     /// The answer was ended early, with an error.
     pub(crate) cut: Option<Cut>,
+    /// Providers that broke off in the middle of the answer, and what they are paid.
+    pub(crate) legs: Vec<Leg>,
+    /// The last pieces that were handed to Pingora for the client, while another provider may have
+    /// to go on after them: see [`super::continuation::recover`].
+    pub(crate) recent: VecDeque<Bytes>,
+    /// The client's stream, between one provider that broke off and the next.
+    pub(crate) resume: Option<Box<Resume>>,
     /// Counts a streamed request as open.
     pub(crate) _open_stream: Option<observe::InFlight>,
 }
 
+/// A part of an answer, by a provider that broke off.
+pub(crate) struct Leg {
+    /// Who gave it.
+    pub(crate) slot: Arc<Slot>,
+    /// What was consumed.
+    pub(crate) usage: Usage,
+    /// What that cost.
+    pub(crate) cost: NanoUsd,
+}
+
 /// An answer that was ended early.
 pub(crate) struct Cut {
-    /// What had been consumed.
+    /// What the last provider had consumed.
     pub(crate) usage: Usage,
     /// What the client was told.
     pub(crate) error: GatewayError,
@@ -201,10 +219,26 @@ pub(crate) struct Attempt {
     pub(crate) gap_fd: Option<std::os::fd::RawFd>,
     /// The first token came.
     pub(crate) begun: bool,
+    /// When something of its answer first went to the client.
+    pub(crate) shown: Option<Nanos>,
+    /// How it is to go on with what another provider began.
+    pub(crate) resumes: Option<Resumes>,
+    /// Bytes of its answer that were on their way to the client when it failed.
+    pub(crate) unsent: Option<Bytes>,
     /// How far the answer has come.
     pub(crate) progress: Progress,
     /// The answer comes as a stream of events.
     pub(crate) streams: bool,
+}
+
+/// How an attempt goes on with what another provider began.
+pub(crate) struct Resumes {
+    /// Where the texts meet.
+    pub(crate) seam: Seam,
+    /// The most completion tokens that it may add.
+    pub(crate) left: Option<u32>,
+    /// Tokens in its prompt, estimated: the client's, and what has been answered.
+    pub(crate) prompt_tokens: u64,
 }
 
 /// How far an attempt's answer has come.
@@ -215,6 +249,8 @@ pub(crate) enum Progress {
     Refused { status: u16, retry_after: Option<Duration>, body: BytesMut },
     /// The answer is coming in.
     Answering(Box<Pipe>),
+    /// The client had a part of the answer when this went wrong; another provider may go on.
+    Broken(Box<Pipe>, Outcome),
     /// The client had a part of the answer when this went wrong; its stream has been ended.
     Aborted(Outcome),
     /// The attempt failed for a reason that Pingora's error does not tell.

@@ -201,6 +201,30 @@ struct Shown<'a> {
     estimated: bool,
     attempts: u32,
     cache_hit: bool,
+    /// Parts of the answer whose providers broke off, before the one above went on.
+    legs: Vec<ShownLeg<'a>>,
+}
+
+/// A part of an answer, as `GET /v1/generation` shows it.
+#[derive(Serialize)]
+struct ShownLeg<'a> {
+    endpoint: &'a str,
+    tokens_prompt: u64,
+    tokens_completion: u64,
+    estimated: bool,
+    cost: Box<serde_json::value::RawValue>,
+}
+
+impl<'a> ShownLeg<'a> {
+    fn of(leg: &'a crate::ledger::Leg) -> Self {
+        Self {
+            endpoint: leg.endpoint.as_str(),
+            tokens_prompt: leg.usage.prompt,
+            tokens_completion: leg.usage.completion,
+            estimated: leg.usage.estimated,
+            cost: dollars(leg.cost),
+        }
+    }
 }
 
 impl<'a> Shown<'a> {
@@ -232,6 +256,7 @@ impl<'a> Shown<'a> {
             estimated: usage.estimated,
             attempts: record.attempts,
             cache_hit: record.cache_hit,
+            legs: record.legs.iter().map(ShownLeg::of).collect(),
         }
     }
 }

@@ -42,6 +42,7 @@ fn told(chat: &Chat, answering: Option<&Attempt>) -> serde_json::Value {
     let requested = requested.or(chat.ask.head.models.first().map(String::as_str));
     let auto = requested.is_some_and(|name| auto::suffixes(name).is_some());
     let strategy = match (attempts.len() > 1, auto) {
+        _ if !chat.legs.is_empty() => "continuation",
         (true, _) => "fallback",
         (false, true) => "auto",
         (false, false) => "direct",

@@ -19,7 +19,7 @@ use crate::edge::gateway::{Gateway, Presence};
 use crate::edge::journey::{Facts, Journey, Stage};
 use crate::edge::upstream;
 use crate::edge::{
-    account, answer, cachestore, clock, failure, intake, local, random, reply, write,
+    account, answer, cachestore, clock, continuation, failure, intake, local, random, reply, write,
 };
 use crate::error::GatewayError;
 use crate::observe::Surface;
@@ -283,9 +283,12 @@ impl ProxyHttp for Turnpike {
         ctx: &mut Journey,
         reused: bool,
     ) -> Box<Error> {
-        match ctx.chat() {
-            Some(chat) => failure::proxying(&self.0, session, chat, &mut e, reused),
-            None => e.set_retry(false),
+        match ctx {
+            Journey { stage: Stage::Chat(chat), facts, .. } => {
+                continuation::recover(session, chat, facts);
+                failure::proxying(&self.0, session, chat, &mut e, reused);
+            }
+            _ => e.set_retry(false),
         }
         e
     }

@@ -11,7 +11,7 @@ use pingora::{Error, ErrorSource, Result};
 use crate::attempt::Outcome;
 use crate::edge::journey::{Chat, Facts, Journey, Stage};
 use crate::edge::task::errors_of;
-use crate::edge::{answer, failure, metadata};
+use crate::edge::{answer, continuation, failure, metadata};
 use crate::error::{GatewayError, Kind};
 use crate::vocab::GenerationId;
 
@@ -152,8 +152,8 @@ pub(crate) async fn failed(session: &mut Session, e: &Error, ctx: &mut Journey) 
     let sent = session.response_written().is_some_and(|r| !r.status.is_informational());
     let Journey { stage, facts, .. } = ctx;
     let told = match (&mut *stage, facts.error.take()) {
+        (Stage::Chat(chat), told) if sent => return cut(session, chat, told).await,
         (_, Some(error)) => error,
-        (Stage::Chat(chat), None) if sent => return cut(session, chat).await,
         (Stage::Chat(chat), None) if !chat.reports.is_empty() => failure::final_error(chat),
         (Stage::Chat(_) | Stage::Arrived | Stage::Answered, None) => {
             failure::internal(e.etype().as_str())
@@ -178,9 +178,15 @@ pub(crate) async fn failed(session: &mut Session, e: &Error, ctx: &mut Journey) 
 }
 
 /// Ends the stream of a client that has a part of the answer, or all of it.
-async fn cut(session: &mut Session, chat: &mut Chat) -> FailToProxy {
-    let outcome = chat.reports.last().map_or(Outcome::CutMidStream, |r| r.outcome);
-    let last = if answer::is_complete(chat) { Bytes::new() } else { answer::abort(chat, outcome) };
+async fn cut(session: &mut Session, chat: &mut Chat, told: Option<GatewayError>) -> FailToProxy {
+    let last = if answer::is_complete(chat) {
+        continuation::rest(chat)
+    } else {
+        let outcome = chat.reports.last().map_or(Outcome::CutMidStream, |r| r.outcome);
+        let told = told.or_else(|| failure::broke_off(chat));
+        let told = told.unwrap_or_else(|| failure::told(chat, &outcome));
+        answer::abort(chat, outcome, told)
+    };
     if chat.ask.head.stream
         && let Err(error) = session.write_response_body(Some(last), true).await
     {

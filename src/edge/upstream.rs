@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{ErrorType, Result};
 
@@ -17,7 +16,7 @@ use crate::edge::journey::{Attempt, Chat, Progress};
 use crate::edge::peer::Upstream;
 use crate::edge::random;
 use crate::edge::watchdog::Watchdog;
-use crate::edge::write::{self, Unwritten};
+use crate::edge::write::{self, Unwritten, Written};
 use crate::error::GatewayError;
 use crate::route::{Admitted, Slot};
 
@@ -94,10 +93,10 @@ async fn next_attempt(chat: &mut Chat) -> std::result::Result<Attempt, GatewayEr
         let Some(upstream) = upstream else {
             return Err(failure::internal("an endpoint's provider is not among the upstreams"));
         };
-        match write::body(chat, endpoint.provider.dialect, &target).await {
-            Ok((body, passed)) => {
-                let body = write::with_tier(body, chat, &endpoint);
-                return Ok(attempt(slot, guard, upstream, now, (body, passed)));
+        match write::body(chat, &endpoint, &target).await {
+            Ok(mut written) => {
+                written.body = write::with_tier(written.body, chat, &endpoint);
+                return Ok(attempt(slot, guard, upstream, now, written));
             }
             Err(Unwritten::Wrong(error)) => return Err(error),
             Err(Unwritten::Inexpressible(error)) => {
@@ -112,7 +111,7 @@ fn attempt(
     guard: InFlight,
     upstream: Arc<Upstream>,
     started: Nanos,
-    (body, passed): (Bytes, bool),
+    Written { body, passed, resumes }: Written,
 ) -> Attempt {
     Attempt {
         slot,
@@ -129,6 +128,9 @@ fn attempt(
         watchdog: None,
         gap_fd: None,
         begun: false,
+        shown: None,
+        resumes,
+        unsent: None,
         progress: Progress::Waiting,
         streams: false,
     }

@@ -10,13 +10,14 @@ use crate::catalog::{Auth, AwsKeys, Endpoint, Tier};
 use crate::dialect::bedrock::{Credentials, Unsigned, sign};
 use crate::dialect::{self, Dialect, Surface, Target, embed, rerank, scan};
 use crate::edge::clock;
-use crate::edge::journey::{Attempt, Chat};
+use crate::edge::continuation;
+use crate::edge::journey::{Attempt, Chat, Resumes};
 use crate::edge::task::Task;
 use crate::error::GatewayError;
 use crate::stream::Asked;
 
 /// Bodies from this size on are translated where blocking does no harm, in bytes.
-const LARGE_BODY: usize = 1 << 20;
+pub(super) const LARGE_BODY: usize = 1 << 20;
 
 /// Why a body could not be written.
 pub(crate) enum Unwritten {
@@ -26,8 +27,37 @@ pub(crate) enum Unwritten {
     Inexpressible(GatewayError),
 }
 
-/// Writes the body, and says whether it is the client's own in the client's own format.
+/// A request's body for one attempt.
+pub(crate) struct Written {
+    /// The body.
+    pub(crate) body: Bytes,
+    /// It is the client's own, in the client's own format.
+    pub(crate) passed: bool,
+    /// It asks for what comes after another provider's beginning.
+    pub(crate) resumes: Option<Resumes>,
+}
+
+/// Writes the body.
 pub(crate) async fn body(
+    chat: &mut Chat,
+    endpoint: &Endpoint,
+    target: &Target<'_>,
+) -> std::result::Result<Written, Unwritten> {
+    let dialect = endpoint.provider.dialect;
+    if let (Some(resume), Task::Answer(surface)) = (chat.resume.take(), chat.task) {
+        // The media first: a provider that passed the request on has not had them fetched.
+        let fetched = fetch_media(chat, surface, dialect).await;
+        let text = resume.delivered().text();
+        chat.resume = Some(resume);
+        fetched.map_err(Unwritten::Wrong)?;
+        return continuation::write(chat, surface, endpoint, target, &text);
+    }
+    let (body, passed) = first(chat, dialect, target).await?;
+    Ok(Written { body, passed, resumes: None })
+}
+
+/// The body of a request whose answer has not begun, and whether it passed.
+async fn first(
     chat: &mut Chat,
     dialect: Dialect,
     target: &Target<'_>,

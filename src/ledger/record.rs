@@ -56,6 +56,21 @@ pub struct GenerationRecord {
     pub status: u16,
     /// The record was made by recovery after a crash: only ids, time and cost are known.
     pub recovered: bool,
+    /// Parts of the answer whose providers broke off, in order and at most [`Self::LEGS_MAX`]: the
+    /// provider above went on after the last of them. What they used and cost is part of `usage`
+    /// and `cost`.
+    pub legs: Vec<Leg>,
+}
+
+/// A part of an answer, by a provider that broke off.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Leg {
+    /// Who gave it.
+    pub endpoint: EndpointId,
+    /// What was consumed.
+    pub usage: Usage,
+    /// What that cost.
+    pub cost: NanoUsd,
 }
 
 fn as_text<S: serde::Serializer>(id: &GenerationId, to: S) -> Result<S::Ok, S::Error> {
@@ -65,6 +80,9 @@ fn as_text<S: serde::Serializer>(id: &GenerationId, to: S) -> Result<S::Ok, S::E
 impl GenerationRecord {
     /// The longest text field, in bytes; longer ones are cut.
     pub const TEXT_MAX: usize = 256;
+
+    /// The most legs that are kept.
+    pub const LEGS_MAX: usize = 4;
 
     /// A record that knows no more than who asked and when.
     pub fn bare(id: GenerationId, created_ms: u64, account: AccountId, key: KeyId) -> Self {
@@ -90,6 +108,7 @@ impl GenerationRecord {
             attempts: 0,
             status: 0,
             recovered: false,
+            legs: Vec::new(),
         }
     }
 
@@ -103,6 +122,7 @@ impl GenerationRecord {
                 text.truncate(cut(text, Self::TEXT_MAX).len());
             }
         }
+        self.legs.truncate(Self::LEGS_MAX);
     }
 
     /// Appends the record. The texts must be [bounded](Self::bound) for it to read back the same.
@@ -117,8 +137,14 @@ impl GenerationRecord {
         to.opt_text(self.upstream_id.as_deref(), Self::TEXT_MAX);
         to.opt_text(self.finish_reason.as_deref(), Self::TEXT_MAX);
         to.opt_text(self.native_finish_reason.as_deref(), Self::TEXT_MAX);
-        let flags =
-            [self.streamed, self.cancelled, self.cache_hit, self.recovered, self.usage.estimated];
+        let flags = [
+            self.streamed,
+            self.cancelled,
+            self.cache_hit,
+            self.recovered,
+            self.usage.estimated,
+            !self.legs.is_empty(),
+        ];
         to.u8(flags.iter().enumerate().fold(0, |bits, (i, on)| bits | u8::from(*on) << i));
         for count in counters(&self.usage) {
             to.u64(count);
@@ -129,6 +155,17 @@ impl GenerationRecord {
         to.u64(self.generation_ms.into());
         to.u64(self.attempts.into());
         to.u64(self.status.into());
+        if !self.legs.is_empty() {
+            to.u64(self.legs.len() as u64);
+        }
+        for leg in &self.legs {
+            to.text(leg.endpoint.as_str(), EndpointId::LEN_MAX);
+            to.u8(leg.usage.estimated.into());
+            for count in counters(&leg.usage) {
+                to.u64(count);
+            }
+            to.i64(leg.cost.0);
+        }
     }
 
     /// Reads a record.
@@ -156,7 +193,7 @@ impl GenerationRecord {
         record.native_finish_reason =
             from.opt_text(Self::TEXT_MAX, "native finish reason")?.map(str::to_owned);
         let flags = from.u8("flags")?;
-        if flags >= 1 << 5 {
+        if flags >= 1 << 6 {
             return Err(Malformed("flags"));
         }
         record.streamed = flags & 1 != 0;
@@ -173,6 +210,9 @@ impl GenerationRecord {
         record.generation_ms = from.u32("generation time")?;
         record.attempts = from.u32("attempts")?;
         record.status = u16::try_from(from.u64("status")?).map_err(|_| Malformed("status"))?;
+        if flags & 32 != 0 {
+            record.legs = take_legs(from)?;
+        }
         Ok(record)
     }
 }
@@ -184,6 +224,24 @@ pub(crate) fn id<T, E>(
     what: &'static str,
 ) -> Result<T, Malformed> {
     parse(text).map_err(|_| Malformed(what))
+}
+
+fn take_legs(from: &mut Take<'_>) -> Result<Vec<Leg>, Malformed> {
+    let count = from.u64("number of legs")?;
+    let count =
+        usize::try_from(count).ok().filter(|n| (1..=GenerationRecord::LEGS_MAX).contains(n));
+    let one = |_| {
+        let endpoint = from.text(EndpointId::LEN_MAX, "leg")?;
+        let endpoint = id(endpoint, EndpointId::parse, "leg")?;
+        let estimated = match from.u8("leg")? {
+            0 => false,
+            1 => true,
+            _ => return Err(Malformed("leg")),
+        };
+        let usage = take_usage(from, estimated)?;
+        Ok(Leg { endpoint, usage, cost: NanoUsd(from.i64("leg")?) })
+    };
+    (0..count.ok_or(Malformed("number of legs"))?).map(one).collect()
 }
 
 const fn counters(usage: &Usage) -> [u64; 10] {

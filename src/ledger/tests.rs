@@ -20,6 +20,14 @@ fn key(n: u8) -> KeyId {
     KeyId::parse(&format!("key-{n}")).unwrap()
 }
 
+fn leg(endpoint: &str) -> Leg {
+    Leg {
+        endpoint: EndpointId::parse(endpoint).unwrap(),
+        usage: Usage { completion: 9, estimated: true, ..Usage::default() },
+        cost: NanoUsd(77),
+    }
+}
+
 fn full_record(id: GenerationId) -> GenerationRecord {
     GenerationRecord {
         model: Some(ModelId::parse("meta/llama-3.3:free").unwrap()),
@@ -39,6 +47,7 @@ fn full_record(id: GenerationId) -> GenerationRecord {
         attempts: 3,
         status: 200,
         recovered: true,
+        legs: vec![leg("slow/llama-3.3"), leg("a/b")],
         ..GenerationRecord::bare(id, 1_700_000_000_000, account(1), key(1))
     }
 }
@@ -111,28 +120,31 @@ fn entries_round_trip_and_every_flipped_bit_is_found() {
 fn the_longest_entry_fits() {
     let long = |len| "x".repeat(len);
     let id = GenerationId::from_bits(u128::MAX);
+    let endpoint = EndpointId::parse(&long(EndpointId::LEN_MAX)).unwrap();
+    let usage = Usage {
+        prompt: u64::MAX,
+        cache_read: u64::MAX,
+        cache_write_5m: u64::MAX,
+        cache_write_1h: u64::MAX,
+        audio_prompt: u64::MAX,
+        completion: u64::MAX,
+        reasoning: u64::MAX,
+        audio_completion: u64::MAX,
+        images: u64::MAX,
+        searches: u64::MAX,
+        estimated: true,
+    };
     let mut record = GenerationRecord {
         account: AccountId::parse(&long(AccountId::LEN_MAX)).unwrap(),
         key: KeyId::parse(&long(KeyId::LEN_MAX)).unwrap(),
         model: Some(ModelId::parse(&long(ModelId::LEN_MAX)).unwrap()),
         provider: Some(ProviderId::parse(&long(ProviderId::LEN_MAX)).unwrap()),
-        endpoint: Some(EndpointId::parse(&long(EndpointId::LEN_MAX)).unwrap()),
+        endpoint: Some(endpoint.clone()),
         upstream_id: Some(long(100_000)),
         finish_reason: Some(long(100_000)),
         native_finish_reason: Some("é".repeat(100_000)),
-        usage: Usage {
-            prompt: u64::MAX,
-            cache_read: u64::MAX,
-            cache_write_5m: u64::MAX,
-            cache_write_1h: u64::MAX,
-            audio_prompt: u64::MAX,
-            completion: u64::MAX,
-            reasoning: u64::MAX,
-            audio_completion: u64::MAX,
-            images: u64::MAX,
-            searches: u64::MAX,
-            estimated: true,
-        },
+        usage,
+        legs: vec![Leg { endpoint: endpoint.clone(), usage, cost: NanoUsd(i64::MIN) }; 9],
         ..full_record(id)
     };
     record.bound();
@@ -140,7 +152,7 @@ fn the_longest_entry_fits() {
     let entry = Entry { seq: u64::MAX, time_ms: u64::MAX, event };
     let mut bytes = Vec::new();
     entry.write(&GENESIS, 0, &mut bytes);
-    assert!(bytes.len() <= PAYLOAD_MAX / 2, "{} bytes", bytes.len());
+    assert!(bytes.len() <= PAYLOAD_MAX - 256, "{} bytes", bytes.len());
     assert_eq!(Entry::read(Frame::parse(&bytes).unwrap().payload).unwrap().0, entry);
     const { assert!(NOTE_MAX < 256, "notes are short") };
 }

@@ -143,6 +143,8 @@ closed_list! {
         TooLarge = "too_large",
         /// The answer broke off after its first token.
         CutMidStream = "cut_mid_stream",
+        /// The answer did not go on with another provider's.
+        Diverged = "diverged",
         /// The client left first.
         ClientGone = "client_gone",
         /// The gateway itself failed.

@@ -188,8 +188,16 @@ impl Pieces {
 /// The words of a text answer: after those that a prefill already has, to the configured length.
 fn words(ask: &Ask<'_>, b: &Behaviour, hash: u64) -> Pieces {
     let mut said = 0_u64;
-    if let Some(prefill) = ask.prefill() {
-        prefill.each(&mut |text| said += text.split_ascii_whitespace().count() as u64);
+    match ask.prefill() {
+        Some(prefill) => {
+            prefill.each(&mut |text| said += text.split_ascii_whitespace().count() as u64);
+        }
+        // A prompt of plain text may have the beginning of the answer at its end.
+        None if b.numbered => said = ask.last_user_text().map_or(0, words_at_end),
+        None => {}
+    }
+    if ask.is_asked_to_go_on() {
+        said = said.saturating_sub(u64::from(b.repeat));
     }
     let mut pieces =
         Pieces::words(hash, said, u64::from(b.tokens).saturating_sub(said), b.numbered);
@@ -202,13 +210,19 @@ fn words(ask: &Ask<'_>, b: &Behaviour, hash: u64) -> Pieces {
     pieces
 }
 
+/// How many numbered words a text ends in.
+fn words_at_end(text: &str) -> u64 {
+    let last = text.rsplit(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
+    let number = last.rsplit('w').next().filter(|number| number.len() < last.len());
+    number.and_then(|number| number.parse::<u64>().ok()).map_or(0, |last| last.saturating_add(1))
+}
+
 /// Seed, model and every message but the start of an answer.
 fn prompt_hash(ask: &Ask<'_>, seed: u64) -> u64 {
     let mut crc = crc32c::crc32c(ask.model.0.as_bytes());
     let mut add = |text: &str| crc = crc32c::crc32c_append(crc, text.as_bytes());
     ask.system.each(&mut add);
-    let told = ask.messages.len() - usize::from(ask.prefill().is_some());
-    for message in ask.messages.iter().take(told) {
+    for message in ask.prompt() {
         message.content.each(&mut add);
     }
     mix(seed ^ u64::from(crc))

@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::dialect::Dialect;
+use crate::dialect::resume::GO_ON;
 
 /// A request for an answer.
 #[derive(Default)]
@@ -245,7 +246,8 @@ impl<'a> Ask<'a> {
     /// The last text that the user wrote, where directives are looked for.
     pub(super) fn last_user_text(&self) -> Option<&str> {
         let user = |m: &&Message<'a>| m.role.0 == "user" && m.content.has_text();
-        let message = self.messages.iter().rev().find(user)?;
+        let asked = usize::from(self.is_asked_to_go_on());
+        let message = self.messages.iter().rev().skip(asked).find(user)?;
         match &message.content {
             Content::Text(text) => Some(text),
             Content::None => None,
@@ -263,9 +265,31 @@ impl<'a> Ask<'a> {
         })
     }
 
-    /// The start of an answer that the model is to continue, if the last message is one.
+    /// Whether the last message asks for the rest of an answer that was cut off.
+    pub(super) fn is_asked_to_go_on(&self) -> bool {
+        let said = |content: &Content<'a>| match content {
+            Content::Text(text) => text == GO_ON,
+            Content::Parts(parts) => match parts.as_slice() {
+                [part] => part.text.as_ref().is_some_and(|text| text.0 == GO_ON),
+                _ => false,
+            },
+            Content::None => false,
+        };
+        self.messages.last().is_some_and(|last| last.role.0 == "user" && said(&last.content))
+    }
+
+    /// The messages that come before the answer, and the answer's beginning.
+    pub(super) fn prompt(&self) -> &[Message<'a>] {
+        let said = usize::from(self.prefill().is_some());
+        let asked = usize::from(self.is_asked_to_go_on());
+        self.messages.get(..self.messages.len() - said - asked).unwrap_or_default()
+    }
+
+    /// The start of an answer that the model is to continue, if the last message is one, or the
+    /// last but one, and the last asks for more.
     pub(super) fn prefill(&self) -> Option<&Content<'a>> {
-        let last = self.messages.last()?;
+        let asked = usize::from(self.is_asked_to_go_on());
+        let last = self.messages.iter().rev().nth(asked)?;
         (last.role.0 == "assistant" && last.tool_calls.is_none()).then_some(&last.content)
     }
 }

@@ -42,6 +42,9 @@ pub struct Behaviour {
     pub bytes: u32,
     /// Words are `w0 w1 w2 …`, so that a gap or a repeat shows.
     pub numbered: bool,
+    /// Asked to go on with an answer of its own that was cut off, it repeats so many words of it
+    /// first: all of them, if there are no more.
+    pub repeat: u32,
     /// The answer's text says the length and BLAKE3 hash of the body that arrived.
     pub echo: bool,
     /// The answer's header (and a stream's preamble) is sent at once, not with the first token.
@@ -70,6 +73,7 @@ impl Default for Behaviour {
             chunk_tokens: 1,
             bytes: 0,
             numbered: false,
+            repeat: 0,
             echo: false,
             early_header: false,
             coalesce: false,
@@ -125,6 +129,7 @@ impl Behaviour {
             "chunk_tokens" => self.chunk_tokens = read(knob, value)?,
             "bytes" => self.bytes = read(knob, value)?,
             "numbered" => self.numbered = read(knob, value)?,
+            "repeat" => self.repeat = read(knob, value)?,
             "echo" => self.echo = read(knob, value)?,
             "early_header" => self.early_header = read(knob, value)?,
             "coalesce" => self.coalesce = read(knob, value)?,
@@ -245,6 +250,12 @@ pub enum Fault {
     CutBefore,
     /// `cut_after:<n>`: the connection closes after so many tokens.
     CutAfter(u32),
+    /// `reset_after:<n>`: the connection is reset after so many tokens.
+    ResetAfter(u32),
+    /// `end_after:<n>`: the answer ends after so many tokens, as HTTP says that it should.
+    EndAfter(u32),
+    /// `hang_after:<n>`: nothing more comes after so many tokens.
+    HangAfter(u32),
     /// `empty`: a well-formed answer with no content and no finish reason.
     Empty,
     /// `empty_body`: 200 with no body at all.
@@ -284,6 +295,9 @@ impl FromStr for Fault {
             Some(("error", kind)) => Ok(Self::Error(kind.parse()?)),
             Some(("in_band_after", n)) => Ok(Self::InBandAfter(read("fault", n)?)),
             Some(("cut_after", n)) => Ok(Self::CutAfter(read("fault", n)?)),
+            Some(("reset_after", n)) => Ok(Self::ResetAfter(read("fault", n)?)),
+            Some(("end_after", n)) => Ok(Self::EndAfter(read("fault", n)?)),
+            Some(("hang_after", n)) => Ok(Self::HangAfter(read("fault", n)?)),
             _ if text == "refuse" => {
                 Err(BadKnob::new("fault", "refuse is a switch of the provider (`listening`)"))
             }
@@ -299,6 +313,9 @@ impl fmt::Display for Fault {
             Self::Error(kind) => write!(f, "error:{}", kind.name()),
             Self::InBandAfter(n) => write!(f, "in_band_after:{n}"),
             Self::CutAfter(n) => write!(f, "cut_after:{n}"),
+            Self::ResetAfter(n) => write!(f, "reset_after:{n}"),
+            Self::EndAfter(n) => write!(f, "end_after:{n}"),
+            Self::HangAfter(n) => write!(f, "hang_after:{n}"),
             other => {
                 let name = SIMPLE.iter().find(|(_, fault)| fault == other).map_or("", |(n, _)| n);
                 f.write_str(name)

@@ -19,7 +19,7 @@ pub struct Args {
     /// The file that describes several providers; replaces the flags that describe one.
     #[arg(long, conflicts_with_all = [
         "listen", "dialect", "id", "model", "api_key", "ttft_ms", "token_ms", "jitter", "tokens",
-        "chunk_tokens", "bytes", "numbered", "canned", "coalesce", "fault", "rate", "retry_after",
+        "chunk_tokens", "bytes", "numbered", "repeat", "canned", "coalesce", "fault", "rate", "retry_after",
         "seed",
     ])]
     pub config: Option<PathBuf>,
@@ -59,6 +59,9 @@ pub struct Args {
     /// Answers count: w0 w1 w2 …
     #[arg(long)]
     pub numbered: bool,
+    /// Asked to go on with an answer of its own, it repeats so many words first.
+    #[arg(long, default_value_t = 0)]
+    pub repeat: u32,
     /// Answers from prebuilt bytes, without reading the request: the quickest.
     #[arg(long)]
     pub canned: bool,
@@ -146,6 +149,7 @@ fn behaviour(args: &Args) -> Result<Behaviour, BadKnob> {
         chunk_tokens: args.chunk_tokens,
         bytes: args.bytes,
         numbered: args.numbered,
+        repeat: args.repeat,
         canned: args.canned,
         coalesce: args.coalesce,
         ..Behaviour::default()

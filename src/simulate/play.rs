@@ -87,8 +87,11 @@ impl Play {
                 Poll::Ready(None)
             }
             End::Hang => Poll::Pending,
-            End::Cut => {
+            End::Cut | End::Reset => {
                 ready!(self.flushed(cx));
+                if self.end == End::Reset {
+                    self.conn.reset_on_close();
+                }
                 self.guard.broken();
                 Poll::Ready(Some(Err(io::ErrorKind::ConnectionAborted.into())))
             }

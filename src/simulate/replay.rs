@@ -44,6 +44,8 @@ pub enum End {
     Clean,
     /// The connection closes in the middle.
     Cut,
+    /// The connection is reset in the middle.
+    Reset,
     /// Nothing more is sent, and the connection stays open.
     Hang,
 }

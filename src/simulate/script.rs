@@ -77,12 +77,12 @@ impl Script {
     }
 
     /// Breaks a whole answer: the header promises all, and about half of it comes (nothing, if
-    /// `before`).
-    pub(super) fn cut_whole(&mut self, before: bool) {
-        let end = if before { 0 } else { self.wire.len() / 2 };
+    /// `before`), and then this end.
+    pub(super) fn cut_whole(&mut self, before: bool, end: End) {
+        let half = if before { 0 } else { self.wire.len() / 2 };
         self.headers.insert(http::header::CONTENT_LENGTH, self.wire.len().into());
-        self.pieces = Arc::new([Piece { end, due: Duration::ZERO }]);
-        self.end = End::Cut;
+        self.pieces = Arc::new([Piece { end: half, due: Duration::ZERO }]);
+        self.end = end;
         self.sized = false;
     }
 }
@@ -171,7 +171,13 @@ pub(super) fn stream(
     let mut wire = Wire::default();
     let limit = match fault {
         Some(Fault::InBand | Fault::CutBefore | Fault::Empty) => 0,
-        Some(Fault::InBandAfter(n) | Fault::CutAfter(n)) => n,
+        Some(
+            Fault::InBandAfter(n)
+            | Fault::CutAfter(n)
+            | Fault::ResetAfter(n)
+            | Fault::EndAfter(n)
+            | Fault::HangAfter(n),
+        ) => n,
         _ => u32::MAX,
     };
     speaker.open(&mut wire);
@@ -179,6 +185,9 @@ pub(super) fn stream(
     match fault {
         Some(Fault::InBand | Fault::InBandAfter(_)) => speaker.error(&mut wire),
         Some(Fault::CutBefore | Fault::CutAfter(_)) => return (wire, End::Cut),
+        Some(Fault::ResetAfter(_)) => return (wire, End::Reset),
+        Some(Fault::HangAfter(_)) => return (wire, End::Hang),
+        Some(Fault::EndAfter(_)) => {}
         Some(Fault::Empty) => {
             speaker.finish_empty(&mut wire);
             speaker.done(&mut wire, true, true);

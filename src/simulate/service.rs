@@ -335,12 +335,12 @@ impl Call<'_> {
             script.header_delay = delay;
         }
         match fault {
-            Some(Fault::CutBefore) => script.cut_whole(true),
-            Some(Fault::CutAfter(_)) => script.cut_whole(false),
-            Some(Fault::HangAfterHeader) => {
-                script.cut_whole(true);
-                script.end = End::Hang;
-            }
+            Some(Fault::CutBefore) => script.cut_whole(true, End::Cut),
+            // Half of a JSON document that ends as HTTP says would have to say another length.
+            Some(Fault::CutAfter(_) | Fault::EndAfter(_)) => script.cut_whole(false, End::Cut),
+            Some(Fault::ResetAfter(_)) => script.cut_whole(false, End::Reset),
+            Some(Fault::HangAfter(_)) => script.cut_whole(false, End::Hang),
+            Some(Fault::HangAfterHeader) => script.cut_whole(true, End::Hang),
             _ => {}
         }
         script

@@ -169,8 +169,12 @@ impl Stream {
         let Some(frame) = sse::frame(raw, first, &mut self.scratch)? else { return Ok(()) };
         self.events.clear();
         self.reader.read(&frame, &mut self.events)?;
+        if let Some(delivered) = &mut meter.delivered {
+            delivered.pass(&frame);
+        }
         for event in &self.events {
             meter.see(event);
+            meter.hand_over(event);
             self.ended |= *event == Event::End;
             self.may_end |= self.softly && matches!(event, Event::Finish { .. });
         }

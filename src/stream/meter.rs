@@ -7,10 +7,11 @@ use crate::dialect::scan::lexer::Text;
 use crate::dialect::tokens;
 use crate::vocab::Usage;
 
+use super::delivered::Delivered;
 use super::glance::Glance;
 
 /// What was overheard of an answer so far.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Meter {
     /// What the provider says was consumed; the last report counts.
     pub usage: Option<Usage>,
@@ -35,6 +36,8 @@ pub struct Meter {
     kept: Option<String>,
     /// The most completion tokens that were asked for.
     completion_max: Option<u64>,
+    /// What the client has, while another provider may have to go on with it.
+    pub(super) delivered: Option<Box<Delivered>>,
 }
 
 /// The longest text that is kept to be counted, in bytes; what is longer is estimated by its size.
@@ -165,6 +168,13 @@ impl Meter {
             Ok(plain) if !text.escaped => self.keep(plain),
             // Half a pair of surrogates cannot be counted.
             _ => self.keep(&text.unescape().unwrap_or_default()),
+        }
+    }
+
+    /// Takes note of what goes to the client.
+    pub(super) fn hand_over(&mut self, event: &Event) {
+        if let Some(delivered) = &mut self.delivered {
+            delivered.see(event);
         }
     }
 

@@ -7,13 +7,19 @@
 //! path the pipe keeps a [`Meter`], and adds what the answer costs to its usage.
 //!
 //! Nothing comes out before the first semantic event, so that a failure before it can be retried
-//! unseen; and nothing that is not complete ends as if it were.
+//! unseen; and nothing that is not complete ends as if it were. A stream that breaks off later is
+//! taken out of its pipe as a [`Resume`], with which another provider's pipe goes on.
 
+#[cfg(test)]
+mod continued_tests;
 mod convert;
+mod delivered;
 mod echo;
 mod glance;
+mod join;
 mod meter;
 mod relay;
+mod seam;
 mod splice;
 #[cfg(test)]
 mod tests;
@@ -35,9 +41,11 @@ use crate::vocab::{GenerationId, ModelId, NanoUsd};
 
 pub use self::convert::Asked;
 use self::convert::Convert;
+pub use self::delivered::{Continued, Delivered, Resume};
 use self::echo::Echo;
 pub use self::meter::Meter;
 use self::relay::Relay;
+pub use self::seam::Seam;
 use self::translate::Translate;
 use self::whole::Whole;
 
@@ -150,6 +158,68 @@ impl Pipe {
             meter.keep_text();
         }
         Self { shape, meter, path, started: false }
+    }
+
+    /// A pipe that goes on with an answer which another provider began. It gives what the client
+    /// is still to get, in the client's format, under the first provider's names.
+    pub fn resumed(
+        dialect: Dialect,
+        shape: Shape,
+        framing: Framing,
+        resume: Resume,
+        how: Continued,
+    ) -> Self {
+        let (path, delivered) = Translate::resume(dialect, &shape, framing, resume, how);
+        let mut meter = Meter::up_to(shape.completion_max);
+        meter.keep_text();
+        meter.delivered = Some(Box::new(delivered));
+        Self { shape, meter, path: Path::Translate(Box::new(path)), started: false }
+    }
+
+    /// Keeps what goes to the client, so that another provider can go on with it should this one
+    /// fail. Of a whole answer nothing goes to the client before its end.
+    pub fn keep_delivered(&mut self) {
+        if self.shape.stream {
+            self.meter.delivered = Some(Box::default());
+        }
+    }
+
+    /// Whether another provider can go on where this one has stopped.
+    pub fn is_resumable(&self) -> bool {
+        self.meter.delivered.as_ref().is_some_and(|delivered| delivered.is_open())
+    }
+
+    /// Takes out what another provider needs to go on; `None` if none can. `echo` is what an
+    /// answer in the client's format repeats of the request.
+    pub fn take_resume(&mut self, echo: Option<Arc<str>>) -> Option<Resume> {
+        let Self { shape, meter, path, .. } = self;
+        let delivered = *meter.delivered.take_if(|delivered| delivered.is_open())?;
+        let dialect = match path {
+            Path::Translate(translate) => {
+                let (sink, wire) = translate.take_sink()?;
+                return Some(Resume { sink, delivered, wire });
+            }
+            Path::Relay(_) => Dialect::OpenAi,
+            Path::Echo(dialect, _) => *dialect,
+            Path::Whole(_) | Path::Convert(_) => return None,
+        };
+        // What passed was the provider's own: a writer of ours goes on in its names.
+        let mut answer = shape.answer(dialect);
+        answer.echo = echo.or(answer.echo);
+        meter.name(&mut answer);
+        let mut sink = shape.surface.stream_sink(&answer);
+        delivered.replay(&mut *sink);
+        let mut first = Vec::new();
+        if !sink.adopt(&delivered.passed, &mut first) {
+            return None;
+        }
+        let mut wire = match path {
+            Path::Relay(relay) => relay.leftover(),
+            Path::Echo(_, echo) => echo.leftover(),
+            _ => Vec::new(),
+        };
+        wire.append(&mut first);
+        Some(Resume { sink, delivered, wire })
     }
 
     /// Takes bytes of the provider and gives what the client gets now.

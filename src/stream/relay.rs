@@ -137,8 +137,7 @@ impl Relay {
         if self.ended {
             return Ok(Verdict::Drop);
         }
-        if meter.semantic && !may_matter(raw) {
-            output(raw, meter);
+        if meter.semantic && !may_matter(raw) && passes_by(raw, meter) {
             return Ok(Verdict::Keep);
         }
         self.read(raw, shape, meter)
@@ -161,10 +160,16 @@ impl Relay {
         let (mut has_usage, mut ended) = (false, false);
         for event in &self.events {
             meter.see(event);
+            meter.hand_over(event);
             has_usage |= matches!(event, Event::Usage(_));
             ended |= matches!(event, Event::End);
         }
         meter.semantic |= self.reader.saw_opaque();
+        if self.reader.saw_opaque()
+            && let Some(delivered) = &mut meter.delivered
+        {
+            delivered.lose();
+        }
         if ended {
             return self.conclude(shape, meter);
         }
@@ -354,6 +359,54 @@ fn values<'a>(raw: &'a [u8], needle: &'a Finder<'_>) -> impl Iterator<Item = usi
         lexer.peek()?;
         Some(lexer.at())
     })
+}
+
+/// Overhears a frame in which nothing matters but its text; `false` if it must be read, because
+/// somebody may have to go on with more than text.
+fn passes_by(raw: &[u8], meter: &mut Meter) -> bool {
+    if meter.delivered.is_none() {
+        output(raw, meter);
+        return true;
+    }
+    let mut heard = Heard::default();
+    for at in values(raw, &NEEDLES.delta) {
+        if Lexer::new(raw, at).value(0, &mut heard).is_err() {
+            return false;
+        }
+    }
+    if heard.more {
+        return false;
+    }
+    output(raw, meter);
+    if let Some(delivered) = &mut meter.delivered {
+        delivered.hear(&heard.text);
+    }
+    true
+}
+
+/// Hears what a delta says, and whether it holds anything but text.
+#[derive(Default)]
+struct Heard {
+    text: String,
+    more: bool,
+}
+
+impl Watch for Heard {
+    fn key(&mut self, key: &Text<'_>) {
+        // Of what is no text here, only what is null says nothing; that is seen by its strings.
+        self.more |= matches!(key.raw, b"tool_calls" | b"reasoning_details" | b"function_call");
+    }
+
+    fn text(&mut self, key: Option<&[u8]>, text: &Text<'_>) {
+        match key {
+            Some(b"role") => {}
+            Some(b"content") => match text.unescape() {
+                Some(plain) => self.text.push_str(&plain),
+                None => self.more = true,
+            },
+            _ => self.more = true,
+        }
+    }
 }
 
 /// Counts the text that a frame puts out.

@@ -7,8 +7,11 @@ use crate::dialect::ir::Event;
 use crate::dialect::sse::Frame;
 use crate::dialect::{AnswerFault, Dialect, Reader, StreamSink, WholeSink};
 use crate::error::GatewayError;
+use crate::vocab::{NanoUsd, Usage};
 
 use super::convert::with_metadata;
+use super::delivered::{Continued, Delivered, Resume};
+use super::join::Join;
 use super::whole::Buffer;
 use super::{HOLD_MAX, Meter, Shape, WHOLE_MAX};
 
@@ -25,6 +28,16 @@ pub(super) struct Translate {
     begun: bool,
     /// The terminal event came.
     ended: bool,
+    /// Another provider's answer is gone on with.
+    joined: Option<Box<Joined>>,
+}
+
+/// What was there before.
+struct Joined {
+    join: Join,
+    before: (Usage, NanoUsd),
+    /// What the client gets of the events at hand.
+    list: Vec<Event>,
 }
 
 impl std::fmt::Debug for Translate {
@@ -66,6 +79,35 @@ impl Translate {
             lenient: dialect.ends_softly(),
             begun: false,
             ended: false,
+            joined: None,
+        }
+    }
+
+    /// Goes on with an answer that another provider began.
+    pub(super) fn resume(
+        dialect: Dialect,
+        shape: &Shape,
+        framing: Framing,
+        resume: Resume,
+        how: Continued,
+    ) -> (Self, Delivered) {
+        let Resume { mut sink, delivered, wire } = resume;
+        sink.retell(how.metadata);
+        let join = Join::new(&delivered, how.seam);
+        let this = Self {
+            sink: Some(Sink::Stream(sink)),
+            wire,
+            joined: Some(Box::new(Joined { join, before: how.before, list: Vec::new() })),
+            ..Self::new(dialect, shape, framing)
+        };
+        (this, delivered)
+    }
+
+    /// What writes the client's stream, and what it wrote that is not with the client.
+    pub(super) fn take_sink(&mut self) -> Option<(Box<dyn StreamSink>, Vec<u8>)> {
+        match self.sink.take() {
+            Some(Sink::Stream(sink)) => Some((sink, std::mem::take(&mut self.wire))),
+            Some(Sink::Whole(_)) | None => None,
         }
     }
 
@@ -160,6 +202,13 @@ impl Translate {
                 self.conclude(shape, meter)?;
                 continue;
             }
+            if let Some(joined) = &mut self.joined {
+                let taken = joined.join.take(event, &mut joined.list);
+                self.say_joined(meter);
+                taken?;
+                continue;
+            }
+            meter.hand_over(event);
             match &mut self.sink {
                 Some(Sink::Stream(writer)) => writer.write(event, None, &mut self.wire),
                 Some(Sink::Whole(writer)) => writer.write(event),
@@ -171,6 +220,17 @@ impl Translate {
             return Err(AnswerFault::TooLarge);
         }
         Ok(())
+    }
+
+    /// Says what is new to the client.
+    fn say_joined(&mut self, meter: &mut Meter) {
+        let (Some(joined), Some(Sink::Stream(sink))) = (&mut self.joined, &mut self.sink) else {
+            return;
+        };
+        for event in joined.list.drain(..) {
+            meter.hand_over(&event);
+            sink.write(&event, None, &mut self.wire);
+        }
     }
 
     fn note(&mut self, event: &Event) {
@@ -202,8 +262,14 @@ impl Translate {
         self.ended = true;
         meter.complete = true;
         meter.count_rest(&shape.request);
-        let usage = meter.usage(shape.prompt_estimate);
-        let cost = Some(shape.prices.cost(&usage));
+        let mut usage = meter.usage(shape.prompt_estimate);
+        let mut cost = shape.prices.cost(&usage);
+        if let Some(joined) = &mut self.joined {
+            joined.join.settle(&mut joined.list);
+            (usage, cost) = (joined.before.0.and(&usage), joined.before.1 + cost);
+        }
+        self.say_joined(meter);
+        let cost = Some(cost);
         match self.sink.take() {
             Some(Sink::Stream(mut writer)) => {
                 writer.write(&Event::Usage(usage), None, &mut self.wire);

@@ -407,7 +407,10 @@ fn a_stream_that_breaks_off_ends_with_an_error() {
     for dialect in [Dialect::OpenAi, Dialect::Anthropic] {
         let names = faults.iter().map(|(name, ..)| (*name, dialect));
         let providers = providers(&names.chain([("good", dialect)]).collect::<Vec<_>>());
-        let mut setup = Setup::default();
+        let mut setup = Setup {
+            settings: vec![("routing", "continuations_max = 0".to_owned())],
+            ..Setup::default()
+        };
         for (name, behaviour, timeouts, ..) in &faults {
             spoil(&providers, name, behaviour);
             setup.timeouts.push(((*name).to_owned(), (*timeouts).to_owned()));
@@ -466,7 +469,8 @@ fn an_endpoint_that_breaks_off_every_stream_is_left_alone() {
     for fault in [Fault::InBandAfter(3), Fault::CutAfter(3)] {
         let providers = providers(&[("bad", Dialect::OpenAi), ("good", Dialect::OpenAi)]);
         spoil(&providers, "bad", &Behaviour::failing(fault));
-        let lasting = "breaker_open_min_ms = 600000\nbreaker_open_max_ms = 600000";
+        let lasting = "breaker_open_min_ms = 600000\nbreaker_open_max_ms = 600000\n\
+                       continuations_max = 0";
         let setup = Setup { settings: vec![("routing", lasting.to_owned())], ..Setup::default() };
         let gateway = Gateway::start(&providers, &setup);
         let mut client = gateway.client();

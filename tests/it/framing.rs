@@ -457,3 +457,30 @@ fn nothing_of_the_clients_head_reaches_a_provider() {
         assert_clean(&providers, "one", &gateway, &context("chunked"));
     }
 }
+
+#[test]
+fn a_stream_that_goes_on_elsewhere_is_one_over_http2_too() {
+    let providers = providers(&[("bad", Dialect::OpenAi), ("good", Dialect::Anthropic)]);
+    let counting = Behaviour { tokens: 40, numbered: true, ..Behaviour::default() };
+    providers.provider("good").unwrap().set(counting.clone()).unwrap();
+    let (tls, address) = (Tls::new(), free());
+    let settings = vec![("server", tls.settings(address))];
+    let mut gateway = Gateway::start(&providers, &Setup { settings, ..Setup::default() });
+    gateway.until_it_accepts(address);
+    let http2 = H2::connect(address, &tls, &gateway.key);
+    let words = (0..40).map(|i| format!("w{i}")).collect::<Vec<_>>().join(" ");
+    for fault in [Fault::CutAfter(9), Fault::ResetAfter(20), Fault::InBandAfter(30)] {
+        let faults = vec![turnpike::simulate::FaultRule::always(fault)];
+        let bad = Behaviour { faults, ..counting.clone() };
+        providers.provider("bad").unwrap().set(bad).unwrap();
+        let body = serde_json::json!({
+            "model": MODEL, "max_tokens": 1000, "stream": true, "provider": {"order": ["bad"]},
+            "messages": [{"role": "user", "content": "Count"}],
+        });
+        let answer = http2.chat(Bytes::from(body.to_string()), &[]);
+        let read = crate::support::stream::read(turnpike::dialect::Surface::Chat, &answer);
+        assert_eq!(read.text, words, "{fault}: {}", answer.text());
+    }
+    let asked = providers.provider("bad").unwrap().stats().requests;
+    assert_eq!(asked, 3, "each began at the bad one");
+}

@@ -37,6 +37,24 @@ impl Usage {
         self.prompt.saturating_add(self.completion)
     }
 
+    /// Both together.
+    #[must_use]
+    pub const fn and(&self, other: &Self) -> Self {
+        Self {
+            prompt: self.prompt.saturating_add(other.prompt),
+            cache_read: self.cache_read.saturating_add(other.cache_read),
+            cache_write_5m: self.cache_write_5m.saturating_add(other.cache_write_5m),
+            cache_write_1h: self.cache_write_1h.saturating_add(other.cache_write_1h),
+            audio_prompt: self.audio_prompt.saturating_add(other.audio_prompt),
+            completion: self.completion.saturating_add(other.completion),
+            reasoning: self.reasoning.saturating_add(other.reasoning),
+            audio_completion: self.audio_completion.saturating_add(other.audio_completion),
+            images: self.images.saturating_add(other.images),
+            searches: self.searches.saturating_add(other.searches),
+            estimated: self.estimated || other.estimated,
+        }
+    }
+
     /// Input tokens that were neither read from nor written to a cache.
     pub const fn fresh_prompt(&self) -> u64 {
         self.prompt

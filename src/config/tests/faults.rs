@@ -35,6 +35,7 @@ const CASES: &[(&str, &str, &str, &str)] = &[
     ("", "[routing]\ndecisions = \"\"", "routing.decisions", "path of a file"),
     ("", "[routing]\ndecisions_bytes_max = 0", "routing.decisions_bytes_max", "from 1 to"),
     ("", "[routing]\nattempts_max = 0", "routing.attempts_max", "from 1 to 32"),
+    ("", "[routing]\ncontinuations_max = 9", "routing.continuations_max", "from 0 to 4"),
     ("", "[timeouts]\nconnect_ms = 0", "timeouts.connect_ms", "from 1 to"),
     ("", "[ledger]\ndata_dir = \"\"", "ledger.data_dir", "path of a directory"),
     ("", "[log]\naccess = \"stdot\"", "log.access", "stdout, stderr, off"),

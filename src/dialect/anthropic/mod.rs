@@ -20,8 +20,8 @@ pub(in crate::dialect) use blocks::can_be_replayed;
 pub use fault::provider_fault;
 pub use reader::Reader;
 pub use request::request;
-pub use thinking::completion_limit;
 pub(in crate::dialect) use thinking::{Limits, Thinking, effort, limits, max_tokens};
+pub use thinking::{completion_limit, takes_prefill};
 pub use vertex::{vertex_fault, vertex_path, vertex_request};
 pub use whole::read_whole;
 

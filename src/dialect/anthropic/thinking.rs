@@ -84,18 +84,31 @@ pub(in crate::dialect) fn limits(request: &Request, target: &Target<'_>) -> Limi
 /// Whether a model refuses a budget: Claude from 4.7 on thinks as much as its effort says (AWS,
 /// "Adaptive thinking", 2026-11). Ids are Anthropic's, Vertex AI's or Bedrock's.
 fn knows_no_budget(model: &str) -> bool {
+    let name = model.rsplit_once("claude-").map(|(_, name)| name);
+    name.and_then(version).is_some_and(|version| version >= (4, 7))
+}
+
+/// Whether a model goes on with a turn of its own that is the last of a conversation: Claude from
+/// 4.6 on answers that with 400 (Anthropic, "Prefill Claude's response", 2026-11).
+pub fn takes_prefill(model: &str) -> bool {
     let Some((_, name)) = model.rsplit_once("claude-") else { return false };
+    version(name).is_none_or(|version| version < (4, 6))
+}
+
+/// The version of a model that is named by its size first; those named otherwise are older, and
+/// newer families have names of their own, which count as the latest.
+fn version(name: &str) -> Option<(u32, u32)> {
     let mut words = name.split(['-', '@', ':']);
     let number = |word: Option<&str>| word.and_then(|word| word.parse::<u32>().ok());
     match words.next() {
-        Some("mythos" | "fable") => true,
+        Some("mythos" | "fable") => Some((u32::MAX, 0)),
         Some("opus" | "sonnet" | "haiku") => {
             let major = number(words.next()).unwrap_or(0);
             // What is longer is a date.
             let minor = number(words.next()).filter(|minor| *minor < 100).unwrap_or(0);
-            (major, minor) >= (4, 7)
+            Some((major, minor))
         }
-        _ => false,
+        _ => None,
     }
 }
 
@@ -194,6 +207,22 @@ mod tests {
             Some(Thinking::Budget(budget)) => (limits.max_tokens, Some(budget)),
             None => (limits.max_tokens, None),
             Some(Thinking::Adaptive) => panic!("not from chat"),
+        }
+    }
+
+    #[test]
+    fn the_newest_models_take_no_prefill() {
+        for (model, takes) in [
+            ("claude-3-5-sonnet-20241022", true),
+            ("claude-sonnet-4-20250514", true),
+            ("claude-haiku-4-5@20251001", true),
+            ("us.anthropic.claude-opus-4-1-20250805-v1:0", true),
+            ("claude-opus-4-6", false),
+            ("claude-sonnet-5", false),
+            ("claude-mythos-1", false),
+            ("some-deployment", false),
+        ] {
+            assert_eq!(takes_prefill(model), takes, "{model}");
         }
     }
 

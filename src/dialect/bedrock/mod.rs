@@ -52,6 +52,13 @@ mod stream_tests;
 #[cfg(test)]
 mod tests;
 
+/// Whether the model of this id goes on with a turn of its own that is the last: Anthropic's do,
+/// as far as they do at Anthropic.
+pub fn takes_prefill(model: &str) -> bool {
+    model::Family::of(model).is_claude()
+        && (super::anthropic::takes_prefill(model) || !model.contains("claude-"))
+}
+
 /// `/model/{id}/converse` or `/model/{id}/converse-stream`. Ids and ARNs hold `:` and `/`, which
 /// are sent percent-encoded.
 pub fn path(model: &str, stream: bool) -> String {

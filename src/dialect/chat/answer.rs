@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::dialect::ir::{Citation, Event, FinishReason, TokenLogprob};
-use crate::dialect::sink::{AnswerShape, StreamSink};
+use crate::dialect::sink::{AnswerShape, Passed, StreamSink};
 use crate::dialect::{json, logprobs};
 use crate::error::GatewayError;
 use crate::vocab::{NanoUsd, Usage};
@@ -202,6 +202,14 @@ impl StreamSink for StreamWriter {
     fn abort(&mut self, error: &GatewayError, wire: &mut Vec<u8>) {
         wire.extend_from_slice(&self.prefix[..self.prefix.len() - PREFIX_CHOICES.len()]);
         error_tail(error, wire);
+    }
+
+    fn adopt(&mut self, _: &Passed, _: &mut Vec<u8>) -> bool {
+        true
+    }
+
+    fn retell(&mut self, metadata: Option<Arc<str>>) {
+        self.metadata = metadata;
     }
 }
 

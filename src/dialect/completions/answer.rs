@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::dialect::chat;
 use crate::dialect::ir::{Event, FinishReason, TokenLogprob};
-use crate::dialect::sink::{AnswerShape, StreamSink, WholeSink};
+use crate::dialect::sink::{AnswerShape, Passed, StreamSink, WholeSink};
 use crate::dialect::{json, logprobs};
 use crate::error::GatewayError;
 use crate::vocab::{NanoUsd, Usage};
@@ -167,6 +167,14 @@ impl StreamSink for StreamWriter {
             b",\"choices\":[{\"text\":\"\",\"index\":0,\"logprobs\":null,\"finish_reason\":\"error\",\"native_finish_reason\":null}]}\n\n",
         );
         wire.extend_from_slice(DONE);
+    }
+
+    fn adopt(&mut self, _: &Passed, _: &mut Vec<u8>) -> bool {
+        true
+    }
+
+    fn retell(&mut self, metadata: Option<Arc<str>>) {
+        self.metadata = metadata;
     }
 }
 

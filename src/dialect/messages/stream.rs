@@ -14,7 +14,7 @@ use super::wire::{self, Ending};
 use crate::dialect::chat;
 use crate::dialect::ir::{Citation, Event};
 use crate::dialect::json;
-use crate::dialect::sink::{AnswerShape, StreamSink};
+use crate::dialect::sink::{AnswerShape, Passed, StreamSink};
 use crate::error::{GatewayError, Kind};
 use crate::vocab::{NanoUsd, Usage};
 
@@ -116,6 +116,26 @@ impl StreamSink for StreamWriter {
             write_error(error, wire);
             wire.extend_from_slice(b"\n\n");
         }
+    }
+
+    fn adopt(&mut self, passed: &Passed, wire: &mut Vec<u8>) -> bool {
+        let (began, ended) = passed.blocks;
+        let is_open = ended < began;
+        self.begun = true;
+        self.index = if is_open { began - 1 } else { began };
+        match (is_open, &self.open) {
+            // Nothing was said in it yet.
+            (true, Open::None) => self.stop(wire),
+            // What is new goes into a block of its own.
+            (false, _) => self.open = Open::None,
+            (true, _) => {}
+        }
+        // Blocks come one after another where they pass.
+        self.held.iter().next().is_none()
+    }
+
+    fn retell(&mut self, metadata: Option<Arc<str>>) {
+        self.metadata = metadata;
     }
 }
 

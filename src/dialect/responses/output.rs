@@ -2,6 +2,7 @@
 //!
 //! A whole answer goes the same way and says nothing on it, so that both forms agree.
 
+mod adopt;
 mod close;
 mod say;
 
@@ -67,7 +68,9 @@ pub(super) struct Output {
 
 impl Output {
     pub(super) fn new(shape: &AnswerShape, silent: bool) -> Self {
-        let seed = shape.id.strip_prefix("gen-").unwrap_or(&shape.id).to_owned();
+        let prefixes = ["gen-", "resp_"].into_iter();
+        let seed = prefixes.filter_map(|prefix| shape.id.strip_prefix(prefix)).next();
+        let seed = seed.unwrap_or(&shape.id).to_owned();
         let mut head = b"{".to_vec();
         json::text_member(&mut head, "id", &format!("resp_{seed}"));
         json::text_member(&mut head, "object", "response");

@@ -1,9 +1,11 @@
 //! Streamed and whole answers: events → the events of a Responses stream, or one `response`.
 
+use std::sync::Arc;
+
 use super::object::Failure;
 use super::output::Output;
 use crate::dialect::ir::Event;
-use crate::dialect::sink::{AnswerShape, StreamSink, WholeSink};
+use crate::dialect::sink::{AnswerShape, Passed, StreamSink, WholeSink};
 use crate::error::GatewayError;
 use crate::vocab::{NanoUsd, Usage};
 
@@ -30,6 +32,14 @@ impl StreamSink for StreamWriter {
 
     fn abort(&mut self, error: &GatewayError, wire: &mut Vec<u8>) {
         self.0.fail(Failure::of(error), None, wire);
+    }
+
+    fn adopt(&mut self, passed: &Passed, _: &mut Vec<u8>) -> bool {
+        self.0.adopt(passed)
+    }
+
+    fn retell(&mut self, metadata: Option<Arc<str>>) {
+        self.0.retell(metadata);
     }
 }
 

@@ -171,9 +171,32 @@ impl Hold {
         })
     }
 
+    /// Sets more aside, for a generation that turns out to cost more than was thought. The
+    /// journal keeps what was set aside at first: only this process counts with more.
+    ///
+    /// # Errors
+    /// The credit, or the key's own limit, does not reach; nothing has changed.
+    pub fn extend(&mut self, extra: NanoUsd) -> Result<(), HoldRefused> {
+        let extra = NanoUsd(extra.0.clamp(0, CHARGE_MAX.0));
+        self.key.reserve(extra, extra).map_err(|short| match short {
+            Short::Credit(available) => {
+                HoldRefused::Credit { available, want: extra, floor: extra }
+            }
+            Short::Limit(available) => HoldRefused::Limit { available, want: extra, floor: extra },
+        })?;
+        self.granted += extra;
+        self.shared.held.fetch_add(extra.0, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// How much was set aside.
     pub const fn granted(&self) -> NanoUsd {
         self.granted
+    }
+
+    /// When it was placed, in milliseconds since 1970.
+    pub const fn placed_ms(&self) -> u64 {
+        self.placed_ms
     }
 
     /// The generation that it was set aside for.

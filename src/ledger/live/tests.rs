@@ -83,6 +83,27 @@ fn assert_sound(dir: &Path) -> crate::ledger::VerifyReport {
 }
 
 #[test]
+fn a_hold_grows_as_far_as_the_credit_reaches() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ledger, key) = with_credit(dir.path(), options(), 1_000);
+    let mut hold = ledger.hold(&key, ask(1, 300, 10)).unwrap();
+    hold.extend(NanoUsd(500)).unwrap();
+    assert_eq!(hold.granted(), NanoUsd(800));
+    assert_eq!(key.account().available(), NanoUsd(200));
+    let refused = hold.extend(NanoUsd(201)).unwrap_err();
+    let (available, want) = (NanoUsd(200), NanoUsd(201));
+    assert_eq!(refused, HoldRefused::Credit { available, want, floor: want });
+    assert_eq!((hold.granted(), key.account().available()), (NanoUsd(800), available));
+    hold.settle(charge(&key, 1, 700));
+    assert_eq!(key.account().available(), NanoUsd(300), "what was not used is free again");
+    ledger.close().unwrap();
+    drop(ledger);
+    let balance = Ledger::open(dir.path(), options()).unwrap().0.account(&acme()).unwrap();
+    assert_eq!((balance.used, balance.held), (NanoUsd(700), NanoUsd::ZERO));
+    assert_sound(dir.path());
+}
+
+#[test]
 fn a_generation_from_hold_to_record() {
     let dir = tempfile::tempdir().unwrap();
     let (ledger, key) = with_credit(dir.path(), options(), 1_000);

@@ -202,6 +202,15 @@ async fn length_stop_and_continuation() {
         let messages = body["messages"].as_array_mut().unwrap();
         messages.push(json!({"role": "assistant", "content": "w0 w1"}));
         assert_eq!(post(&a, &body).await.unwrap().said(), " w2 w3 w4 w5", "{dialect}");
+        // Asked to go on, some repeat what they said.
+        let go_on = json!({"role": "user", "content": crate::dialect::resume::GO_ON});
+        body["messages"].as_array_mut().unwrap().push(go_on);
+        for (repeat, said) in
+            [(0, " w2 w3 w4 w5"), (1, " w1 w2 w3 w4 w5"), (9, "w0 w1 w2 w3 w4 w5")]
+        {
+            a.set(Behaviour { repeat, ..a.behaviour() }).unwrap();
+            assert_eq!(post(&a, &body).await.unwrap().said(), said, "{dialect} {repeat}");
+        }
 
         let stop = if dialect == Dialect::OpenAi { "stop" } else { "stop_sequences" };
         let mut body = ask(false, "count");

@@ -27,12 +27,12 @@ async fn resets_come_before_any_byte() {
 
 #[tokio::test]
 async fn hangs_last_until_the_client_leaves() {
-    for fault in [Fault::Hang, Fault::HangAfterHeader] {
+    for fault in [Fault::Hang, Fault::HangAfterHeader, Fault::HangAfter(3)] {
         for stream in [false, true] {
             let (_running, a) = start(Dialect::Anthropic, Behaviour::failing(fault)).await;
             let mut client = Client::to(a.addr()).await;
             client.send(ANTHROPIC, &[], ask(stream, "hi").to_string().as_bytes()).await;
-            if fault == Fault::HangAfterHeader {
+            if fault != Fault::Hang {
                 let mut head = [0; 15];
                 client.0.read_exact(&mut head).await.unwrap();
                 assert_eq!(&head, b"HTTP/1.1 200 OK");
@@ -139,6 +139,12 @@ async fn errors_inside_an_answer() {
 #[tokio::test]
 async fn cuts_deliver_what_came_before() {
     for dialect in Dialect::ALL {
+        let ended = strike(dialect, Fault::EndAfter(5), true).await.unwrap();
+        assert_eq!((ended.status, ended.whole), (200, true), "{dialect}");
+        assert_eq!(ended.said().split_whitespace().count(), 5, "{dialect}");
+        assert!(ended.heard().finish.is_none(), "{dialect}");
+        let reset = strike(dialect, Fault::ResetAfter(5), true).await.unwrap_err();
+        assert_eq!(reset.kind(), io::ErrorKind::ConnectionReset, "{dialect}");
         for (fault, words) in [(Fault::CutBefore, 0), (Fault::CutAfter(5), 5)] {
             let reply = strike(dialect, fault, true).await.unwrap();
             assert_eq!((reply.status, reply.whole), (200, false));
@@ -247,6 +253,9 @@ fn faults_read_as_they_are_written() {
         "error:billing",
         "in_band_after:3",
         "cut_after:7",
+        "reset_after:7",
+        "end_after:7",
+        "hang_after:7",
     ];
     for text in all {
         assert_eq!(text.parse::<Fault>().unwrap().to_string(), text);

@@ -37,6 +37,8 @@ pub(crate) struct Setup {
     pub(crate) credit: &'static str,
     /// The largest answer, in tokens.
     pub(crate) max_output: u32,
+    /// Chat templates of providers that serve raw completions.
+    pub(crate) templates: Vec<(String, &'static str)>,
     /// The models' name at the providers, where it is not the id.
     pub(crate) upstream_model: Option<&'static str>,
 }
@@ -54,6 +56,7 @@ impl Default for Setup {
             more_prices: "",
             credit: "1000",
             max_output: 4096,
+            templates: Vec::new(),
             upstream_model: None,
         }
     }
@@ -312,6 +315,9 @@ fn config(
                  max_output = {most}\nprices = {{ prompt = \"{prompt}\", completion = \"{completion}\"{comma}{more} }}\n"
             )
             .expect("text");
+            if let Some((_, template)) = setup.templates.iter().find(|(name, _)| name == host) {
+                writeln!(text, "template = {template:?}").expect("text");
+            }
         }
     }
     text + &setup.more

@@ -3,6 +3,7 @@
 pub(crate) mod client;
 pub(crate) mod gateway;
 pub(crate) mod h2;
+pub(crate) mod stream;
 
 use std::sync::OnceLock;
 

@@ -1,5 +1,7 @@
 //! How parts, items and answers end.
 
+use std::sync::Arc;
+
 use super::{OUTPUT_MAX, Output};
 use crate::dialect::ir::FinishReason;
 use crate::dialect::json;
@@ -8,6 +10,11 @@ use crate::dialect::responses::tools::input_of_arguments;
 use crate::vocab::NanoUsd;
 
 impl Output {
+    /// How the request was routed, for the end.
+    pub(in crate::dialect::responses) fn retell(&mut self, metadata: Option<Arc<str>>) {
+        self.metadata = metadata;
+    }
+
     pub(super) fn close_message(&mut self, wire: &mut Vec<u8>) {
         if let Some(at) = self.message {
             self.close_message_as("completed", at, wire);
