@@ -3,8 +3,8 @@
 //! There are three ways. Where no text was sent, the request is made **anew**. Where the provider
 //! can be handed the beginning of its answer, it goes on **exactly**: raw completions, whose prompt
 //! is ours, and dialects that take a turn of the model's own as the last. Everybody else is
-//! **asked** to go on, in a turn of our own wording, and may repeat some words ([`crate::stream`]
-//! cuts those away).
+//! **asked** to go on, in a turn of our own wording, and may repeat some words, which whoever reads
+//! the answer cuts away.
 //!
 //! JSON that must have a form is only gone on with exactly, and then without the form, because a
 //! grammar would begin at its beginning. Several answers at once, log probabilities and other
