@@ -195,7 +195,7 @@ fn nitro_takes_the_fastest_and_floor_the_cheapest_that_is_well() {
 fn a_conversation_stays_where_its_prompt_is_cached_while_that_pays() {
     let table = |cached: u64, price: u64| {
         let hosts = [Host { price: 10, ..HOST }, Host { price, ..HOST }];
-        let plain = self::table(&hosts);
+        let plain = table(&hosts);
         let catalog = plain.catalog();
         let endpoints = catalog.endpoints().enumerate().map(|(i, endpoint)| {
             let cache_read = (i == 0).then_some(PicoUsd(cached * 1_000_000));
