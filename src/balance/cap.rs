@@ -3,8 +3,9 @@
 //! A rate limit with `Retry-After` stops all traffic for a while and then lets all of it come back
 //! at once, into the next 429. So the load at which the limit was met is remembered, and what goes
 //! beyond four fifths of it goes elsewhere first. The limit is not ours to know: other customers
-//! share it and it changes with the hour. So what was learned grows, doubling every minute, until
-//! it is met again or forgotten.
+//! share it and it changes with the hour. So what was learned grows, doubling every quarter of a
+//! minute, until it is met again or forgotten; and it never falls below a request per second, so that
+//! a long refusal is not followed by a long recovery.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,7 +18,9 @@ const SPAN: Duration = Duration::from_secs(10);
 /// What is kept of the load that was too much.
 const KEEP: f64 = 0.8;
 /// Time in which a learned cap doubles, in seconds.
-const DOUBLES_IN: f64 = 60.0;
+const DOUBLES_IN: f64 = 15.0;
+/// The least load that is taken for too much, in requests per second.
+const RATE_MIN: f64 = 1.0;
 /// A cap of which nothing was heard for so long is forgotten, in seconds.
 const FORGOTTEN_AFTER: f64 = 600.0;
 /// 429s that follow each other within this time are one lesson, in seconds.
@@ -46,7 +49,7 @@ impl Cap {
         if known && age < ONE_LESSON {
             return;
         }
-        let met = self.rate(now).max(1.0 / SPAN.as_secs_f64()) * KEEP;
+        let met = self.rate(now).max(RATE_MIN) * KEEP;
         let cap = self.cap(now).map_or(met, |cap| cap.min(met));
         self.learned.store(cap.to_bits(), Ordering::Relaxed);
         self.at.store(now.0, Ordering::Relaxed);
@@ -103,10 +106,10 @@ mod tests {
         assert!(cap.is_reached(at(9_999)));
         load(&cap, 30, 10);
         assert!(!cap.is_reached(at(19_999)), "thirty are fewer than forty");
-        load(&cap, 60, 20);
+        load(&cap, 200, 20);
         assert!(cap.is_reached(at(29_999)));
-        let later = cap.cap(at(70_000)).expect("still known");
-        assert!((later - 2.0 * learned).abs() < 2.0, "doubled after a minute: {later}");
+        let later = cap.cap(at(24_999)).expect("still known");
+        assert!((later - 2.0 * learned).abs() < 2.0, "doubled after 15 seconds: {later}");
         assert_eq!(cap.cap(at(700_000)), None, "forgotten");
     }
 
@@ -115,7 +118,9 @@ mod tests {
         let cap = Cap::default();
         cap.admitted(at(1_000));
         cap.limited(at(1_010));
-        assert!(cap.is_reached(at(1_020)));
-        assert!(!cap.is_reached(at(12_000)), "ten seconds later there is no load");
+        assert!(!cap.is_reached(at(1_020)), "a request per second is always tried");
+        load(&cap, 5, 2);
+        assert!(cap.is_reached(at(11_999)));
+        assert!(!cap.is_reached(at(24_000)), "ten seconds later there is no load");
     }
 }

@@ -19,7 +19,7 @@
 //! - *speed*: the worse of two ratios to the best: the wait (peak-EWMA of the time to the first
 //!   token, or to the end where nothing is streamed), and the time per output token. A caller feels
 //!   the worse of the two. At most 100.
-//! - *trouble*: 1 + 4 × failures + 2 × rate limits, both as shares of the attempts of the last 5
+//! - *trouble*: 1 + 4 × failures + rate limits, both as shares of the attempts of the last 5
 //!   minutes with [`PRIOR`] good ones added. A failed attempt costs its own wait, another
 //!   endpoint's, and a part of the retry budget; a rate limit is told at once.
 //!
@@ -54,7 +54,7 @@ pub const EXPLORE: f64 = 0.01;
 /// What a failure costs, in good answers.
 const FAILURE: f64 = 4.0;
 /// What a rate limit costs, in good answers.
-const LIMIT: f64 = 2.0;
+const LIMIT: f64 = 1.0;
 /// Good answers that every endpoint is credited with, so that one failure is no verdict.
 pub const PRIOR: f64 = 5.0;
 /// Prices this close are the same.
