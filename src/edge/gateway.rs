@@ -12,10 +12,12 @@ use tokio::sync::Semaphore;
 use crate::attempt;
 use crate::balance::{HealthRegistry, RetryBudget};
 use crate::cache;
+use crate::catalog::listing::{self, Live, Query, Scope, View};
 use crate::catalog::{Catalog, Provider, Typical};
 use crate::config;
 use crate::edge::body::BodyLimits;
 use crate::edge::cachestore::ResponseCache;
+use crate::edge::clock;
 use crate::edge::fetch::Fetcher;
 use crate::edge::peer::Upstream;
 use crate::ledger::Ledger;
@@ -57,8 +59,8 @@ pub(crate) struct Snapshot {
     pub(crate) upstreams: HashMap<ProviderId, Arc<Upstream>>,
     /// Fetches what requests only point to.
     pub(crate) fetcher: Fetcher,
-    /// The answer to `GET /v1/models`.
-    pub(crate) models_json: Bytes,
+    /// The usual answer to `GET /v1/models`; `None` if it changes with the time of day.
+    pub(crate) models_json: Option<Bytes>,
     /// Metric handles by model and provider.
     pub(crate) meters: Meters,
     /// Limits on request bodies.
@@ -97,7 +99,8 @@ impl Snapshot {
                 upstreams.insert(provider.id.clone(), Arc::new(upstream));
             }
         }
-        let typical = catalog.models().iter().map(|model| {
+        let live = catalog.models().iter().filter(|model| !model.endpoints.is_empty());
+        let typical = live.map(|model| {
             let known = before.and_then(|b| b.typical.get(&model.id)).map(Arc::clone);
             (model.id.clone(), known.unwrap_or_default())
         });
@@ -111,7 +114,7 @@ impl Snapshot {
             table: RoutingTable::new(&catalog, &health),
             health,
             fetcher: Fetcher::new(config.media)?,
-            models_json: crate::catalog::listing::all(&catalog),
+            models_json: usual_list(&catalog),
             meters: Meters::new(metrics, &catalog),
             upstreams,
             body: BodyLimits {
@@ -142,6 +145,15 @@ impl Snapshot {
             typical.learn(tokens);
         }
     }
+}
+
+/// The answer to `GET /v1/models` without a query.
+fn usual_list(catalog: &Catalog) -> Option<Bytes> {
+    if listing::depends_on_time(catalog) {
+        return None;
+    }
+    let view = View { catalog, live: &|_| Live::default(), now_ms: clock::unix_ms() };
+    Some(view.models(Scope::All, &Query::default(), "/v1/models"))
 }
 
 /// Rounded up, since 0 would mean for ever.

@@ -19,6 +19,7 @@ use crate::edge::clock;
 use crate::edge::gateway::Gateway;
 use crate::edge::journey::{Ask, CacheUse, Chat, Facts, Money};
 use crate::edge::metadata;
+use crate::edge::models;
 use crate::edge::random;
 use crate::edge::task::Task;
 use crate::edge::write;
@@ -202,7 +203,8 @@ pub(crate) fn plan_and_hold(
         wait: if head.stream { Wait::FirstToken } else { Wait::WholeAnswer },
     };
     let now = clock::now();
-    let mut plan = route::plan(&chat.snapshot.table, &features, random::u64(), now)?;
+    let mut plan = route::plan(&chat.snapshot.table, &features, random::u64(), now)
+        .map_err(|error| models::how_to_wake(&chat.snapshot.catalog, model).unwrap_or(error))?;
     keep_able(&mut plan, chat)?;
     if head.provider.as_ref().is_some_and(|prefs| prefs.require_parameters) {
         keep_faithful(&mut plan, chat)?;

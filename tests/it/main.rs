@@ -13,6 +13,7 @@ mod support;
 
 mod bodies;
 mod cache;
+mod catalog;
 mod crash;
 mod failover;
 mod framing;
