@@ -145,6 +145,22 @@ impl ProviderSaid {
     pub const RAW_MAX: usize = 1024;
 }
 
+/// Why nothing could serve a request, for programs: OpenRouter's `availability` (its errors page,
+/// read 2026-08).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Availability {
+    /// The reason in one word, for instance `constraint_filtered`.
+    pub code: &'static str,
+    /// The models that were asked for.
+    pub models: Vec<String>,
+    /// The filters that removed endpoints.
+    pub excluded_by: Vec<&'static str>,
+    /// Slugs of the providers that were removed.
+    pub providers: Vec<String>,
+    /// The request's field behind the last filter.
+    pub field: Option<&'static str>,
+}
+
 /// An error on its way to a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GatewayError {
@@ -160,13 +176,23 @@ pub struct GatewayError {
     pub retry_after: Option<Duration>,
     /// What the last provider said, if one answered.
     pub provider: Option<ProviderSaid>,
+    /// Why nothing could serve the request, if that is the error.
+    pub availability: Option<Box<Availability>>,
 }
 
 impl GatewayError {
     /// An error with a text for the client.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { kind, message, param: None, detail: None, retry_after: None, provider: None }
+        Self {
+            kind,
+            message,
+            param: None,
+            detail: None,
+            retry_after: None,
+            provider: None,
+            availability: None,
+        }
     }
 
     /// Names the request field at fault.
@@ -187,6 +213,13 @@ impl GatewayError {
     #[must_use]
     pub const fn with_retry_after(mut self, after: Duration) -> Self {
         self.retry_after = Some(after);
+        self
+    }
+
+    /// Adds why nothing could serve the request.
+    #[must_use]
+    pub fn with_availability(mut self, why: Availability) -> Self {
+        self.availability = Some(Box::new(why));
         self
     }
 

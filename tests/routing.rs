@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use turnpike::attempt::{Context, Next, Outcome, decide, judge};
-use turnpike::balance::{BreakerState, HealthRegistry, Nanos, RetryBudget, Settings, Wait, mix};
+use turnpike::balance::{BreakerState, HealthRegistry, Nanos, RetryBudget, Settings, mix};
 use turnpike::catalog::{Catalog, Endpoint, Model, Origin, Provider};
 use turnpike::dialect::{Dialect, FaultClass};
 use turnpike::route::{Admitted, Features, Plan, RoutingTable, plan};
@@ -142,14 +142,7 @@ impl World {
     fn advance(&mut self, request: usize, modes: &[Mode]) {
         match std::mem::replace(&mut self.requests[request].step, Step::Over) {
             Step::Arrives => {
-                let features = Features {
-                    model: MODEL,
-                    models: &[],
-                    prefs: None,
-                    prompt_tokens: 10,
-                    max_tokens: None,
-                    wait: Wait::FirstToken,
-                };
+                let features = Features { model: MODEL, prompt_tokens: 10, ..Features::default() };
                 let seed = self.draw();
                 self.requests[request].plan = plan(&self.table, &features, seed, self.now).unwrap();
                 self.budget.deposit(self.now);
@@ -324,6 +317,50 @@ fn a_five_times_slower_endpoint_loses_its_traffic_and_regains_it() {
         let after = share(&world.closed_loop(64, 20_000, &modes), 0);
         assert!(after > fair * 0.8, "{endpoints}: recovered to {after}");
     }
+}
+
+#[test]
+fn five_seconds_of_traffic_are_enough_to_notice_that_one_is_slow() {
+    for endpoints in [2, 3, 5] {
+        let mut world = World::new(endpoints, 31);
+        let mut modes = vec![GOOD; endpoints];
+        let before = share(&world.open_loop(10, 3_000, &modes), 0);
+        modes[0] = Mode::Good(500);
+        world.open_loop(10, 500, &modes);
+        let slow = share(&world.open_loop(10, 3_000, &modes), 0);
+        assert!(slow <= before * 0.2, "{endpoints}: {slow} of {before} is left");
+        modes[0] = GOOD;
+        world.open_loop(10, 3_000, &modes);
+        let after = share(&world.open_loop(10, 3_000, &modes), 0);
+        assert!(after >= before * 0.8, "{endpoints}: {after} of {before} came back");
+    }
+}
+
+#[test]
+fn one_provider_that_is_down_adds_less_than_a_tenth_to_the_attempts() {
+    for mode in [Mode::Refuses, Mode::Limits(None), Mode::Unauthorized, Mode::Cuts] {
+        for endpoints in [2, 5] {
+            let mut world = World::new(endpoints, 77);
+            let mut modes = vec![GOOD; endpoints];
+            modes[endpoints - 1] = mode;
+            // Two requests every millisecond for ten seconds.
+            (0..20_000).for_each(|i| world.arrive(i / 2));
+            let tally = world.run(&modes, |_| {});
+            assert_eq!((tally.answered, tally.failed), (20_000, 0), "{mode:?}: {tally:?}");
+            let attempts: usize = tally.attempts.iter().sum();
+            assert!(attempts <= 22_000, "{mode:?} of {endpoints}: {attempts} attempts");
+        }
+    }
+}
+
+#[test]
+fn an_endpoint_that_falls_silent_loses_its_traffic_before_the_first_timeout() {
+    let mut world = World::new(3, 13);
+    world.open_loop(5, 1_000, &[GOOD; 3]);
+    // Two hundred requests per second for a minute, which is the timeout.
+    let tally = world.open_loop(5, 12_000, &[Mode::Hangs, GOOD, GOOD]);
+    assert_eq!(tally.failed, 0);
+    assert!(share(&tally, 0) < 0.05, "{tally:?}");
 }
 
 #[test]

@@ -102,6 +102,13 @@ pub struct Ticket {
     trial: bool,
 }
 
+impl Ticket {
+    /// Whether it is the trial of a half-open breaker.
+    pub const fn is_trial(self) -> bool {
+        self.trial
+    }
+}
+
 /// The breaker of one endpoint.
 #[derive(Debug, Default)]
 pub struct Breaker {

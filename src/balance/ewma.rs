@@ -5,7 +5,7 @@
 //! below it pull it down with the time constant τ: after a pause of `t` the old value keeps the
 //! weight e^(−t/τ), whatever the number of samples in between (Finagle's "peak EWMA", Twitter
 //! 2015). The value also fades while nothing is sent, so that an endpoint which was slow once is
-//! tried again; how far it may fade is the business of [`super::rank`].
+//! tried again; how far it may fade is the business of `route::score`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -40,15 +40,37 @@ impl PeakEwma {
     /// Takes a sample.
     pub fn observe(&self, sample: Duration, decay: Duration, now: Nanos) {
         let sample = sample.as_secs_f64().clamp(SECONDS_MIN, SECONDS_MAX);
+        self.take(sample, true, decay, now);
+    }
+
+    /// Forgets what was before, and begins with this sample.
+    pub(super) fn begin_anew(&self, sample: Duration, now: Nanos) {
+        let sample = sample.as_secs_f64().clamp(SECONDS_MIN, SECONDS_MAX);
+        self.stamp.fetch_max(now.0, Ordering::Relaxed);
+        self.value.store(sample.to_bits(), Ordering::Relaxed);
+    }
+
+    /// Takes a sample of something that is no waiting time: bad news counts like good news.
+    pub(super) fn observe_evenly(&self, sample: f64, decay: Duration, now: Nanos) {
+        self.take(sample.clamp(SECONDS_MIN, SECONDS_MAX), false, decay, now);
+    }
+
+    fn take(&self, sample: f64, peaks: bool, decay: Duration, now: Nanos) {
         let last = Nanos(self.stamp.fetch_max(now.0, Ordering::Relaxed));
         let keep = weight(now.since(last), decay);
         let update = |bits: u64| {
             let old = f64::from_bits(bits);
-            let new =
-                if bits == 0 || sample >= old { sample } else { sample + (old - sample) * keep };
+            let replaces = bits == 0 || peaks && sample >= old;
+            let new = if replaces { sample } else { sample + (old - sample) * keep };
             new.to_bits()
         };
         self.value.update(Ordering::Relaxed, Ordering::Relaxed, update);
+    }
+
+    /// What the average says as of its last sample; `None` before the first.
+    pub(super) fn settled(&self) -> Option<f64> {
+        let bits = self.value.load(Ordering::Relaxed);
+        (bits != 0).then(|| f64::from_bits(bits))
     }
 
     /// What the average says now; `None` before the first sample.

@@ -8,18 +8,23 @@
 //! come back. It therefore never reaches the breaker; the endpoint *cools* until then. The same
 //! holds for a refused credential, which no number of trials can cure.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use serde::{Deserialize, Serialize};
 
 use super::Settings;
 use super::breaker::{Breaker, BreakerState, Gate, Ticket};
+use super::cap::Cap;
 use super::ewma::{PeakEwma, Reading};
 use super::probe::ProbeState;
+use super::stats::{Ending, Memory, Recent, Stats};
 use super::time::Nanos;
+use super::window::{Count, Window};
 use crate::catalog::Probe;
+use crate::vocab::Usage;
 
 /// Shared by all threads: what is known of one endpoint.
 #[derive(Debug)]
@@ -27,25 +32,44 @@ pub struct EndpointHealth {
     settings: ArcSwap<Settings>,
     latency: [PeakEwma; 2],
     in_flight: AtomicU32,
+    /// Of these, requests to which nothing has come back.
+    waiting: AtomicU32,
+    /// When something last came back, or the first of those that wait was sent, in nanoseconds.
+    heard_at: AtomicU64,
     breaker: Breaker,
     cool_until: AtomicU64,
     probe: ProbeState,
+    /// Seconds per output token, the wait for the first one included.
+    token_time: PeakEwma,
+    /// Share of prompt tokens that came from the provider's cache.
+    cached: PeakEwma,
+    cap: Cap,
+    /// Answers and failures of the last 30 seconds.
+    outcomes: Window,
+    /// When the last failure or rate limit was, in nanoseconds; 0: never.
+    trouble_at: AtomicU64,
+    /// Made at the first outcome.
+    memory: OnceLock<Box<Memory>>,
 }
 
 /// What a caller waits for. Streamed and whole answers are measured apart: the first token of a
 /// stream says nothing about the length of a whole answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Wait {
     /// The first token of a streamed answer.
+    #[default]
     FirstToken,
     /// The end of an answer that is not streamed.
     WholeAnswer,
 }
 
 /// Whether an endpoint would take a request now; the least bad first, as [`Ord`] has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Availability {
     /// Yes.
+    #[default]
     Ready,
     /// Yes, one request at a time: its breaker is half-open and the trial is free.
     Trial,
@@ -67,7 +91,7 @@ impl Availability {
 }
 
 /// An endpoint's numbers at one moment.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Gauge {
     /// Latency, in seconds; `None` before the first sample.
     pub latency: Option<Reading>,
@@ -75,7 +99,48 @@ pub struct Gauge {
     pub in_flight: u32,
     /// Whether it would take one more.
     pub availability: Availability,
+    /// Seconds per output token, the wait for the first one included; `None` before the first
+    /// complete answer of some length.
+    pub token_seconds: Option<f64>,
+    /// Share of prompt tokens that came from the provider's cache, 0 to 1.
+    pub cached: f64,
+    /// Whether it gets as much as it is known to take before it answers 429.
+    pub capped: bool,
+    /// Whether several requests wait and nothing has come back for far longer than usual.
+    pub silent: bool,
+    /// What went wrong of late; all zero where nothing did.
+    pub trouble: Trouble,
 }
+
+/// What went wrong at an endpoint of late.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// Answers over the last 30 seconds.
+    pub good_30s: u32,
+    /// Failures over the last 30 seconds.
+    pub bad_30s: u32,
+    /// Answers over the last 5 minutes.
+    pub good_5m: u32,
+    /// Failures over the last 5 minutes.
+    pub bad_5m: u32,
+    /// Rate limits over the last 5 minutes.
+    pub limited_5m: u32,
+}
+
+/// How long an outage is remembered.
+const OUTAGE_MEMORY: Duration = Duration::from_secs(30);
+/// How long failures weigh in an endpoint's cost.
+const TROUBLE_MEMORY: Duration = Duration::from_secs(300);
+/// Silence towards fewer requests means nothing.
+const SILENT_MIN: u32 = 3;
+/// Nor does silence for this long, in seconds, …
+const SILENT_SECONDS: f64 = 5.0;
+/// … or for so many times the usual wait.
+const SILENT_TIMES: f64 = 5.0;
+/// Shorter answers say nothing about throughput, in tokens.
+const TOKENS_MIN: u64 = 8;
+/// The time constant of the share of cached tokens.
+const CACHED_DECAY: Duration = Duration::from_secs(300);
 
 impl EndpointHealth {
     /// An endpoint of which nothing is known.
@@ -84,9 +149,17 @@ impl EndpointHealth {
             settings: ArcSwap::from_pointee(settings),
             latency: [PeakEwma::default(), PeakEwma::default()],
             in_flight: AtomicU32::new(0),
+            waiting: AtomicU32::new(0),
+            heard_at: AtomicU64::new(0),
             breaker: Breaker::default(),
             cool_until: AtomicU64::new(0),
             probe: ProbeState::default(),
+            token_time: PeakEwma::default(),
+            cached: PeakEwma::default(),
+            cap: Cap::default(),
+            outcomes: Window::default(),
+            trouble_at: AtomicU64::new(0),
+            memory: OnceLock::new(),
         }
     }
 
@@ -101,7 +174,71 @@ impl EndpointHealth {
             latency: self.ewma(wait).read(self.settings.load().latency_decay, now),
             in_flight: self.in_flight(),
             availability: self.availability(now),
+            token_seconds: self.token_time.settled(),
+            cached: self.cached.settled().unwrap_or(0.0).min(1.0),
+            capped: self.cap.is_reached(now),
+            silent: self.is_silent(now),
+            trouble: self.trouble(now),
         }
+    }
+
+    /// Uptime over the last minutes and hours, percentiles of latency and throughput.
+    pub fn stats(&self, now: Nanos) -> Stats {
+        self.memory.get().map_or_else(Stats::default, |memory| memory.stats(now))
+    }
+
+    /// Percentiles of latency and throughput over the last 5 minutes.
+    pub fn recent(&self, now: Nanos) -> Recent {
+        self.memory.get().map_or_else(Recent::default, |memory| memory.recent(now))
+    }
+
+    /// A timeout tells of silence after a minute, and until then every request that is sent there
+    /// is lost. So silence counts as trouble as soon as it is far longer than any wait was.
+    fn is_silent(&self, now: Nanos) -> bool {
+        if self.waiting.load(Ordering::Relaxed) < SILENT_MIN {
+            return false;
+        }
+        let silence = now.since(Nanos(self.heard_at.load(Ordering::Relaxed))).as_secs_f64();
+        let usual = self.latency.iter().filter_map(PeakEwma::settled).fold(0.0, f64::max);
+        silence > SILENT_SECONDS.max(usual * SILENT_TIMES)
+    }
+
+    fn heard(&self, now: Nanos) {
+        self.heard_at.fetch_max(now.0, Ordering::Relaxed);
+    }
+
+    /// What went wrong of late. Where nothing did, which is the rule, this is one load.
+    fn trouble(&self, now: Nanos) -> Trouble {
+        let at = self.trouble_at.load(Ordering::Relaxed);
+        if at == 0 || now.since(Nanos(at)) >= TROUBLE_MEMORY {
+            return Trouble::default();
+        }
+        let count = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        let (good, bad) = self.outcomes.sums(OUTAGE_MEMORY, now);
+        let minutes = self.memory.get().map_or([0; 3], |memory| memory.last_5m(now));
+        Trouble {
+            good_30s: count(good),
+            bad_30s: count(bad),
+            good_5m: count(minutes[Ending::Good as usize]),
+            bad_5m: count(minutes[Ending::Bad as usize]),
+            limited_5m: count(minutes[Ending::Limited as usize]),
+        }
+    }
+
+    fn memory(&self) -> &Memory {
+        self.memory.get_or_init(|| Box::new(Memory::new()))
+    }
+
+    fn ended(&self, how: Ending, now: Nanos) {
+        match how {
+            Ending::Good => self.outcomes.add(Count::First, OUTAGE_MEMORY, now),
+            Ending::Bad => self.outcomes.add(Count::Second, OUTAGE_MEMORY, now),
+            Ending::Limited => self.cap.limited(now),
+        }
+        if how != Ending::Good {
+            self.trouble_at.fetch_max(now.0.max(1), Ordering::Relaxed);
+        }
+        self.memory().ended(how, now);
     }
 
     /// Requests under way.
@@ -191,12 +328,19 @@ pub struct InFlight {
     ticket: Ticket,
     wait: Wait,
     started: Nanos,
+    /// Something has come back.
+    begun: AtomicBool,
 }
 
 impl InFlight {
     fn new(health: &Arc<EndpointHealth>, ticket: Ticket, wait: Wait, now: Nanos) -> Self {
         health.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self { health: Arc::clone(health), ticket, wait, started: now }
+        health.cap.admitted(now);
+        if health.waiting.fetch_add(1, Ordering::Relaxed) == 0 {
+            health.heard(now);
+        }
+        let begun = AtomicBool::new(false);
+        Self { health: Arc::clone(health), ticket, wait, started: now, begun }
     }
 
     /// When the request began.
@@ -211,11 +355,39 @@ impl InFlight {
 
     /// The answer has begun: its first semantic event came. Call once.
     pub fn first_token(&self, now: Nanos) {
+        self.begin(now);
         let settings = self.health.settings.load();
         if self.wait == Wait::FirstToken {
             self.sample(&settings, now);
+            self.health.memory().latency(now.since(self.started), now);
         }
         self.health.breaker.alive(self.ticket, &settings.breaker);
+    }
+
+    fn begin(&self, now: Nanos) {
+        if !self.begun.swap(true, Ordering::Relaxed) {
+            self.health.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.health.heard(now);
+    }
+
+    /// What a complete answer consisted of. Call once, before [`Self::success`].
+    pub fn served(&self, usage: &Usage, now: Nanos) {
+        let took = now.since(self.started).as_secs_f64();
+        let share = |part: u64, of: u64| {
+            #[expect(clippy::cast_precision_loss, reason = "counts of tokens are small numbers")]
+            (part as f64 / of.max(1) as f64)
+        };
+        if usage.completion >= TOKENS_MIN && took > 0.0 {
+            let decay = self.health.settings.load().latency_decay;
+            let per_token = took * share(1, usage.completion);
+            self.health.token_time.observe_evenly(per_token, decay, now);
+            self.health.memory().throughput(1.0 / per_token, now);
+        }
+        if usage.prompt > 0 {
+            let cached = share(usage.cache_read.min(usage.prompt), usage.prompt);
+            self.health.cached.observe_evenly(cached, CACHED_DECAY, now);
+        }
     }
 
     /// The answer is complete.
@@ -224,12 +396,15 @@ impl InFlight {
         if self.wait == Wait::WholeAnswer {
             self.sample(&settings, now);
         }
+        self.begin(now);
+        self.health.ended(Ending::Good, now);
         self.health.breaker.success(self.ticket, &settings.breaker, now);
     }
 
     /// The endpoint failed. Gives whether this opened its breaker, for the log.
     pub fn failure(self, now: Nanos, seed: u64) -> bool {
         self.health.failure_sample(self.wait, now.since(self.started), now);
+        self.health.ended(Ending::Bad, now);
         self.health.breaker.failure(self.ticket, &self.health.settings.load().breaker, now, seed)
     }
 
@@ -243,6 +418,8 @@ impl InFlight {
 
     /// The endpoint has had enough of us for now.
     pub fn rate_limited(self, retry_after: Option<Duration>, now: Nanos) {
+        self.begin(now);
+        self.health.ended(Ending::Limited, now);
         let settings = self.health.settings.load();
         let pause = retry_after
             .map_or(settings.rate_limit_pause, |wait| wait.min(settings.retry_after_max));
@@ -251,17 +428,26 @@ impl InFlight {
 
     /// The endpoint refused us for a reason that only the operator can cure.
     pub fn credentials(self, now: Nanos) {
+        self.health.ended(Ending::Bad, now);
         self.health.cool(self.health.settings.load().credentials_pause, now);
     }
 
     fn sample(&self, settings: &Settings, now: Nanos) {
-        let took = now.since(self.started);
-        self.health.ewma(self.wait).observe(took, settings.latency_decay, now);
+        let (took, ewma) = (now.since(self.started), self.health.ewma(self.wait));
+        // What it was during an outage says nothing about what it is after it.
+        if self.ticket.is_trial() {
+            ewma.begin_anew(took, now);
+        } else {
+            ewma.observe(took, settings.latency_decay, now);
+        }
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
+        if !*self.begun.get_mut() {
+            self.health.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
         // After a verdict the breaker has moved on and this frees nothing.
         self.health.breaker.release(self.ticket);
         self.health.in_flight.fetch_sub(1, Ordering::Relaxed);

@@ -42,6 +42,24 @@ fn guards_count_and_measure() {
 }
 
 #[test]
+fn silence_towards_several_is_noticed_long_before_their_timeout() {
+    let health = fresh();
+    let silent = |ms| health.gauge(Wait::FirstToken, at(ms)).silent;
+    let mut waiting: Vec<_> = (0..3).map(|i| admit(&health, i)).collect();
+    assert!(!silent(5_000) && silent(5_001), "after five seconds");
+    let first = waiting.pop().expect("one");
+    first.first_token(at(6_000));
+    let more = admit(&health, 6_000);
+    assert!(!silent(6_001), "something came back");
+    first.success(at(60_000));
+    drop((waiting, more));
+    assert!(!silent(200_000), "nobody waits");
+    let streams: Vec<_> = (0..5).map(|_| admit(&health, 200_000)).collect();
+    streams.iter().for_each(|stream| stream.first_token(at(200_100)));
+    assert!(!silent(290_000), "long answers are no silence");
+}
+
+#[test]
 fn a_restart_measures_from_there() {
     let health = fresh();
     let mut guard = admit(&health, 0);

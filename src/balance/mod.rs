@@ -3,10 +3,11 @@
 //! # The argument
 //! The best predictor of how long an endpoint will keep a caller waiting is how long it kept the
 //! last ones waiting, weighted towards the present and towards bad news ([`ewma`]), times the
-//! queue that we ourselves have built there. Two random endpoints are compared and the cheaper one
-//! is taken ([`rank`]): the comparison finds the fast ones, the randomness keeps many gateways and
-//! many threads from running to the same endpoint at once. A plain minimum herds; round robin
-//! sends a third of all requests to an endpoint that is ten times slower.
+//! queue that we ourselves have built there. What becomes of these numbers is the business of
+//! routing (`route::score`).
+//!
+//! What an endpoint has done over minutes and hours is kept apart, for people and for callers who
+//! state what they want ([`stats`]); the load at which it begins to refuse is learned (`cap`).
 //!
 //! Cost alone is slow to notice an outage, so four things take an endpoint out of the first rank:
 //! a [`breaker`] for failures, a cool-down for rate limits and refused credentials
@@ -21,12 +22,14 @@
 
 pub mod breaker;
 pub mod budget;
+mod cap;
 pub mod ewma;
 pub mod health;
 pub mod probe;
-pub mod rank;
 mod registry;
+mod ring;
 mod seed;
+pub mod stats;
 mod time;
 mod window;
 
@@ -34,9 +37,10 @@ use std::time::Duration;
 
 pub use breaker::BreakerState;
 pub use budget::{BudgetSettings, RetryBudget};
-pub use health::{Availability, EndpointHealth, InFlight, Wait};
+pub use health::{Availability, EndpointHealth, Gauge, InFlight, Trouble, Wait};
 pub use registry::HealthRegistry;
 pub use seed::{below, mix};
+pub use stats::{Percentiles, Recent, Stats};
 pub use time::Nanos;
 
 /// How quickly endpoints are judged. One set for all endpoints; `config` fills and checks it.

@@ -4,6 +4,7 @@ mod catalog;
 mod check;
 mod demo;
 mod ledger;
+mod route;
 mod serve;
 
 use std::fmt;
@@ -47,6 +48,9 @@ enum Command {
     /// Verify or export the ledger.
     #[command(subcommand)]
     Ledger(ledger::LedgerCommand),
+    /// Explain recorded routing decisions, or make them again.
+    #[command(subcommand)]
+    Route(route::Route),
 }
 
 /// Where the configuration is.
@@ -79,6 +83,7 @@ pub fn run() -> ExitCode {
         Some(Command::Accounts(command)) => command.run(),
         Some(Command::Keys(command)) => command.run(),
         Some(Command::Ledger(command)) => command.run(),
+        Some(Command::Route(command)) => command.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -40,6 +40,10 @@ pub struct File {
     /// What can be asked for, in the order in which it is listed. At least one, unless a catalog is
     /// in force.
     pub models: Vec<Model>,
+    /// What `turnpike/auto` chooses by.
+    pub auto: Vec<Auto>,
+    /// What requests may build on by name.
+    pub presets: Vec<Preset>,
 }
 
 /// Where clients connect, and what they may send.
@@ -184,6 +188,12 @@ pub struct Routing {
     /// The longest pause after a 429, whatever `Retry-After` says, `rate_limit_backoff_ms` to
     /// 86400000 ms. Default `60000`.
     pub rate_limit_cap_ms: i64,
+    /// Path of a file to which the inputs of every routing decision are appended, a JSON object per
+    /// line, never a prompt: `turnpike route` explains and replays them. Optional; absent: none.
+    pub decisions: Option<String>,
+    /// The size at which nothing more is appended to that file, 1 to 1099511627776 bytes. Default
+    /// `1073741824`.
+    pub decisions_bytes_max: i64,
 }
 
 impl Default for Routing {
@@ -200,6 +210,8 @@ impl Default for Routing {
             breaker_failure_rate: 0.5,
             rate_limit_backoff_ms: 1_000,
             rate_limit_cap_ms: 60_000,
+            decisions: None,
+            decisions_bytes_max: 1_073_741_824,
         }
     }
 }
@@ -411,4 +423,47 @@ impl Default for Probe {
     fn default() -> Self {
         Self { path: None, interval_ms: 10_000, timeout_ms: 2_000, failures: 3, successes: 2 }
     }
+}
+
+/// A rule of `turnpike/auto`: the first rule of which every condition holds names the models for a
+/// request. Conditions that are absent always hold.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Auto {
+    /// Models, with suffixes if wanted, the first choice first. Required.
+    pub models: Vec<String>,
+    /// Only prompts of at least this many tokens, 1 to 1000000000. Optional.
+    pub prompt_tokens_min: Option<i64>,
+    /// Only prompts of at most this many tokens, 1 to 1000000000. Optional.
+    pub prompt_tokens_max: Option<i64>,
+    /// Only requests with tools, or only those without. Optional.
+    pub tools: Option<bool>,
+    /// Only requests with pictures, or only those without. Optional.
+    pub images: Option<bool>,
+    /// Only requests with code (a Markdown fence) in them, or only those without. Optional.
+    pub code: Option<bool>,
+    /// Only callers whose `provider.max_price.prompt` is at most this, in dollars per million
+    /// tokens, in quotes. Optional.
+    pub prompt_price_max: Option<String>,
+}
+
+/// What requests may build on, as `@preset/slug` in `model` or as `preset`. What a request says
+/// itself wins.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Preset {
+    /// Its name: lower-case letters, digits, `-`, `_` and `.`. Required.
+    pub slug: String,
+    /// The model, with suffixes if wanted. Optional.
+    pub model: Option<String>,
+    /// Models to fall back to. Default `[]`.
+    pub models: Vec<String>,
+    /// What the model is told before the conversation, unless the request tells it something.
+    /// Optional.
+    pub system: Option<String>,
+    /// Sampling parameters, as a JSON object in quotes, for instance `{"temperature":0.2}`.
+    /// Optional.
+    pub parameters: Option<String>,
+    /// Preferences among providers, as a JSON object in quotes, as in requests. Optional.
+    pub provider: Option<String>,
 }

@@ -6,6 +6,7 @@
 //! given only if there was no fault. Environment and files are arguments ([`parse`]), so that all
 //! of it can be tested and a demo can configure itself from a text; [`load`] passes the real ones.
 
+mod choices;
 mod endpoints;
 mod facts;
 mod fault;

@@ -74,7 +74,8 @@ pub(super) const TABLES: [&str; 16] = [
 ];
 
 /// The keys whose values are lists of tables; a test holds this against `file`.
-pub(super) const LISTS: [&str; 4] = ["providers", "models", "endpoints", "overrides"];
+pub(super) const LISTS: [&str; 6] =
+    ["providers", "models", "endpoints", "overrides", "auto", "presets"];
 
 /// Serde would take a list for a table, its elements in the order of the keys. Nobody means that.
 fn refuse_positional(table: &mut DeTable<'_>, path: &str, faults: &mut Faults) {
@@ -87,7 +88,10 @@ fn refuse_positional(table: &mut DeTable<'_>, path: &str, faults: &mut Faults) {
                 faults.add(path, format!("is a list; it must be one table, as [{key}]"));
                 *value = DeValue::Table(DeTable::default());
             }
-            DeValue::Array(list) if LISTS.contains(&key) => {
+            // A rule and a preset have `models` of their own, which are names.
+            DeValue::Array(list)
+                if LISTS.contains(&key) && (key != "models" || path == "models") =>
+            {
                 for (i, element) in list.iter_mut().enumerate() {
                     let path = format!("{path}[{i}]");
                     match element.get_mut() {

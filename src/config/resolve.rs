@@ -12,7 +12,7 @@ use super::outside::{Outside, check_pem, secret};
 use super::settings::{
     AccessLog, Admin, Cache, Config, Ledger, Level, Log, LogFormat, Media, Routing, Server, Tls,
 };
-use super::{market, providers};
+use super::{choices, market, providers};
 use crate::catalog::Secret;
 
 /// An hour, in milliseconds.
@@ -34,7 +34,9 @@ pub(super) fn resolve(file: &File, outside: Outside<'_>, faults: &mut Faults) ->
     let media = media(&file.media, faults);
     let log = log(&file.log, faults);
     let catalog = Arc::new(market::resolve(file, timeouts, outside, faults));
-    Config { server, admin, ledger, cache, routing, media, log, catalog }
+    let auto = choices::auto(&file.auto, &catalog, faults);
+    let presets = choices::presets(&file.presets, &catalog, faults);
+    Config { server, admin, ledger, cache, routing, media, log, catalog, auto, presets }
 }
 
 fn media(raw: &file::Media, faults: &mut Faults) -> Media {
@@ -190,7 +192,12 @@ fn routing(raw: &file::Routing, faults: &mut Faults) -> Routing {
         breaker_failure_rate: at.float("breaker_failure_rate", raw.breaker_failure_rate, 0.01, 1.0),
         rate_limit_backoff: at.ms("rate_limit_backoff_ms", raw.rate_limit_backoff_ms, 1, HOUR_MS),
         rate_limit_cap: at.ms("rate_limit_cap_ms", raw.rate_limit_cap_ms, 1, DAY_MS),
+        decisions: raw.decisions.as_ref().map(PathBuf::from),
+        decisions_bytes_max: at.int("decisions_bytes_max", raw.decisions_bytes_max, 1, TEBIBYTE),
     };
+    if raw.decisions.as_ref().is_some_and(|path| path.is_empty() || path.contains('\0')) {
+        at.fault("decisions", "must be the path of a file");
+    }
     if routing.breaker_open_max < routing.breaker_open_min {
         at.fault("breaker_open_max_ms", "must be at least breaker_open_min_ms");
     }

@@ -1,5 +1,6 @@
 //! The configuration as the program uses it: typed, in range, complete.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -9,6 +10,8 @@ use std::time::Duration;
 use crate::attempt;
 use crate::balance;
 use crate::catalog::{Catalog, Secret};
+use crate::dialect::preset::Preset;
+use crate::route::auto::Rule;
 
 /// Everything that was configured.
 #[derive(Clone, Debug)]
@@ -29,6 +32,10 @@ pub struct Config {
     pub log: Log,
     /// Models, their providers and prices.
     pub catalog: Arc<Catalog>,
+    /// What `turnpike/auto` chooses by, in order.
+    pub auto: Vec<Rule>,
+    /// What requests may build on, by name.
+    pub presets: HashMap<String, Preset>,
 }
 
 /// Where clients connect, and what they may send.
@@ -126,6 +133,10 @@ pub struct Routing {
     pub rate_limit_backoff: Duration,
     /// The longest pause after a 429; at least `rate_limit_backoff`.
     pub rate_limit_cap: Duration,
+    /// Where the inputs of decisions are appended.
+    pub decisions: Option<PathBuf>,
+    /// The size at which nothing more is appended there, in bytes.
+    pub decisions_bytes_max: u64,
 }
 
 /// Pictures and files that a request only points to.

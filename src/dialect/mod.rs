@@ -25,6 +25,7 @@ pub mod messages;
 pub mod mistral;
 pub mod ollama;
 pub mod openai;
+pub mod preset;
 mod remote;
 pub mod rerank;
 pub mod responses;

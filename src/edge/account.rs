@@ -7,6 +7,7 @@ use pingora::{Error, ErrorSource};
 
 use crate::catalog::utc_minute;
 use crate::dialect::ir::FinishReason;
+use crate::edge::choose;
 use crate::edge::clock;
 use crate::edge::failure;
 use crate::edge::gateway::Gateway;
@@ -108,7 +109,7 @@ fn close_chat(
     if chat.cache.hit {
         // Cached under this very name.
         let requested = chat.ask.head.model.as_deref();
-        let model = requested.and_then(|name| chat.snapshot.catalog.model(name));
+        let model = requested.and_then(|name| chat.snapshot.table.model(name));
         line.model_served = model.map(|model| model.id.clone());
     }
     for report in &chat.reports {
@@ -142,12 +143,12 @@ fn close_chat(
         tracing::warn!(%error, "The record of a cached answer is lost.");
     }
     if let Some(attempt) = &mut attempt {
-        finish_attempt(&chat, attempt, &consumed);
+        finish_attempt(gateway, &chat, attempt, &consumed);
     }
 }
 
 /// A good answer is told to the endpoint's health and to the model's typical length.
-fn finish_attempt(chat: &Chat, attempt: &mut Attempt, consumed: &Consumed) {
+fn finish_attempt(gateway: &Gateway, chat: &Chat, attempt: &mut Attempt, consumed: &Consumed) {
     let endpoint = &attempt.slot.endpoint;
     let meter = chat.snapshot.meters.provider(endpoint.provider.id.as_str());
     if let Some(at) = chat.first_byte {
@@ -159,7 +160,10 @@ fn finish_attempt(chat: &Chat, attempt: &mut Attempt, consumed: &Consumed) {
     meter.attempt(Outcome::Ok);
     chat.snapshot.learn_length(&endpoint.model, consumed.usage.completion);
     if let Some(guard) = attempt.guard.take() {
-        guard.success(clock::now());
+        let now = clock::now();
+        guard.served(&consumed.usage, now);
+        guard.success(now);
+        choose::remember(gateway, chat, attempt.slot.mark, &consumed.usage, now);
     }
 }
 

@@ -105,6 +105,9 @@ async fn reload(gateway: Arc<Gateway>, path: Option<PathBuf>, boot: config::Conf
             // Log rotation renames the file and sends the same signal.
             access.reopen();
         }
+        if let Some(decisions) = &gateway.decisions {
+            decisions.reopen();
+        }
         match &path {
             Some(path) => reload_once(&gateway, path.clone(), &boot).await,
             None => tracing::info!("The demo has no configuration file to read again."),

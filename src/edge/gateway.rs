@@ -15,14 +15,17 @@ use crate::cache;
 use crate::catalog::listing::{self, Live, Query, Scope, View};
 use crate::catalog::{Catalog, Provider, Typical};
 use crate::config;
+use crate::dialect::preset::Preset;
 use crate::edge::body::BodyLimits;
 use crate::edge::cachestore::ResponseCache;
 use crate::edge::clock;
+use crate::edge::decisions::Decisions;
 use crate::edge::fetch::Fetcher;
 use crate::edge::peer::Upstream;
 use crate::ledger::Ledger;
 use crate::observe::{self, AccessLog, Meters, Metrics};
-use crate::route::{Plan, RoutingTable};
+use crate::route::auto::Rule;
+use crate::route::{Conversations, Plan, RoutingTable, record};
 use crate::vocab::{ModelId, ProviderId};
 
 /// Everything that a request needs and that outlives it.
@@ -33,6 +36,10 @@ pub(crate) struct Gateway {
     pub(crate) ledger: Ledger,
     /// Retries that all requests together may make.
     pub(crate) retries: RetryBudget,
+    /// Which endpoint has the prompt of a conversation in its cache.
+    pub(crate) conversations: Conversations,
+    /// Where decisions are written down; `None` where they are not.
+    pub(crate) decisions: Option<Decisions>,
     /// Counters and histograms.
     pub(crate) metrics: Arc<Metrics>,
     /// One line per request; `None` where it is switched off.
@@ -55,6 +62,12 @@ pub(crate) struct Snapshot {
     pub(crate) table: RoutingTable,
     /// The same models, for listings.
     pub(crate) catalog: Arc<Catalog>,
+    /// Which catalog it is, for records of decisions; empty where none are made.
+    pub(crate) catalog_version: String,
+    /// What `turnpike/auto` chooses by.
+    pub(crate) auto: Vec<Rule>,
+    /// What requests may build on, by name.
+    pub(crate) presets: HashMap<String, Preset>,
     /// Where and how each provider is reached.
     pub(crate) upstreams: HashMap<ProviderId, Arc<Upstream>>,
     /// Fetches what requests only point to.
@@ -112,7 +125,13 @@ impl Snapshot {
         Ok(Self {
             typical: typical.collect(),
             table: RoutingTable::new(&catalog, &health),
+            catalog_version: match &config.routing.decisions {
+                Some(_) => record::version(&catalog),
+                None => String::new(),
+            },
             health,
+            auto: config.auto.clone(),
+            presets: config.presets.clone(),
             fetcher: Fetcher::new(config.media)?,
             models_json: usual_list(&catalog),
             meters: Meters::new(metrics, &catalog),
@@ -137,6 +156,12 @@ impl Snapshot {
     pub(crate) fn typical(&self, plan: &Plan) -> u64 {
         let first = plan.candidates.first().map(|c| &c.slot.endpoint.model);
         first.and_then(|id| self.typical.get(id)).map_or(0, |t| t.tokens())
+    }
+
+    /// The usual length of an answer of the model that this name means, in tokens.
+    pub(crate) fn expected(&self, name: &str) -> u64 {
+        let model = self.table.model(name);
+        model.and_then(|model| self.typical.get(&model.id)).map_or(0, |t| t.tokens())
     }
 
     /// Learns from an answer of this length.

@@ -9,23 +9,22 @@ use pingora::Result;
 use pingora::proxy::Session;
 
 use crate::auth;
-use crate::balance::Wait;
 use crate::cache::{self, Intent};
 use crate::catalog::utc_minute;
 use crate::dialect::{self, abilities, embed, rerank, scan, tokens};
 use crate::edge::arrive;
 use crate::edge::body;
+use crate::edge::choose;
 use crate::edge::clock;
 use crate::edge::gateway::Gateway;
 use crate::edge::journey::{Ask, CacheUse, Chat, Facts, Money};
 use crate::edge::metadata;
 use crate::edge::models;
-use crate::edge::random;
 use crate::edge::task::Task;
 use crate::edge::write;
 use crate::error::{GatewayError, Kind};
 use crate::ledger::{HoldAsk, HoldRefused, KeyEntry};
-use crate::route::{self, Features, Plan};
+use crate::route::Plan;
 use crate::stream::Asked;
 use crate::vocab::NanoUsd;
 
@@ -61,7 +60,9 @@ pub(crate) async fn chat(
         Err(error) => return Ok(Err(error)),
     };
     facts.bytes_in = body.bytes.len();
-    let head = match scan::scan_as(task.form(), &body.bytes) {
+    let mut body = body;
+    let head = scan::scan_as(task.form(), &body.bytes);
+    let head = match head.and_then(|head| choose::preset(&snapshot, head, &mut body.bytes)) {
         Ok(head) => head,
         Err(error) => return Ok(Err(error)),
     };
@@ -72,8 +73,15 @@ pub(crate) async fn chat(
         Ok(asked) => asked,
         Err(error) => return Ok(Err(error)),
     };
-    let ask =
-        Ask { body: body.bytes, head, parsed: None, asked, prompt_tokens, _memory: body.memory };
+    let ask = Ask {
+        body: body.bytes,
+        head,
+        parsed: None,
+        asked,
+        prompt_tokens,
+        session: session_id(session),
+        _memory: body.memory,
+    };
     Ok(Ok(Box::new(Chat {
         snapshot,
         caller,
@@ -82,6 +90,7 @@ pub(crate) async fn chat(
         ask,
         cache,
         plan: Plan::default(),
+        conversation: None,
         money: Money { hold: None, limit: None, durable: false, cost: NanoUsd::ZERO },
         reports: Vec::new(),
         attempt: None,
@@ -90,6 +99,12 @@ pub(crate) async fn chat(
         cut: None,
         _open_stream: open_stream,
     })))
+}
+
+/// The name of the session, where the head has it (OpenRouter's `x-session-id`).
+fn session_id(session: &Session) -> Option<Box<str>> {
+    let value = session.get_header("x-session-id")?.to_str().ok()?;
+    (1..=scan::SESSION_ID_MAX).contains(&value.len()).then(|| value.into())
 }
 
 /// Answers `POST /v1/messages/count_tokens`: how many tokens a request has, as far as can be told
@@ -118,7 +133,7 @@ pub(crate) async fn count_tokens(
         Err(error) => return Ok(Err(error)),
     };
     if let Some(model) = &head.model
-        && gateway.now.load().catalog.model(model).is_none()
+        && !choose::knows(&gateway.now.load(), model)
     {
         let text =
             format!("There is no model {model:?}; GET /v1/models lists those that there are.");
@@ -185,28 +200,14 @@ pub(crate) fn plan_and_hold(
     facts: &Facts,
     chat: &mut Chat,
 ) -> std::result::Result<(), GatewayError> {
-    let head = &chat.ask.head;
-    let model = head.model.as_deref().or_else(|| head.models.first().map(String::as_str));
-    let Some(model) = model else {
-        return Err(GatewayError::new(
-            Kind::InvalidRequest,
-            "Say which model to use in \"model\"; GET /v1/models lists them.",
-        )
-        .with_param("model"));
-    };
-    let features = Features {
-        model,
-        models: &head.models,
-        prefs: head.provider.as_ref(),
-        prompt_tokens: chat.ask.prompt_tokens,
-        max_tokens: head.max_tokens,
-        wait: if head.stream { Wait::FirstToken } else { Wait::WholeAnswer },
-    };
     let now = clock::now();
-    let mut plan = route::plan(&chat.snapshot.table, &features, random::u64(), now)
-        .map_err(|error| models::how_to_wake(&chat.snapshot.catalog, model).unwrap_or(error))?;
+    let mut plan = choose::plan(gateway, facts, chat, now).map_err(|error| {
+        let head = &chat.ask.head;
+        let asked = head.model.as_ref().or_else(|| head.models.first());
+        asked.and_then(|id| models::how_to_wake(&chat.snapshot.catalog, id)).unwrap_or(error)
+    })?;
     keep_able(&mut plan, chat)?;
-    if head.provider.as_ref().is_some_and(|prefs| prefs.require_parameters) {
+    if chat.ask.head.provider.as_ref().is_some_and(|prefs| prefs.require_parameters) {
         keep_faithful(&mut plan, chat)?;
     }
     let estimate = Estimate::of(&plan, chat, utc_minute(facts.arrived_ms));

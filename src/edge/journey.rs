@@ -14,7 +14,7 @@ use crate::attempt::{AttemptReport, Outcome};
 use crate::balance::{InFlight, Nanos};
 use crate::cache::Intent;
 use crate::dialect::ir;
-use crate::dialect::scan::Head;
+use crate::dialect::scan::{Head, scan_as};
 use crate::edge::gateway::{Presence, Snapshot};
 use crate::edge::peer::Upstream;
 use crate::edge::task::Task;
@@ -22,7 +22,7 @@ use crate::edge::watchdog::Watchdog;
 use crate::error::GatewayError;
 use crate::ledger::{Hold, KeyEntry};
 use crate::observe::{self, Surface};
-use crate::route::{Plan, Slot};
+use crate::route::{Plan, Slot, sticky};
 use crate::stream::{Asked, Pipe};
 use crate::vocab::{GenerationId, NanoUsd, Usage};
 
@@ -82,6 +82,8 @@ pub(crate) struct Chat {
     pub(crate) cache: CacheUse,
     /// Where it may be answered; empty until the cache has been missed.
     pub(crate) plan: Plan,
+    /// What the conversation is told from others by, once there is a plan.
+    pub(crate) conversation: Option<sticky::Key>,
     /// Credit set aside; taken when the request ends.
     pub(crate) money: Money,
     /// Attempts that have ended.
@@ -118,8 +120,29 @@ pub(crate) struct Ask {
     pub(crate) asked: Option<Asked>,
     /// Tokens in the prompt, estimated.
     pub(crate) prompt_tokens: u64,
+    /// The name of the session, from the head.
+    pub(crate) session: Option<Box<str>>,
     /// The body's share of the memory for bodies.
     pub(crate) _memory: OwnedSemaphorePermit,
+}
+
+impl Ask {
+    /// Puts a member before the others, as if the client had sent it.
+    ///
+    /// # Errors
+    /// As [`scan_as`]; the body has been scanned before, so that none is to be expected.
+    pub(crate) fn insert(&mut self, member: &[u8]) -> Result<(), GatewayError> {
+        let inside = self.head.inside as usize;
+        let mut body = BytesMut::with_capacity(self.body.len() + member.len() + 1);
+        body.extend_from_slice(&self.body[..inside]);
+        body.extend_from_slice(member);
+        body.extend_from_slice(b",");
+        body.extend_from_slice(&self.body[inside..]);
+        self.head = scan_as(self.head.form, &body)?;
+        self.body = body.freeze();
+        self.parsed = None;
+        Ok(())
+    }
 }
 
 /// The cache's part in a request.

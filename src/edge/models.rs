@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use pingora::proxy::Session;
 
-use crate::catalog::listing::{self, Live, Query, Scope, View};
+use crate::balance;
+use crate::catalog::listing::{self, Live, Percentiles, Query, Scope, View};
 use crate::catalog::{Catalog, Endpoint, Model};
 use crate::edge::arrive::{Route, pairs};
 use crate::edge::gateway::{Gateway, Snapshot};
@@ -69,8 +70,22 @@ pub(crate) fn answer(
 
 /// What is measured of an endpoint: nothing of those that are never asked.
 fn measured(snapshot: &Snapshot, endpoint: &Endpoint) -> Live {
-    let _health = snapshot.health.get(endpoint.id.as_str());
-    Live::default()
+    let Some(health) = snapshot.health.get(endpoint.id.as_str()) else { return Live::default() };
+    let stats = health.stats(clock::now());
+    let scaled = |of: balance::Percentiles, by: f64| Percentiles {
+        p50: of.p50 * by,
+        p75: of.p75 * by,
+        p90: of.p90 * by,
+        p99: of.p99 * by,
+    };
+    Live {
+        uptime_last_5m: stats.uptime_last_5m,
+        uptime_last_30m: stats.uptime_last_30m,
+        uptime_last_1d: stats.uptime_last_1d,
+        // Seconds there, milliseconds here.
+        latency_last_30m: stats.latency_last_30m.map(|of| scaled(of, 1_000.0)),
+        throughput_last_30m: stats.throughput_last_30m.map(|of| scaled(of, 1.0)),
+    }
 }
 
 /// Whether the request brings a good key; a bad one is as none here.

@@ -28,6 +28,7 @@ use crate::cache::Limits;
 use crate::config::{Config, settings};
 use crate::edge::background::Background;
 use crate::edge::cachestore::ResponseCache;
+use crate::edge::decisions::Decisions;
 use crate::edge::gateway::{Gateway, Snapshot};
 use crate::edge::proxy::Turnpike;
 use crate::edge::quit::Quit;
@@ -35,6 +36,7 @@ use crate::edge::{clock, manage, tls};
 use crate::ledger::Ledger;
 use crate::observe::access_log::BUFFER_BYTES_DEFAULT;
 use crate::observe::{AccessLog, LineFormat, Metrics, Target};
+use crate::route::Conversations;
 
 /// What is gathered of an answer before it is written, in bytes.
 const WRITE_BUFFER: usize = 4 * 1024;
@@ -136,6 +138,8 @@ fn gateway(config: &Config, ledger: Ledger) -> Result<Gateway, RunError> {
         now: ArcSwap::from_pointee(snapshot),
         ledger,
         retries: RetryBudget::new(config.routing.retries()),
+        conversations: Conversations::default(),
+        decisions: decisions(config)?,
         metrics,
         access,
         cache,
@@ -145,6 +149,13 @@ fn gateway(config: &Config, ledger: Ledger) -> Result<Gateway, RunError> {
         in_flight: AtomicUsize::new(0),
         draining: AtomicBool::new(false),
     })
+}
+
+fn decisions(config: &Config) -> Result<Option<Decisions>, RunError> {
+    let Some(path) = &config.routing.decisions else { return Ok(None) };
+    Decisions::open(path, config.routing.decisions_bytes_max)
+        .map(Some)
+        .map_err(|e| RunError(format!("the file of decisions cannot be opened: {e}")))
 }
 
 fn access_log(config: &Config) -> Result<Option<AccessLog>, RunError> {
@@ -266,6 +277,9 @@ impl Leaving {
         }
         if let Some(access) = &self.gateway.access {
             access.close(Duration::from_secs(5));
+        }
+        if let Some(decisions) = &self.gateway.decisions {
+            decisions.close(Duration::from_secs(5));
         }
         if let Ok(mut on_end) = self.on_end.lock()
             && let Some(on_end) = on_end.take()

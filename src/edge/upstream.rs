@@ -96,6 +96,7 @@ async fn next_attempt(chat: &mut Chat) -> std::result::Result<Attempt, GatewayEr
         };
         match write::body(chat, endpoint.provider.dialect, &target).await {
             Ok((body, passed)) => {
+                let body = write::with_tier(body, chat, &endpoint);
                 return Ok(attempt(slot, guard, upstream, now, (body, passed)));
             }
             Err(Unwritten::Wrong(error)) => return Err(error),

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use pingora::http::RequestHeader;
 use pingora::{ErrorType, OrErr as _, Result};
 
-use crate::catalog::{Auth, AwsKeys};
+use crate::catalog::{Auth, AwsKeys, Endpoint, Tier};
 use crate::dialect::bedrock::{Credentials, Unsigned, sign};
-use crate::dialect::{self, Dialect, Surface, Target, embed, rerank};
+use crate::dialect::{self, Dialect, Surface, Target, embed, rerank, scan};
 use crate::edge::clock;
 use crate::edge::journey::{Attempt, Chat};
 use crate::edge::task::Task;
@@ -62,7 +62,21 @@ async fn answer(
     let mut ask = dialect::Ask { surface, body, head, parsed: &mut ask.parsed };
     let mut write = || dialect::upstream_request(dialect, &mut ask, target);
     let written = if large { tokio::task::block_in_place(write) } else { write() };
-    written.map(|body| (body, passed)).map_err(Unwritten::Inexpressible)
+    let body = written.map_err(Unwritten::Inexpressible)?;
+    Ok((body, passed))
+}
+
+/// Names the service tier of an endpoint that is of one, unless the request did: it decides what
+/// the provider does and charges. Only OpenAI's two formats have it (its API reference, 2026-09).
+pub(crate) fn with_tier(body: Bytes, chat: &Chat, endpoint: &Endpoint) -> Bytes {
+    let dialect = endpoint.provider.dialect;
+    let has_tiers = matches!(dialect, Dialect::OpenAi | Dialect::Responses);
+    let named = chat.ask.head.field(scan::Key::ServiceTier).is_some();
+    if endpoint.tier == Tier::Default || !has_tiers || named || !body.starts_with(b"{\"") {
+        return body;
+    }
+    let member = format!("{{\"service_tier\":\"{}\",", endpoint.tier.as_str());
+    [member.as_bytes(), &body[1..]].concat().into()
 }
 
 /// Fetches what the request only points to, if the provider does not do so itself.

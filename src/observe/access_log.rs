@@ -137,7 +137,8 @@ impl AccessLog {
         })
     }
 
-    fn append(&self, line: &[u8]) -> bool {
+    /// Appends a line that is spelled already, its line break included. As [`Self::write`].
+    pub fn append(&self, line: &[u8]) -> bool {
         let mut pending = self.shared.pending.lock();
         if pending.closing || pending.bytes.len() + line.len() > self.bytes_max {
             drop(pending);

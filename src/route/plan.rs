@@ -2,12 +2,19 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
+use super::filter::{Filter, Sieve, better, worse};
+use super::numbers::Numbers;
+use super::rank::{self, Entry};
 use super::refuse;
-use super::table::{RoutingTable, Slot};
+use super::score::{Price, Score};
+use super::table::{Found, RoutingTable, Row, Slot};
+use super::variant::Catalogue;
 use super::{Features, MODELS_MAX, Prefs};
-use crate::balance::health::Gauge;
-use crate::balance::rank::{Scale, pick_of_two};
 use crate::balance::{Availability, InFlight, Nanos, Wait, mix};
+use crate::catalog::{Tier, utc_minute};
+use crate::dialect::scan::Sort;
 use crate::error::GatewayError;
 
 /// Where a request may be answered, best first.
@@ -15,8 +22,11 @@ use crate::error::GatewayError;
 pub struct Plan {
     /// Where, at most 64.
     pub candidates: Vec<Candidate>,
-    /// Where not, and why.
-    pub dropped: Vec<Dropped>,
+    /// The models that were asked for, with all their endpoints.
+    rows: Vec<Arc<Row>>,
+    /// A bit per model whose reasoning is to be switched on.
+    thinking: u64,
+    removed: Vec<Removed>,
     wait: Wait,
     /// A bit per candidate that was tried.
     tried: u64,
@@ -29,43 +39,38 @@ pub struct Candidate {
     pub slot: Arc<Slot>,
     /// Why it stands where it stands.
     pub why: Reason,
+    /// What its place was reckoned from.
+    pub score: Score,
+    /// The request asks for `:thinking` of a model that has no such entry: reasoning is switched on.
+    pub thinking: bool,
 }
 
 /// Why a candidate stands where it stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// The caller's `provider.order` names it.
     Ordered,
-    /// The cheaper of two random ones.
+    /// A strict order was asked for.
+    Sorted(Sort),
+    /// It has the prompt of this conversation in its cache.
+    Sticky,
+    /// It was drawn.
     Picked,
-    /// In ascending cost after the pick.
+    /// It was drawn to learn how it does.
+    Explored,
+    /// In ascending cost after the first choice.
     Fallback,
     /// It was not available when the plan was made.
     Unavailable(Availability),
 }
 
-/// An endpoint that a request may not use.
-#[derive(Clone, Debug)]
-pub struct Dropped {
-    /// The endpoint.
-    pub slot: Arc<Slot>,
-    /// What removed it.
-    pub by: Filter,
-}
-
-/// What removes endpoints.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Filter {
-    /// `provider.only` does not name it.
-    Only,
-    /// `provider.ignore` names it.
-    Ignore,
-    /// The prompt, or prompt and completion, do not fit.
-    Context,
-    /// `provider.order` does not name it, and fallbacks are off.
-    Order,
-    /// It was not the first choice, and fallbacks are off.
-    FallbacksOff,
+/// An endpoint that a request may not use: its place, and what removed it.
+#[derive(Clone, Copy, Debug)]
+struct Removed {
+    row: usize,
+    index: usize,
+    by: Filter,
 }
 
 /// An endpoint that is being tried, counted as busy.
@@ -76,6 +81,8 @@ pub struct Admitted {
     pub slot: Arc<Slot>,
     /// Why it stood where it stood.
     pub why: Reason,
+    /// As in [`Candidate`].
+    pub thinking: bool,
     /// Every candidate had refused, and this was the least bad.
     pub last_resort: bool,
     /// Counts the request; takes its outcome.
@@ -95,21 +102,45 @@ pub fn plan(
     seed: u64,
     now: Nanos,
 ) -> Result<Plan, GatewayError> {
+    plan_from(table, features, seed, |slot, features| {
+        Numbers::read(&slot.health, features.wait, features.needs(), now)
+    })
+}
+
+/// As [`plan`], with what health says of each endpoint from elsewhere.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_from(
+    table: &RoutingTable,
+    features: &Features<'_>,
+    seed: u64,
+    mut numbers: impl FnMut(&Slot, &Features<'_>) -> Numbers,
+) -> Result<Plan, GatewayError> {
     if features.models.len() > MODELS_MAX {
         return Err(refuse::too_many_models());
     }
     let mut plan = Plan { wait: features.wait, ..Plan::default() };
-    for (i, model) in chain(features) {
-        let Some(slots) = table.slots(model) else {
-            return Err(refuse::unknown_model(table, model, i));
-        };
+    let together = features.together || features.prefs.is_some_and(|prefs| prefs.together);
+    let (mut pool, mut pool_sort) = (Vec::new(), None);
+    for (i, name) in chain(features) {
+        let found = table.find(name).map_err(|lost| refuse::lost(table, name, lost, i))?;
+        let entries = plan.eligible(&found, features, &mut numbers);
+        let sort = sort_of(features, &found);
         let seed = mix(seed.wrapping_add(u64::from(i)));
-        plan.add_model(slots, features, seed, now);
+        if together {
+            pool.extend(entries);
+            pool_sort = pool_sort.or(sort);
+        } else {
+            plan.add(entries, features, sort, seed);
+        }
+    }
+    if together {
+        plan.add(pool, features, pool_sort, mix(seed));
     }
     if plan.candidates.is_empty() {
-        return Err(refuse::nothing_left(features, &plan.dropped));
+        return Err(refuse::nothing_left(features, &plan));
     }
-    plan.candidates.truncate(CANDIDATES_MAX);
     Ok(plan)
 }
 
@@ -124,98 +155,117 @@ fn chain<'a>(features: &Features<'a>) -> impl Iterator<Item = (u32, &'a str)> {
     (0..).zip(first.into_iter().chain(rest))
 }
 
-/// An eligible endpoint and what decides its place.
-struct Ranked<'a> {
-    slot: &'a Arc<Slot>,
-    /// Its place in `provider.order`.
-    order: Option<usize>,
-    availability: Availability,
-    cost: f64,
-}
-
-impl Ranked<'_> {
-    /// Ordered ones, available ones, the others.
-    const fn class(&self) -> u8 {
-        match self.order {
-            Some(_) => 0,
-            None if self.availability.is_usable() => 1,
-            None => 2,
-        }
-    }
-
-    fn compare(&self, other: &Self) -> std::cmp::Ordering {
-        let by_class = self.class().cmp(&other.class());
-        let by_order = || self.order.cmp(&other.order);
-        let by_badness = || match self.class() {
-            2 => self.availability.cmp(&other.availability),
-            _ => std::cmp::Ordering::Equal,
-        };
-        let by_cost = || self.cost.total_cmp(&other.cost);
-        by_class.then_with(by_order).then_with(by_badness).then_with(by_cost)
-    }
+/// `provider.sort` stands before the model's suffix; the flex tier is chosen by price and the
+/// priority tier by throughput unless something else is asked.
+fn sort_of(features: &Features<'_>, found: &Found<'_, '_>) -> Option<Sort> {
+    let asked = features.prefs.and_then(|prefs| prefs.sort).or(found.named.sort);
+    let of_tier = || match features.tier? {
+        Tier::Flex => Some(Sort::Price),
+        Tier::Priority => Some(Sort::Throughput),
+        Tier::Default => None,
+    };
+    asked.or_else(of_tier)
 }
 
 impl Plan {
-    fn add_model(&mut self, slots: &[Arc<Slot>], features: &Features<'_>, seed: u64, now: Nanos) {
-        let mut ranked = self.eligible(slots, features, now);
-        ranked.sort_by(Ranked::compare);
-        let ordered = ranked.iter().take_while(|r| r.class() == 0).count();
-        let usable = ranked.iter().skip(ordered).take_while(|r| r.class() == 1).count();
-        let pick = pick_of_two(seed, usable, |i| ranked[ordered + i].cost);
-        if let Some(pick) = pick {
-            ranked[ordered..=ordered + pick].rotate_right(1);
-        }
-        let keep = self.kept(&ranked, features.prefs, ordered);
-        let reason = |i: usize, r: &Ranked<'_>| match r.class() {
-            0 => Reason::Ordered,
-            1 if i == ordered => Reason::Picked,
-            1 => Reason::Fallback,
-            _ => Reason::Unavailable(r.availability),
-        };
-        let kept = ranked.iter().take(keep).enumerate();
-        self.candidates
-            .extend(kept.map(|(i, r)| Candidate { slot: Arc::clone(r.slot), why: reason(i, r) }));
+    /// Endpoints that the request may not use, and what removed each. Of several filters that would
+    /// remove it, the first is named.
+    pub fn dropped(&self) -> impl Iterator<Item = (&Arc<Slot>, Filter)> {
+        self.removed.iter().filter_map(|removed| {
+            let slot = self.rows.get(removed.row)?.slots.get(removed.index)?;
+            Some((slot, removed.by))
+        })
     }
 
     /// Passes the hard filters and takes the numbers of what is left.
-    fn eligible<'a>(
+    fn eligible(
         &mut self,
-        slots: &'a [Arc<Slot>],
+        found: &Found<'_, '_>,
         features: &Features<'_>,
-        now: Nanos,
-    ) -> Vec<Ranked<'a>> {
-        let mut gauges = Vec::with_capacity(slots.len());
-        for slot in slots {
-            match filter(slot, features) {
-                Some(by) => self.dropped.push(Dropped { slot: Arc::clone(slot), by }),
-                None => gauges.push((slot, slot.health.gauge(features.wait, now))),
+        numbers: &mut impl FnMut(&Slot, &Features<'_>) -> Numbers,
+    ) -> Vec<Entry> {
+        let row = self.rows.len();
+        self.rows.push(Arc::clone(found.row));
+        let thinks = found.stands_in && found.named.catalogue == Some(Catalogue::Thinking);
+        self.thinking |= u64::from(thinks) << row;
+        let (slots, model) = (&found.row.slots, &found.row.model);
+        let named = &found.named;
+        let sieve = Sieve::new(features, (named.flex, named.priority));
+        let minute = utc_minute(features.unix_ms);
+        let (prompt, completion) = (features.prompt_tokens, features.expected_tokens);
+        let mut left: Vec<(usize, Price)> = Vec::with_capacity(slots.len());
+        for (index, slot) in slots.iter().enumerate() {
+            let tariff = &slot.endpoint.prices;
+            let special = (!tariff.overrides().is_empty()).then(|| tariff.at(prompt, minute));
+            let prices = special.as_ref().unwrap_or(&tariff.base);
+            match sieve.removes(slot, model, prices) {
+                Some(by) => self.removed.push(Removed { row, index, by }),
+                None => left.push((index, Price::new(prices, prompt, completion))),
             }
         }
-        let usable = gauges.iter().filter(|(_, gauge)| gauge.availability.is_usable());
-        let scale = Scale::of(usable.map(|(_, gauge)| gauge.latency));
-        let order = features.prefs.map_or(&[][..], |prefs| &prefs.order);
-        let rank = |(slot, gauge): (&'a Arc<Slot>, Gauge)| Ranked {
-            slot,
-            order: order.iter().position(|name| slot.is_named(name)),
-            availability: gauge.availability,
-            cost: scale.cost(&gauge, slot.endpoint.weight),
+        self.keep_better(&mut left, found, features);
+        let entry = |(index, price): (usize, Price)| {
+            let numbers = numbers(&slots[index], features);
+            Entry::new((row, index), &self.rows, features, numbers, price)
         };
-        gauges.into_iter().map(rank).collect()
+        let mut entries: Vec<Entry> = left.into_iter().map(entry).collect();
+        if features.tier == Some(Tier::Flex) {
+            let others = rank::keep_flex(&mut entries, &self.rows);
+            let removed = |e: &Entry| Removed { row: e.row, index: e.index, by: Filter::Tier };
+            self.removed.extend(others.iter().map(removed));
+        }
+        entries
     }
 
-    /// How many of the ranked ones the caller wants to have tried.
-    fn kept(&mut self, ranked: &[Ranked<'_>], prefs: Option<&Prefs>, ordered: usize) -> usize {
-        let Some(prefs) = prefs.filter(|prefs| !prefs.allow_fallbacks) else {
-            return ranked.len();
-        };
+    /// Filters that compare the endpoints of a model with each other.
+    fn keep_better(
+        &mut self,
+        left: &mut Vec<(usize, Price)>,
+        found: &Found<'_, '_>,
+        features: &Features<'_>,
+    ) {
+        let (row, slots) = (self.rows.len() - 1, &found.row.slots);
+        let taken = left.iter().map(|(index, _)| slots[*index].endpoint.parameters);
+        let wanted = better(features.params, taken);
+        let extended = found.stands_in && found.named.catalogue == Some(Catalogue::Extended);
+        let context = |index: usize| slots[index].endpoint.context_length;
+        let largest = left.iter().map(|(index, _)| context(*index)).max().filter(|_| extended);
+        if wanted.is_empty() && largest.is_none() {
+            return;
+        }
+        left.retain(|(index, _)| {
+            let short = largest.is_some_and(|largest| context(*index) < largest);
+            let by = worse(wanted, slots[*index].endpoint.parameters);
+            let by = by.or(short.then_some(Filter::Extended));
+            self.removed.extend(by.map(|by| Removed { row, index: *index, by }));
+            by.is_none()
+        });
+    }
+
+    /// Ranks endpoints and adds them after those that are there.
+    fn add(&mut self, entries: Vec<Entry>, features: &Features<'_>, sort: Option<Sort>, seed: u64) {
+        let most = CANDIDATES_MAX - self.candidates.len();
+        let mut ranked = rank::rank(entries, &self.rows, features, (sort, seed, most));
+        if let Some(prefs) = features.prefs.filter(|prefs| !prefs.allow_fallbacks) {
+            self.cut(&mut ranked, prefs);
+        }
+        let thinking = self.thinking;
+        self.candidates.extend(ranked.into_iter().map(|(candidate, row, _)| Candidate {
+            thinking: thinking >> row & 1 == 1,
+            ..candidate
+        }));
+    }
+
+    /// Leaves what the caller wants to have tried: the first choice, or what `order` names.
+    fn cut(&mut self, ranked: &mut Vec<(Candidate, usize, usize)>, prefs: &Prefs) {
+        let ordered = ranked.iter().take_while(|(c, ..)| c.why == Reason::Ordered).count();
         let (keep, by) = if prefs.order.is_empty() {
             (ranked.len().min(1), Filter::FallbacksOff)
         } else {
             (ordered, Filter::Order)
         };
-        let dropped = ranked.iter().skip(keep);
-        self.dropped.extend(dropped.map(|r| Dropped { slot: Arc::clone(r.slot), by }));
-        keep
+        let others = ranked.drain(keep..);
+        self.removed.extend(others.map(|(_, row, index)| Removed { row, index, by }));
     }
 
     /// Lets the request in at the next candidate: the first that was not tried and lets it in; if
@@ -233,8 +283,8 @@ impl Plan {
             Some((i, least_bad.slot.health.admit_anyway(wait, now), true))
         })?;
         self.tried |= 1 << i;
-        let Candidate { slot, why } = self.candidates[i].clone();
-        Some(Admitted { slot, why, last_resort, guard })
+        let Candidate { slot, why, thinking, .. } = self.candidates[i].clone();
+        Some(Admitted { slot, why, thinking, last_resort, guard })
     }
 
     /// Whether there is a candidate that was not tried.
@@ -256,22 +306,7 @@ impl Plan {
 /// A plan without candidates.
 impl Default for Plan {
     fn default() -> Self {
-        let (candidates, dropped) = (Vec::new(), Vec::new());
-        Self { candidates, dropped, wait: Wait::FirstToken, tried: 0 }
+        let (candidates, rows, removed) = (Vec::new(), Vec::new(), Vec::new());
+        Self { candidates, rows, thinking: 0, removed, wait: Wait::FirstToken, tried: 0 }
     }
-}
-
-/// What forbids an endpoint, if anything does.
-fn filter(slot: &Slot, features: &Features<'_>) -> Option<Filter> {
-    let named = |list: &[String]| list.iter().any(|name| slot.is_named(name));
-    if let Some(prefs) = features.prefs {
-        if !prefs.only.is_empty() && !named(&prefs.only) {
-            return Some(Filter::Only);
-        }
-        if named(&prefs.ignore) {
-            return Some(Filter::Ignore);
-        }
-    }
-    let tokens = features.prompt_tokens.saturating_add(features.max_tokens.unwrap_or(1));
-    (tokens > u64::from(slot.endpoint.context_length)).then_some(Filter::Context)
 }

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::balance::{EndpointHealth, HealthRegistry};
-use crate::catalog::{Catalog, Endpoint};
+use super::variant::{Catalogue, Named};
+use crate::balance::{EndpointHealth, HealthRegistry, mix};
+use crate::catalog::{Catalog, Endpoint, Model, Tier};
 use crate::vocab::ModelId;
 
 /// An endpoint and its health.
@@ -14,15 +15,24 @@ pub struct Slot {
     pub endpoint: Arc<Endpoint>,
     /// What experience says.
     pub health: Arc<EndpointHealth>,
+    /// A short mark of its id, by which the table of conversations remembers it.
+    pub mark: u32,
 }
 
 impl Slot {
-    /// Whether a name in a caller's wishes means this endpoint.
+    /// Whether a name in a caller's wishes means this endpoint: its own slug, one above it
+    /// (`google` above `google/us-east5`), its id, or its provider's display name. What is said of
+    /// a provider is not said of its flex and priority tiers; these are named in full.
     pub fn is_named(&self, name: &str) -> bool {
-        let provider = &self.endpoint.provider;
-        below(provider.id.as_str(), name)
-            || self.endpoint.id.as_str().eq_ignore_ascii_case(name)
-            || same_text(&provider.name, name)
+        let endpoint = &self.endpoint;
+        let own = |slug: &str| slug.eq_ignore_ascii_case(name);
+        if own(&endpoint.tag) || own(endpoint.id.as_str()) {
+            return true;
+        }
+        endpoint.tier == Tier::Default
+            && (below(&endpoint.tag, name)
+                || below(endpoint.provider.id.as_str(), name)
+                || same_text(&endpoint.provider.name, name))
     }
 }
 
@@ -43,11 +53,44 @@ fn same_text(a: &str, b: &str) -> bool {
     a.chars().flat_map(char::to_lowercase).eq(b.chars().flat_map(char::to_lowercase))
 }
 
+/// A model and its endpoints.
+#[derive(Debug)]
+pub struct Row {
+    /// The model.
+    pub model: Arc<Model>,
+    /// Who serves it, in the catalog's order.
+    pub slots: Vec<Arc<Slot>>,
+}
+
 /// The endpoints of every model of one catalog. Nothing is looked up per endpoint and request.
 #[derive(Debug, Default)]
 pub struct RoutingTable {
     catalog: Arc<Catalog>,
-    by_model: HashMap<ModelId, Vec<Arc<Slot>>>,
+    by_model: HashMap<ModelId, Arc<Row>>,
+}
+
+/// What a name with its suffixes means.
+#[derive(Debug)]
+pub(super) struct Found<'t, 'n> {
+    pub(super) row: &'t Arc<Row>,
+    pub(super) named: Named<'n>,
+    /// The model has no entry with this suffix; the plain one stands in for it.
+    pub(super) stands_in: bool,
+}
+
+/// Why a name means nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lost<'n> {
+    /// There is no such model.
+    Unknown,
+    /// Two suffixes that exclude each other.
+    Clash,
+    /// The model is there, but not with this suffix.
+    NoVariant { base: &'n str, variant: Catalogue },
+    /// `:online`: there is no web search.
+    Online,
+    /// A preset, where it cannot stand.
+    Preset(&'n str),
 }
 
 impl RoutingTable {
@@ -56,25 +99,83 @@ impl RoutingTable {
     pub fn new(catalog: &Arc<Catalog>, registry: &HealthRegistry) -> Self {
         let slot = |endpoint: &Arc<Endpoint>| {
             let health = Arc::clone(registry.get(endpoint.id.as_str())?);
-            Some(Arc::new(Slot { endpoint: Arc::clone(endpoint), health }))
+            let mark = mark(endpoint.id.as_str());
+            Some(Arc::new(Slot { endpoint: Arc::clone(endpoint), health, mark }))
         };
-        let by_model = catalog
-            .models()
-            .iter()
-            .map(|model| (model.id.clone(), model.endpoints.iter().filter_map(slot).collect()))
-            .collect();
-        Self { catalog: Arc::clone(catalog), by_model }
+        let row = |model: &Arc<Model>| {
+            let slots = model.endpoints.iter().filter_map(slot).collect();
+            Arc::new(Row { model: Arc::clone(model), slots })
+        };
+        let by_model = catalog.models().iter().map(|model| (model.id.clone(), row(model)));
+        Self { by_model: by_model.collect(), catalog: Arc::clone(catalog) }
     }
 
     /// The endpoints of the model of this id.
     pub fn slots(&self, model: &str) -> Option<&[Arc<Slot>]> {
-        self.by_model.get(model).map(Vec::as_slice)
+        self.by_model.get(model).map(|row| row.slots.as_slice())
+    }
+
+    /// The model of this id, dated name or alias, without suffixes.
+    pub fn row(&self, name: &str) -> Option<&Arc<Row>> {
+        if let Some(row) = self.by_model.get(name) {
+            return Some(row);
+        }
+        let (model, _) = self.catalog.resolve(name)?;
+        self.by_model.get(model.id.as_str())
+    }
+
+    /// The model that a name with its suffixes means.
+    pub fn model(&self, name: &str) -> Option<&Arc<Model>> {
+        self.find(name).ok().map(|found| &found.row.model)
+    }
+
+    /// What a name means, suffixes included. An id that is spelled like a suffix wins.
+    pub(super) fn find<'t, 'n>(&'t self, name: &'n str) -> Result<Found<'t, 'n>, Lost<'n>> {
+        if let Some(row) = self.row(name) {
+            let named = Named { base: name, ..Named::default() };
+            return Ok(Found { row, named, stands_in: false });
+        }
+        let named = Named::parse(name);
+        if let Some(preset) = named.preset {
+            return Err(Lost::Preset(preset));
+        }
+        if named.clash {
+            return Err(Lost::Clash);
+        }
+        let (row, stands_in) = self.entry(&named)?;
+        if named.online {
+            return Err(Lost::Online);
+        }
+        Ok(Found { row, named, stands_in })
+    }
+
+    fn entry<'n>(&self, named: &Named<'n>) -> Result<(&Arc<Row>, bool), Lost<'n>> {
+        let Some(variant) = named.catalogue else {
+            return self.row(named.base).map(|row| (row, false)).ok_or(Lost::Unknown);
+        };
+        if let Some(row) = self.row(&format!("{}{}", named.base, variant.suffix())) {
+            return Ok((row, false));
+        }
+        let base = self.row(named.base).ok_or(Lost::Unknown)?;
+        let stands_in = match variant {
+            Catalogue::Free => false,
+            Catalogue::Extended => true,
+            Catalogue::Thinking => base.model.reasoning.is_some(),
+        };
+        let missing = Lost::NoVariant { base: named.base, variant };
+        stands_in.then_some((base, true)).ok_or(missing)
     }
 
     /// The catalog that the table was made from.
     pub fn catalog(&self) -> &Arc<Catalog> {
         &self.catalog
     }
+}
+
+/// A mark of an id: 24 bits.
+fn mark(id: &str) -> u32 {
+    let hash = id.bytes().fold(0_u64, |hash, byte| mix(hash ^ u64::from(byte)));
+    u32::try_from(hash >> 40).unwrap_or_default()
 }
 
 #[cfg(test)]

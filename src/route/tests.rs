@@ -14,14 +14,7 @@ const THREE: &[(&str, &[(&str, u32)])] =
 const NOW: Nanos = Nanos(1_000_000_000);
 
 fn ask(model: &str) -> Features<'_> {
-    Features {
-        model,
-        models: &[],
-        prefs: None,
-        prompt_tokens: 100,
-        max_tokens: None,
-        wait: Wait::FirstToken,
-    }
+    Features { model, prompt_tokens: 100, expected_tokens: 100, ..Features::default() }
 }
 
 fn names(list: &[&str]) -> Vec<String> {
@@ -64,7 +57,7 @@ fn all_are_candidates_and_the_same_arguments_give_the_same_plan() {
         let again = plan(&table, &ask("meta/llama"), seed, NOW).expect("a plan");
         assert_eq!(order(&once), order(&again), "seed {seed}");
         assert_eq!(once.candidates.len(), 3);
-        assert_eq!(once.candidates[0].why, Reason::Picked);
+        assert!(matches!(once.candidates[0].why, Reason::Picked | Reason::Explored));
         assert_eq!(once.candidates[2].why, Reason::Fallback);
         firsts.insert(order(&once)[0].clone());
     }
@@ -72,18 +65,22 @@ fn all_are_candidates_and_the_same_arguments_give_the_same_plan() {
 }
 
 #[test]
-fn the_slowest_of_three_is_never_first_and_the_rest_ascend() {
+fn the_slowest_of_three_is_seldom_first_and_the_rest_ascend() {
     let table = table(THREE);
-    for (i, ms) in [300, 100, 200].into_iter().enumerate() {
+    for (i, ms) in [900, 100, 200].into_iter().enumerate() {
         measure(&table, "meta/llama", i, ms);
     }
-    for seed in 0..200 {
-        let got = order(&plan(&table, &ask("meta/llama"), seed, NOW).expect("a plan"));
-        assert_ne!(got[0], "alpha", "seed {seed}");
+    let mut slowest = 0;
+    for seed in 0..2_000 {
+        let made = plan(&table, &ask("meta/llama"), seed, NOW).expect("a plan");
+        let got = order(&made);
+        slowest += u32::from(got[0] == "alpha");
         let rest: Vec<_> =
             ["beta", "gamma/eu", "alpha"].into_iter().filter(|p| *p != got[0]).collect();
         assert_eq!(got[1..], rest[..], "seed {seed}");
     }
+    // A third of the 1 % that is spent on learning; what else it draws it loses among its equals.
+    assert!((1..=30).contains(&slowest), "{slowest} of 2000");
 }
 
 #[test]
@@ -127,14 +124,15 @@ fn wishes_are_obeyed() {
             let features = Features { prefs: Some(&prefs), ..ask("meta/llama") };
             let made = plan(&table, &features, seed, NOW).expect("a plan");
             assert_eq!(order(&made), expected, "{prefs:?}");
-            assert_eq!(made.candidates.len() + made.dropped.len(), 3, "{prefs:?}: all accounted");
+            let all = made.candidates.len() + made.dropped().count();
+            assert_eq!(all, 3, "{prefs:?}: all accounted");
         }
     }
     let prefs = Prefs { allow_fallbacks: false, ..all };
     let features = Features { prefs: Some(&prefs), ..ask("meta/llama") };
     let made = plan(&table, &features, 1, NOW).expect("a plan");
     assert_eq!(made.candidates.len(), 1);
-    assert!(made.dropped.iter().all(|d| d.by == Filter::FallbacksOff));
+    assert!(made.dropped().all(|(_, by)| by == Filter::FallbacksOff));
 }
 
 #[test]
@@ -193,6 +191,9 @@ fn what_is_empty_says_why() {
     let error = refused(&table, &Features { prefs: Some(&prefs), ..ask("meta/llama") });
     assert_eq!(error.kind, Kind::NoEndpoints);
     assert!(error.message.contains("`provider.order`"), "{error}");
+    assert_eq!(error.param.as_deref(), Some("provider.order"));
+    let why = error.availability.expect("why");
+    assert_eq!((why.code, &*why.excluded_by), ("constraint_filtered", &["allowed_providers"][..]));
 }
 
 #[test]

@@ -171,6 +171,26 @@ fn a_catalog_file_is_routed_to_once_its_key_is_set() {
 }
 
 #[test]
+fn what_endpoints_did_is_told_to_callers() {
+    let providers = providers(&[("one", Dialect::OpenAi)]);
+    let gateway = Gateway::start(&providers, &Setup::default());
+    let mut client = gateway.client();
+    for _ in 0..3 {
+        assert!(client.chat(&ask(MODEL, "x", true, 12)).is_good());
+    }
+    let path = format!("/v1/models/{MODEL}/endpoints");
+    let told = client.get(&path).json()["data"]["endpoints"][0].clone();
+    assert_eq!(told["uptime_last_30m"], 100.0, "{told}");
+    for member in ["latency_last_30m", "throughput_last_30m"] {
+        assert!(told[member]["p50"].as_f64().is_some_and(|n| n > 0.0), "{member}: {told}");
+    }
+    let public = Client::new(gateway.address, None).get(&path).json();
+    let public = &public["data"]["endpoints"][0];
+    assert_eq!(public["uptime_last_30m"], 100.0, "{public}");
+    assert!(public["latency_last_30m"].is_null(), "{public}");
+}
+
+#[test]
 fn long_prompts_are_charged_by_their_own_prices() {
     let providers = providers(&[("one", Dialect::OpenAi)]);
     let more_prices = "overrides = [{ min_prompt_tokens = 60, completion = \"200\" }]";

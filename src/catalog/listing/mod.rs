@@ -38,16 +38,17 @@ pub struct Live {
     pub throughput_last_30m: Option<Percentiles>,
 }
 
-/// Percentiles of a measurement.
+/// The value that so many of the samples do not do worse than: at most this latency, at least this
+/// throughput.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Percentiles {
-    /// Half are at most this.
+    /// Half of them.
     pub p50: f64,
-    /// Three quarters are.
+    /// Three quarters.
     pub p75: f64,
-    /// Nine tenths are.
+    /// Nine tenths.
     pub p90: f64,
-    /// All but one in a hundred are.
+    /// 99 of a hundred.
     pub p99: f64,
 }
 

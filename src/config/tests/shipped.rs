@@ -185,6 +185,8 @@ fn comments_state_the_defaults_of_the_code() {
             endpoints: vec![file::Endpoint::default()],
             ..file::Model::default()
         }],
+        auto: vec![file::Auto::default()],
+        presets: vec![file::Preset::default()],
         ..File::default()
     };
     let code = Value::try_from(&file).expect("TOML");

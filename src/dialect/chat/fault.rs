@@ -3,7 +3,7 @@
 use super::answer;
 use crate::dialect::json;
 use crate::dialect::sink::AnswerShape;
-use crate::error::GatewayError;
+use crate::error::{Availability, GatewayError};
 
 /// The body of an error answer: `{"error":{…}}`.
 pub fn error_body(error: &GatewayError) -> Vec<u8> {
@@ -49,5 +49,34 @@ fn error_object(out: &mut Vec<u8>, error: &GatewayError) {
             json::text_member(out, "provider_code", code);
         }
     }
+    if let Some(why) = &error.availability {
+        availability(out, why);
+    }
     out.extend_from_slice(b"}}");
+}
+
+/// Appends the member `availability`: why nothing could serve the request.
+pub(crate) fn availability(out: &mut Vec<u8>, why: &Availability) {
+    json::key(out, "availability");
+    out.push(b'{');
+    json::text_member(out, "code", why.code);
+    texts(out, "requested_models", why.models.iter().map(String::as_str));
+    texts(out, "excluded_by", why.excluded_by.iter().copied());
+    texts(out, "affected_providers", why.providers.iter().map(String::as_str));
+    if let Some(field) = why.field {
+        json::text_member(out, "field", field);
+    }
+    out.push(b'}');
+}
+
+fn texts<'a>(out: &mut Vec<u8>, name: &'static str, list: impl Iterator<Item = &'a str>) {
+    json::key(out, name);
+    out.push(b'[');
+    for (i, text) in list.enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        json::string(out, text);
+    }
+    out.push(b']');
 }

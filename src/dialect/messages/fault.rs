@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::dialect::chat::write_availability;
 use crate::dialect::json;
 use crate::error::{GatewayError, Kind};
 
@@ -42,17 +43,26 @@ pub(super) fn write_error(error: &GatewayError, out: &mut Vec<u8>) {
     if let Some(param) = &error.param {
         json::text_member(out, "param", param);
     }
-    if let Some(said) = &error.provider {
+    if error.provider.is_some() || error.availability.is_some() {
         json::key(out, "metadata");
         out.push(b'{');
+        metadata(error, out);
+        out.push(b'}');
+    }
+    out.extend_from_slice(b"}}");
+}
+
+fn metadata(error: &GatewayError, out: &mut Vec<u8>) {
+    if let Some(said) = &error.provider {
         json::text_member(out, "provider_name", &said.provider);
         json::text_member(out, "raw", &said.raw);
         if let Some(code) = &said.code {
             json::text_member(out, "provider_code", code);
         }
-        out.push(b'}');
     }
-    out.extend_from_slice(b"}}");
+    if let Some(why) = &error.availability {
+        write_availability(out, why);
+    }
 }
 
 /// Clients (Claude Code, 2026-11) tell by Anthropic's own words that a conversation must be made

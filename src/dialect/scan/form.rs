@@ -59,7 +59,7 @@ impl Form {
             | Key::Preset
             | Key::SessionId
             | Key::Trace => true,
-            Key::Usage => answers,
+            Key::Usage | Key::PromptCacheKey | Key::ServiceTier => answers,
             Key::Stream => answers,
             Key::StreamOptions | Key::N => matches!(self, Self::Chat | Self::Completions),
             Key::MaxTokens => answers && self != Self::Responses,

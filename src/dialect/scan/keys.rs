@@ -33,11 +33,13 @@ pub enum Key {
     Fallbacks,
     Query,
     Documents,
+    PromptCacheKey,
+    ServiceTier,
 }
 
 impl Key {
     /// Every key with its name.
-    pub const ALL: [(Self, &'static str); 26] = [
+    pub const ALL: [(Self, &'static str); 28] = [
         (Self::Model, "model"),
         (Self::Models, "models"),
         (Self::Stream, "stream"),
@@ -64,6 +66,8 @@ impl Key {
         (Self::Fallbacks, "fallbacks"),
         (Self::Query, "query"),
         (Self::Documents, "documents"),
+        (Self::PromptCacheKey, "prompt_cache_key"),
+        (Self::ServiceTier, "service_tier"),
     ];
 
     /// The name of the member.

@@ -9,8 +9,12 @@
 mod form;
 mod keys;
 pub(crate) mod lexer;
+mod members;
 mod notes;
 mod prefs;
+mod prefs_read;
+#[cfg(test)]
+mod prefs_tests;
 mod prompt;
 #[cfg(test)]
 mod tests;
@@ -22,14 +26,14 @@ pub use self::form::Form;
 pub use self::keys::Key;
 use self::lexer::{Blind, Fault, Lexer, Text, Watch, position};
 pub use self::notes::Notes;
-pub use self::prefs::Prefs;
-use self::prefs::{boolean, strings};
+pub use self::prefs::{Cutoffs, MaxPrice, Prefs, QUANTIZATIONS, Sort};
+use self::prefs_read::{boolean, strings};
 pub use self::text::TextStats;
 
 /// Most fallback models in one request.
 const MODELS_MAX: usize = 32;
 /// Longest `session_id`, in characters.
-const SESSION_ID_MAX: usize = 256;
+pub const SESSION_ID_MAX: usize = 256;
 /// Most choices in one answer.
 const N_MAX: u64 = 128;
 
@@ -92,6 +96,13 @@ pub struct Head {
     pub has_media: bool,
     /// The caller's preferences among providers.
     pub provider: Option<Prefs>,
+    /// `route: "sort"`: the endpoints of all models are ranked together.
+    pub route_sort: bool,
+    /// The name of a preset.
+    pub preset: Option<String>,
+    /// The first message, and the one after it if the first is no user's: what a conversation
+    /// keeps from turn to turn.
+    pub opening: [Option<Span>; 2],
     /// The members found, in the order of the body.
     pub fields: Vec<Field>,
     /// The value of `stream_options.include_usage`.
@@ -108,6 +119,11 @@ impl Head {
     /// Where this member stands.
     pub fn field(&self, key: Key) -> Option<&Field> {
         self.fields.iter().find(|f| f.key == key)
+    }
+
+    /// Whether a top-level member of this name is there, of those that [`Notes`] tells apart.
+    pub fn mentions(&self, name: &str) -> bool {
+        self.notes.meets(Notes::member(name.as_bytes()))
     }
 
     /// An estimate of the prompt's tokens, without a tokenizer.
@@ -201,6 +217,9 @@ impl<'a> Scan<'a> {
             has_images: false,
             has_media: false,
             provider: None,
+            route_sort: false,
+            preset: None,
+            opening: [None; 2],
             fields: Vec::with_capacity(8),
             include_usage: None,
             inside: 0,
@@ -285,6 +304,8 @@ impl<'a> Scan<'a> {
             ("n", self.head.n > 1),
             ("stream", self.head.stream),
             ("tools", self.head.has_tools),
+            ("prompt_cache_key", self.has(Key::PromptCacheKey)),
+            ("service_tier", self.has(Key::ServiceTier)),
         ] {
             self.head.notes.add(Notes::member(name.as_bytes()).when(there));
         }
@@ -319,10 +340,9 @@ impl<'a> Scan<'a> {
                 }
             }
             Key::Route => self.route()?,
-            Key::Preset => {
-                if self.lexer.peek() != Some(b'n') {
-                    return Err(unsupported(key));
-                }
+            Key::Preset => self.preset()?,
+            // Any value; the provider judges it.
+            Key::PromptCacheKey | Key::ServiceTier => {
                 self.lexer.value(1, &mut Blind)?;
             }
             Key::Usage | Key::Trace => {
@@ -358,37 +378,6 @@ impl<'a> Scan<'a> {
         match text {
             Some(model) => Ok(Some(model)),
             None => Err(refuse("model", "'model' must be a non-empty string")),
-        }
-    }
-
-    fn route(&mut self) -> Result<(), Oops> {
-        match self.lexer.peek() {
-            Some(b'n') => {
-                self.lexer.value(1, &mut Blind)?;
-                Ok(())
-            }
-            _ => match self.text()?.and_then(|t| t.unescape()).as_deref() {
-                Some("fallback") => Ok(()),
-                _ => Err(refuse(
-                    "route",
-                    "'route' other than \"fallback\" is not supported; leave it out",
-                )),
-            },
-        }
-    }
-
-    fn session_id(&mut self) -> Result<(), Oops> {
-        if self.lexer.peek() == Some(b'n') {
-            self.lexer.value(1, &mut Blind)?;
-            return Ok(());
-        }
-        let text = self.text()?.and_then(|t| t.unescape());
-        match text {
-            Some(text) if text.chars().count() <= SESSION_ID_MAX => Ok(()),
-            _ => Err(refuse(
-                "session_id",
-                format!("'session_id' must be a string of at most {SESSION_ID_MAX} characters"),
-            )),
         }
     }
 
@@ -442,7 +431,10 @@ impl<'a> Scan<'a> {
                 let param = format!("messages[{}]", prompt.text.messages);
                 return Err(refuse(&param, format!("'{param}' must be an object")));
             }
-            self.lexer.value(2, &mut prompt)?;
+            let (start, end) = self.lexer.value(2, &mut prompt)?;
+            if prompt.text.messages < 2 {
+                self.head.opening[prompt.text.messages as usize] = Some(span(start, end));
+            }
             prompt.text.messages += 1;
         }
         if prompt.text.messages == 0 {
@@ -452,34 +444,6 @@ impl<'a> Scan<'a> {
         self.head.has_images = prompt.images;
         self.head.has_media = prompt.media;
         self.head.notes.add(prompt.notes());
-        Ok(())
-    }
-
-    fn stream_options(&mut self) -> Result<(), Oops> {
-        match self.lexer.peek() {
-            Some(b'n') => {
-                self.lexer.value(1, &mut Blind)?;
-                return Ok(());
-            }
-            Some(b'{') => self.lexer.expect(b'{', "expected an object")?,
-            _ => return Err(refuse("stream_options", "'stream_options' must be an object")),
-        }
-        let mut first = true;
-        while let Some(key) = self.lexer.member(&mut first)? {
-            let is_usage = key.raw.len() <= 13 * 6
-                && key.unescape().is_some_and(|name| name == "include_usage");
-            let start = self.lexer.at();
-            if !is_usage {
-                self.lexer.value(2, &mut Blind)?;
-                continue;
-            }
-            let param = "stream_options.include_usage";
-            boolean(&mut self.lexer, param)?;
-            let value = span(start, self.lexer.at());
-            if self.head.include_usage.replace(value).is_some() {
-                return Err(refuse(param, format!("'{param}' is given twice")));
-            }
-        }
         Ok(())
     }
 }

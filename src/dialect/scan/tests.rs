@@ -39,7 +39,7 @@ fn what_is_asked_for_is_read() {
             only: vec!["y".into()],
             ignore: vec!["z".into()],
             allow_fallbacks: false,
-            require_parameters: false,
+            ..Prefs::default()
         }
     );
 }
@@ -75,8 +75,10 @@ fn faults_name_their_member() {
         (r#""tools":{}"#, "tools"),
         (r#""plugins":[{"id":"web"}]"#, "plugins"),
         (r#""transforms":["middle-out"]"#, "transforms"),
-        (r#""preset":"p""#, "preset"),
-        (r#""route":"sort""#, "route"),
+        (r#""preset":1"#, "preset"),
+        (r#""preset":"""#, "preset"),
+        (r#""route":"other""#, "route"),
+        (r#""prompt_cache_key":"a","prompt_cache_key":"b""#, "prompt_cache_key"),
         (r#""route":1"#, "route"),
         (r#""usage":1"#, "usage"),
         (r#""trace":[]"#, "trace"),
@@ -88,7 +90,7 @@ fn faults_name_their_member() {
             "stream_options.include_usage",
         ),
         (r#""provider":[]"#, "provider"),
-        (r#""provider":{"sort":"price"}"#, "provider"),
+        (r#""provider":{"prefer":"price"}"#, "provider"),
         (r#""provider":{"order":"x"}"#, "provider.order"),
         (r#""provider":{"order":[],"order":[]}"#, "provider.order"),
         (r#""provider":{"allow_fallbacks":"no"}"#, "provider.allow_fallbacks"),
@@ -111,8 +113,8 @@ fn faults_name_their_member() {
         let error = error(body.as_bytes());
         assert_eq!(error.param.as_deref(), Some(param), "{body}: {}", error.message);
     }
-    let unknown = error(with(r#""provider":{"zdr":true,"sort":1}"#).as_bytes());
-    assert_eq!(unknown.message, "Unrecognized key(s) in 'provider': 'zdr', 'sort'.");
+    let unknown = error(with(r#""provider":{"zero":true,"sorted":1}"#).as_bytes());
+    assert_eq!(unknown.message, "Unrecognized key(s) in 'provider': 'zero', 'sorted'.");
 }
 
 #[test]
