@@ -7,6 +7,7 @@
 
 mod answers;
 mod data;
+mod market;
 mod money;
 mod requests;
 mod routes;
@@ -25,6 +26,7 @@ criterion_group!(
     requests::translate,
     requests::cache_key,
     routes::plan,
+    market::catalog_load,
     answers::framing,
     answers::pipe_chunk,
     answers::sinks,

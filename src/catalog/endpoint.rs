@@ -37,6 +37,52 @@ impl Tier {
     }
 }
 
+/// A region that requests may be held to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Region {
+    /// The European Union.
+    Eu,
+    /// The United States.
+    Us,
+}
+
+impl Region {
+    /// Reads a name: `eu` or `us`.
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "eu" => Some(Self::Eu),
+            "us" => Some(Self::Us),
+            _ => None,
+        }
+    }
+
+    /// Whether a provider's name of a region means one here, for instance `us-east5`,
+    /// `europe-west4`, `eu`.
+    fn has_name(self, name: &str) -> bool {
+        /// London and Zurich, by Google's and Amazon's names.
+        const NOT_IN_THE_EU: [&str; 4] =
+            ["europe-west2", "europe-west6", "eu-west-2", "eu-central-2"];
+        let first = name.split(['-', '_', '/', '.']).next().unwrap_or_default();
+        match self {
+            Self::Eu => matches!(first, "eu" | "europe") && !NOT_IN_THE_EU.contains(&name),
+            Self::Us => matches!(first, "us" | "usa"),
+        }
+    }
+
+    /// Whether a country (ISO 3166-1 alpha-2) is one of its.
+    fn has_country(self, code: &str) -> bool {
+        /// The member states.
+        const EU: [&str; 27] = [
+            "AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GR", "HR", "HU",
+            "IE", "IT", "LT", "LU", "LV", "MT", "NL", "PL", "PT", "RO", "SE", "SI", "SK",
+        ];
+        match self {
+            Self::Eu => EU.contains(&code),
+            Self::Us => code == "US",
+        }
+    }
+}
+
 /// One model at one provider.
 #[derive(Debug)]
 pub struct Endpoint {
@@ -111,8 +157,87 @@ impl Endpoint {
         }
     }
 
+    /// Whether a provider's slug, a tag or a display name means this endpoint; a slug means all
+    /// endpoints below it.
+    pub fn is_at(&self, name: &str) -> bool {
+        let below = |slug: &str| match slug.split_at_checked(name.len()) {
+            Some((head, rest)) => {
+                head.eq_ignore_ascii_case(name) && (rest.is_empty() || rest.starts_with('/'))
+            }
+            None => false,
+        };
+        !name.is_empty() && (below(&self.tag) || self.provider.name.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether all of it runs in a region: its own region says so, or every data centre of the
+    /// provider is there. What nobody says is not so.
+    pub fn is_in(&self, region: Region) -> bool {
+        match &self.region {
+            Some(own) => region.has_name(own),
+            None => {
+                let countries = &self.provider.profile.datacenters;
+                !countries.is_empty() && countries.iter().all(|code| region.has_country(code))
+            }
+        }
+    }
+
     /// Whether it has been switched off at this time, in seconds since 1970.
     pub fn is_expired(&self, now: u64) -> bool {
         self.expires.is_some_and(|expires| expires <= now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::{Origin, Profile};
+    use crate::dialect::Dialect;
+    use crate::vocab::ProviderId;
+
+    fn endpoint(region: Option<&str>, datacenters: &[&str]) -> Endpoint {
+        let origin = Origin { tls: false, host: "h".into(), port: 1, authority: "h:1".into() };
+        let id = ProviderId::parse("google-vertex").unwrap();
+        let datacenters = datacenters.iter().map(|&code| code.to_owned()).collect();
+        let provider = Provider {
+            name: "Google Vertex".into(),
+            profile: Profile { datacenters, ..Profile::default() },
+            ..Provider::new(id, Dialect::OpenAi, origin)
+        };
+        let (id, model) = (EndpointId::parse("e").unwrap(), ModelId::parse("m").unwrap());
+        let tag = region.map_or("google-vertex".into(), |r| format!("google-vertex/{r}"));
+        let endpoint = Endpoint::new(id, Arc::new(provider), model, "m", 1);
+        Endpoint { region: region.map(str::to_owned), tag, ..endpoint }
+    }
+
+    #[test]
+    fn names_mean_what_lies_below_them() {
+        let east = endpoint(Some("us-east5"), &[]);
+        for (name, expected) in [
+            ("google-vertex", true),
+            ("Google-Vertex/us-east5", true),
+            ("google vertex", true),
+            ("google-vertex/us", false),
+            ("google", false),
+            ("", false),
+        ] {
+            assert_eq!(east.is_at(name), expected, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn regions_are_told_by_name_or_else_by_data_centres() {
+        for (region, datacenters, eu, us) in [
+            (Some("us-east5"), &[][..], false, true),
+            (Some("europe-west4"), &["US"], true, false),
+            (Some("europe-west2"), &[], false, false),
+            (Some("global"), &["US"], false, false),
+            (None, &["DE", "FI"], true, false),
+            (None, &["DE", "US"], false, false),
+            (None, &[], false, false),
+        ] {
+            let endpoint = endpoint(region, datacenters);
+            let found = (endpoint.is_in(Region::Eu), endpoint.is_in(Region::Us));
+            assert_eq!(found, (eu, us), "{region:?} {datacenters:?}");
+        }
     }
 }

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use crate::vocab::ModelId;
 
-pub use endpoint::{Endpoint, Tier};
+pub use endpoint::{Endpoint, Region, Tier};
 pub use modality::{Modalities, Modality};
 pub use model::{DefaultParameters, Model, Reasoning};
 pub use params::{Param, Params};
@@ -132,11 +132,13 @@ fn names(models: &[Arc<Model>]) -> HashMap<Box<str>, (Arc<Model>, How)> {
     names
 }
 
-/// The newest model of each family that can be asked, or, if none can, the newest; the later of
-/// two that were published together. Variants are no models of their own here.
+/// The newest model of each family that can be asked, or, if none can, the newest. The higher
+/// version is the newer one, then the later published, then the later told: not every source knows
+/// when a model was published, while its slug has the version. Variants are no models of their own
+/// here.
 fn newest(models: &[Arc<Model>]) -> HashMap<String, Arc<Model>> {
     let mut newest: HashMap<String, Arc<Model>> = HashMap::new();
-    let rank = |model: &Model| (!model.endpoints.is_empty(), model.created);
+    let rank = |model: &Model| (!model.endpoints.is_empty(), version(model), model.created);
     for model in models.iter().filter(|model| model.variant().is_none()) {
         let (Some(author), Some(family)) = (model.author(), &model.family) else { continue };
         let best =
@@ -146,6 +148,17 @@ fn newest(models: &[Arc<Model>]) -> HashMap<String, Arc<Model>> {
         }
     }
     newest
+}
+
+/// The numbers in a slug, dates left out: `[4, 5, 0]` in `claude-sonnet-4.5`.
+fn version(model: &Model) -> [u16; 3] {
+    let slug = model.id.as_str().rsplit('/').next().unwrap_or_default();
+    let numbers = slug.split(|c: char| !c.is_ascii_digit()).filter(|n| (1..=3).contains(&n.len()));
+    let mut version = [0; 3];
+    for (part, number) in version.iter_mut().zip(numbers) {
+        *part = number.parse().unwrap_or_default();
+    }
+    version
 }
 
 #[cfg(test)]
@@ -194,6 +207,21 @@ mod tests {
         assert_eq!(catalog.endpoints().count(), 3, "dormant endpoints are not routed to");
         let missing = catalog.model("b/big-1").unwrap();
         assert_eq!(missing.missing(), [&["KEY".to_owned()][..]]);
+    }
+
+    #[test]
+    fn versions_are_told_by_slugs() {
+        for (id, expected) in [
+            ("anthropic/claude-3.5-sonnet", [3, 5, 0]),
+            ("anthropic/claude-sonnet-5", [5, 0, 0]),
+            ("openai/gpt-4o-2024-11-20", [4, 11, 20]),
+            ("mistralai/mistral-large-2512", [0, 0, 0]),
+        ] {
+            assert_eq!(version(&Model::new(ModelId::parse(id).unwrap())), expected, "{id}");
+        }
+        let catalog = Catalog::new(vec![model("a/big-5.5", 0, true), model("a/big-5", 9, true)]);
+        let (newest, _) = catalog.resolve("~a/big-latest").unwrap();
+        assert_eq!(newest.id.as_str(), "a/big-5.5", "though nobody knows when it was published");
     }
 
     #[test]

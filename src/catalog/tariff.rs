@@ -14,6 +14,7 @@ use crate::vocab::{NanoUsd, PicoUsd, Usage};
 const DAY: u16 = 24 * 60;
 
 /// The minute of the day in UTC, 0 to 1439, of a time in milliseconds since 1970.
+#[expect(clippy::cast_possible_truncation, reason = "it is below 1440")]
 pub const fn utc_minute(unix_ms: u64) -> u16 {
     (unix_ms / 60_000 % DAY as u64) as u16
 }

@@ -1,8 +1,10 @@
 //! `turnpike check`: is a configuration sound?
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::{Failure, say};
+use crate::catalog::Model;
 use crate::config;
 
 /// Reads and resolves the configuration, and says what it holds or what is wrong with it.
@@ -12,6 +14,14 @@ pub(super) fn run(path: &Path) -> Result<(), Failure> {
             let endpoints = config.catalog.endpoints().count();
             let models = config.catalog.models().len();
             say(format_args!("{}: sound; {models} models, {endpoints} endpoints", path.display()));
+            let hosts = |model: &Arc<Model>| model.dormant.len();
+            let asleep: usize = config.catalog.models().iter().map(hosts).sum();
+            if asleep > 0 {
+                say(format_args!(
+                    "{asleep} more endpoints are only listed: environment variables that their \
+                     providers need are not set"
+                ));
+            }
             Ok(())
         }
         Err(faults) => Err(refuse(path, &faults)),

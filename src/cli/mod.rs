@@ -1,5 +1,6 @@
 //! The commands.
 
+mod catalog;
 mod check;
 mod demo;
 mod ledger;
@@ -33,6 +34,9 @@ enum Command {
     Serve(ConfigArgs),
     /// Check a configuration; every fault is listed with its path.
     Check(ConfigArgs),
+    /// Check, compare, show or import catalogs.
+    #[command(subcommand)]
+    Catalog(catalog::Command),
     /// Run simulated providers.
     Simulate(simulate::cli::Args),
     /// Create, list and top up accounts.
@@ -74,6 +78,7 @@ pub fn run() -> ExitCode {
         Some(Command::Demo(args)) => demo::run(&args),
         Some(Command::Serve(args)) => serve::run(&args.config),
         Some(Command::Check(args)) => check::run(&args.config),
+        Some(Command::Catalog(command)) => command.run(),
         Some(Command::Simulate(args)) => simulate::cli::run(&args).map_err(Failure::from),
         Some(Command::Accounts(command)) => command.run(),
         Some(Command::Keys(command)) => command.run(),

@@ -224,12 +224,15 @@ fn find_provider<'a>(
     providers: &'a Providers,
     at: &mut At<'_>,
 ) -> Option<&'a Arc<Provider>> {
-    let found = providers.enabled.get(name);
+    let found = providers.enabled.get(name).or_else(|| providers.dormant.get(name));
     let known = found.is_some() || providers.disabled.contains(name);
     if name.is_empty() {
         at.fault("provider", "is required: the id of a provider");
     } else if !known && providers.complete {
-        at.fault("provider", format!("is {name:?}, but no [[providers]] has this id"));
+        at.fault(
+            "provider",
+            format!("is {name:?}, but no [[providers]] and no catalog has this id"),
+        );
     }
     found
 }

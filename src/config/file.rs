@@ -33,9 +33,12 @@ pub struct File {
     pub media: Media,
     /// What is written where. Prompts, answers and keys never are.
     pub log: Log,
-    /// Companies and hosts that serve models. At least one.
+    /// Models and providers beside those of this file.
+    pub catalog: Catalog,
+    /// Companies and hosts that serve models. At least one, unless a catalog is in force.
     pub providers: Vec<Provider>,
-    /// What can be asked for, in the order in which it is listed. At least one.
+    /// What can be asked for, in the order in which it is listed. At least one, unless a catalog is
+    /// in force.
     pub models: Vec<Model>,
     /// What `turnpike/auto` chooses by.
     pub auto: Vec<Auto>,
@@ -263,6 +266,20 @@ impl Default for Log {
     }
 }
 
+/// Models and providers beside those of this file. A provider of a catalog is used if every
+/// environment variable that it names is set; else it is only listed. `[[providers]]` and
+/// `[[models]]` replace what a catalog has under the same id.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Catalog {
+    /// Whether the shipped catalog (`conf/catalog/`) is in force. Optional; absent: only if there is
+    /// no `[[models]]`.
+    pub shipped: Option<bool>,
+    /// Paths of further catalog files, in the form of the shipped ones; later ones win, line by
+    /// line. Default `[]`.
+    pub files: Vec<String>,
+}
+
 /// A company or host that serves models.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -278,7 +295,8 @@ pub struct Provider {
     /// Where the provider is reached, up to and including the API version, for instance
     /// `https://host/v1`; `http` or `https`, without credentials, query or fragment. For vertex it
     /// goes on to the location: `…/v1/projects/P/locations/L`; for azure it is the resource, for
-    /// ollama the server, for bedrock the regional host. Required.
+    /// ollama the server, for bedrock the regional host. `${NAME}` stands for an environment
+    /// variable, here as in `aws.region` and `service_account`. Required.
     pub base_url: String,
     /// The OpenAI-like host whose departures from OpenAI's form apply, for instance `groq` or
     /// `vllm`. Optional; absent: told by `base_url`, or `generic`, which takes everything.

@@ -11,6 +11,8 @@ mod endpoints;
 mod facts;
 mod fault;
 pub mod file;
+pub mod import;
+mod market;
 mod models;
 mod outside;
 mod prices;
@@ -18,6 +20,8 @@ mod providers;
 mod read;
 mod resolve;
 pub mod settings;
+pub mod sheet;
+mod shipped;
 mod url;
 
 #[cfg(test)]
@@ -29,11 +33,10 @@ use std::path::Path;
 pub use fault::{Fault, Faults};
 pub use settings::Config;
 
-/// The largest configuration file, in bytes.
-pub const FILE_BYTES_MAX: u64 = 64 << 20;
+use crate::catalog::Catalog;
 
-/// The largest file that a `file:` reference, certificate or key may be, in bytes.
-const REFERRED_BYTES_MAX: u64 = 1 << 20;
+/// The largest file that is read, in bytes: a configuration, a catalog, or what they refer to.
+pub const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// Reads the configuration from a file, with the process's environment and file system.
 ///
@@ -45,7 +48,7 @@ pub fn load(path: &Path) -> Result<Config, Faults> {
     })?;
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     let env = |name: &str| std::env::var(name).ok();
-    parse(&text, &env, &|path| read_file(path, REFERRED_BYTES_MAX))
+    parse(&text, &env, &|path| read_file(path, FILE_BYTES_MAX))
 }
 
 /// Reads the configuration from a text; `env` gives the value of an environment variable and
@@ -67,9 +70,31 @@ pub fn parse(
     if faults.0.is_empty() { Ok(config) } else { Err(faults) }
 }
 
+/// Reads catalog files, or the shipped catalog if there is none, and judges every line as if each
+/// provider had its key. `name` of a file is what its faults are told by.
+///
+/// # Errors
+/// Every fault.
+pub fn judge_catalog(files: &[(String, String)]) -> Result<(sheet::Sheet, Catalog), Faults> {
+    let mut faults = Faults::none();
+    let mut rows = sheet::Sheet::default();
+    if files.is_empty() {
+        rows = shipped::read(&mut faults);
+    }
+    for (name, text) in files {
+        rows.read(name, text, &mut faults);
+    }
+    let env = |_: &str| Some("x".to_owned());
+    let account = r#"{"client_email":"x","private_key":"x","token_uri":"x"}"#;
+    let read_file = |_: &Path| Ok(account.to_owned());
+    let outside = outside::Outside { env: &env, read_file: &read_file };
+    let catalog = market::of_sheet(&rows, outside, &mut faults);
+    if faults.0.is_empty() { Ok((rows, catalog)) } else { Err(faults) }
+}
+
 /// Reads a file of UTF-8 text up to a limit, without trusting what the file system says of its
 /// size (it may be a device).
-fn read_file(path: &Path, bytes_max: u64) -> io::Result<String> {
+pub(crate) fn read_file(path: &Path, bytes_max: u64) -> io::Result<String> {
     let mut text = String::new();
     let read = std::fs::File::open(path)?.take(bytes_max + 1).read_to_string(&mut text)?;
     if u64::try_from(read).is_ok_and(|n| n <= bytes_max) {

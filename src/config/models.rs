@@ -1,4 +1,4 @@
-//! `[[models]]` → [`Catalog`].
+//! `[[models]]` → [`Model`]s.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -7,9 +7,8 @@ use super::endpoints::{self, CONTEXT_MAX, Ids, Parent, Templates};
 use super::facts;
 use super::fault::{At, Faults};
 use super::file;
-use super::outside::Outside;
 use super::providers::{Providers, display_name};
-use crate::catalog::{Catalog, Endpoint, Modalities, Modality, Model, Params};
+use crate::catalog::{Endpoint, Modalities, Modality, Model, Params};
 use crate::vocab::ModelId;
 
 /// The most models of one configuration.
@@ -32,37 +31,32 @@ const OUTPUTS: [Modality; 6] = [
 ];
 
 /// Resolves every `[[models]]`. Endpoints at providers that are switched off are left out, and
-/// so are models without another.
+/// so are models without another. `alone` says that there are no catalog files.
 pub(super) fn resolve(
     raw: &[file::Model],
     providers: &Providers,
-    outside: Outside<'_>,
+    alone: bool,
+    (ids, templates): (&mut Ids, &mut Templates<'_>),
     faults: &mut Faults,
-) -> Catalog {
-    if raw.is_empty() {
+) -> Vec<Model> {
+    if raw.is_empty() && alone {
         faults.add("models", "is empty; at least one [[models]] is needed");
     }
     if raw.len() > MODELS_MAX {
         faults.add("models", format!("has more than {MODELS_MAX} entries"));
-        return Catalog::default();
+        return Vec::new();
     }
-    let mut ids = Ids::default();
-    let mut templates = Templates::new(outside);
     let mut models = Vec::with_capacity(raw.len());
     for (i, raw) in raw.iter().enumerate() {
         let mut at = At::new(format!("models[{i}]"), faults);
-        let model = model(raw, providers, (&mut ids, &mut templates), &mut at);
-        models.extend(model.filter(|m| !m.endpoints.is_empty()));
+        let model = model(raw, providers, (ids, templates), &mut at);
+        models.extend(model.filter(|m| m.all_endpoints().next().is_some()));
     }
-    check_aliases(raw, &ids, faults);
-    if models.is_empty() && faults.0.is_empty() {
-        faults.add("models", "has no model whose provider is enabled; at least one is needed");
-    }
-    Catalog::new(models)
+    models
 }
 
 /// An alias means one model, and no model has it as its id.
-fn check_aliases(raw: &[file::Model], ids: &Ids, faults: &mut Faults) {
+pub(super) fn check_aliases(raw: &[file::Model], ids: &Ids, faults: &mut Faults) {
     let mut seen = HashSet::new();
     for (i, model) in raw.iter().enumerate() {
         let mut at = At::new(format!("models[{i}]"), faults);
@@ -87,18 +81,31 @@ fn model(
     at: &mut At<'_>,
 ) -> Option<Model> {
     let id = id(raw, ids, at);
-    let name = display_name(at, raw.name.as_deref(), &raw.id);
-    let created = at.int("created", raw.created, 0, 253_402_300_799);
+    let context = raw.context_length.map(|n| at.int32("context_length", n, 1, CONTEXT_MAX));
+    let hosts = hosts(raw, id.as_ref(), context, providers, (ids, templates), at)?;
+    describe(raw, id, hosts, at)
+}
+
+/// The model with these endpoints; `None` without an id.
+pub(super) fn describe(
+    raw: &file::Model,
+    id: Option<ModelId>,
+    hosts: Vec<Arc<Endpoint>>,
+    at: &mut At<'_>,
+) -> Option<Model> {
     if raw.description.len() > 16_384 {
         at.fault("description", "must have at most 16384 bytes");
     }
     if raw.aliases.len() > ALIASES_MAX {
         at.fault("aliases", format!("has more than {ALIASES_MAX} entries"));
     }
+    let name = display_name(at, raw.name.as_deref(), &raw.id);
+    let created = at.int("created", raw.created, 0, 253_402_300_799);
     let input_modalities = modalities(at, "input_modalities", &raw.input_modalities, &INPUTS);
     let output_modalities = modalities(at, "output_modalities", &raw.output_modalities, &OUTPUTS);
-    let context = raw.context_length.map(|n| at.int32("context_length", n, 1, CONTEXT_MAX));
-    let hosts = hosts(raw, id.as_ref(), context, providers, (ids, templates), at)?;
+    let context_length = hosts.iter().map(|e| e.context_length).max().unwrap_or_default();
+    let supported_parameters = hosts.iter().fold(Params::NONE, |all, e| all.union(e.parameters));
+    let (endpoints, dormant) = hosts.into_iter().partition(|e| e.provider.is_live());
     let model = Model {
         canonical_slug: facts::canonical_slug(raw, at),
         aliases: raw.aliases.clone(),
@@ -106,7 +113,7 @@ fn model(
         name,
         created,
         description: raw.description.clone(),
-        context_length: hosts.iter().map(|e| e.context_length).max().unwrap_or_default(),
+        context_length,
         input_modalities,
         output_modalities,
         tokenizer: facts::line(at, "tokenizer", raw.tokenizer.as_deref()),
@@ -121,14 +128,16 @@ fn model(
             &raw.default_parameters,
             &mut at.within("default_parameters"),
         ),
-        supported_parameters: hosts.iter().fold(Params::NONE, |all, e| all.union(e.parameters)),
-        endpoints: hosts,
+        supported_parameters,
+        endpoints,
+        dormant,
         ..Model::new(id?)
     };
     Some(model)
 }
 
-fn id(raw: &file::Model, ids: &mut Ids, at: &mut At<'_>) -> Option<ModelId> {
+/// The id, if it is one that no other model has.
+pub(super) fn id(raw: &file::Model, ids: &mut Ids, at: &mut At<'_>) -> Option<ModelId> {
     let id = match ModelId::parse(&raw.id) {
         Ok(id) => id,
         Err(error) => {

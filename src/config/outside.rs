@@ -94,6 +94,44 @@ pub(super) fn document(
     }
 }
 
+/// The text with each `${NAME}` replaced by the environment variable of that name; a variable that
+/// is not set is a fault.
+pub(super) fn expand(at: &mut At<'_>, key: &str, text: &str, outside: Outside<'_>) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, name, after)) = next_variable(rest) {
+        out.push_str(before);
+        match (outside.env)(name) {
+            Some(value) => out.push_str(value.trim()),
+            None => {
+                let text = format!("refers to the environment variable {name}, which is not set");
+                at.fault(key, text);
+            }
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+    out
+}
+
+/// The environment variables that a text names: as `env:NAME`, or as `${NAME}` within it.
+pub(super) fn variables(text: &str) -> Vec<&str> {
+    let mut names: Vec<&str> = text.strip_prefix("env:").into_iter().collect();
+    let mut rest = text;
+    while let Some((_, name, after)) = next_variable(rest) {
+        names.push(name);
+        rest = after;
+    }
+    names
+}
+
+/// What is before the next `${NAME}`, the name, and what is after it.
+fn next_variable(text: &str) -> Option<(&str, &str, &str)> {
+    let (before, rest) = text.split_once("${")?;
+    let (name, after) = rest.split_once('}')?;
+    is_env_name(name).then_some((before, name, after))
+}
+
 /// Whether the file is there and holds a PEM block whose label ends in `label`.
 pub(super) fn check_pem(at: &mut At<'_>, key: &str, path: &str, label: &str, outside: Outside<'_>) {
     match (outside.read_file)(Path::new(path)).map(zeroize::Zeroizing::new) {
@@ -105,5 +143,26 @@ pub(super) fn check_pem(at: &mut At<'_>, key: &str, path: &str, label: &str, out
                 at.fault(key, format!("is {path}, which has no PEM block of a {label}"));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::fault::Faults;
+
+    #[test]
+    fn variables_are_found_and_replaced() {
+        assert_eq!(variables("env:KEY"), ["KEY"]);
+        assert_eq!(variables("file:${DIR}/x-${NAME}.json"), ["DIR", "NAME"]);
+        assert_eq!(variables("https://h/${not a name}"), [""; 0]);
+        let env = |name: &str| (name != "UNSET").then(|| name.to_lowercase());
+        let outside = Outside { env: &env, read_file: &|_| Err(io::Error::other("no files")) };
+        let mut faults = Faults::none();
+        let mut at = At::new("p", &mut faults);
+        assert_eq!(expand(&mut at, "a", "https://${HOST}/${ID}", outside), "https://host/id");
+        assert_eq!(expand(&mut at, "b", "x${UNSET}y", outside), "xy");
+        assert_eq!(faults.0.len(), 1);
+        assert_eq!(faults.0[0].path, "p.b");
     }
 }

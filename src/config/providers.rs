@@ -6,8 +6,9 @@ use std::sync::Arc;
 use super::facts;
 use super::fault::{At, Faults};
 use super::file;
-use super::outside::{Outside, document, is_reference, secret};
+use super::outside::{Outside, document, expand, is_reference, secret, variables};
 use super::resolve::{DAY_MS, HOUR_MS};
+use super::sheet::Row;
 use super::url;
 use crate::catalog::{Auth, AwsKeys, DataPolicy, Origin, Probe, Provider, Secret, Timeouts};
 use crate::dialect::Dialect;
@@ -22,6 +23,8 @@ const PROVIDERS_MAX: usize = 10_000;
 pub(super) struct Providers {
     /// The providers in use, by id.
     pub(super) enabled: HashMap<ProviderId, Arc<Provider>>,
+    /// Those of catalog files that lack an environment variable.
+    pub(super) dormant: HashMap<ProviderId, Arc<Provider>>,
     /// The ids of those that are switched off.
     pub(super) disabled: HashSet<ProviderId>,
     /// Whether every id could be read; if not, an unknown name elsewhere may be no fault.
@@ -39,15 +42,16 @@ pub(super) fn timeouts(raw: &file::Timeouts, faults: &mut Faults) -> Timeouts {
     }
 }
 
-/// Resolves every `[[providers]]`.
+/// Resolves every `[[providers]]`. `alone` says that there are no catalog files.
 pub(super) fn resolve(
     raw: &[file::Provider],
     timeouts: Timeouts,
     outside: Outside<'_>,
+    alone: bool,
     faults: &mut Faults,
 ) -> Providers {
     let mut providers = Providers { complete: !faults.has("providers"), ..Providers::default() };
-    if raw.is_empty() {
+    if raw.is_empty() && alone {
         faults.add("providers", "is empty; at least one [[providers]] is needed");
     }
     if raw.len() > PROVIDERS_MAX {
@@ -73,6 +77,89 @@ pub(super) fn resolve(
     providers
 }
 
+/// Adds the providers of catalog files that the configuration does not replace, and gives them in
+/// order; the later of two with the same id wins.
+pub(super) fn of_sheet(
+    rows: &[Row<file::Provider>],
+    providers: &mut Providers,
+    timeouts: Timeouts,
+    outside: Outside<'_>,
+    faults: &mut Faults,
+) -> Vec<Arc<Provider>> {
+    let last: HashMap<&str, usize> =
+        rows.iter().enumerate().map(|(i, row)| (row.entry.id.as_str(), i)).collect();
+    let mut added = Vec::new();
+    for (i, Row { place, entry: raw }) in rows.iter().enumerate() {
+        let known = providers.enabled.contains_key(raw.id.as_str())
+            || providers.disabled.contains(raw.id.as_str());
+        if known || last.get(raw.id.as_str()) != Some(&i) {
+            continue;
+        }
+        let mut at = At::new(&**place, faults);
+        let Some(id) = id(raw, &mut at) else { continue };
+        if !raw.enabled {
+            providers.disabled.insert(id);
+            continue;
+        }
+        let missing = missing(raw, outside);
+        let is_live = missing.is_empty();
+        let provider = if is_live {
+            provider(raw, Some(id), timeouts, outside, &mut at)
+        } else {
+            Some(dormant(raw, id, missing, &mut at))
+        };
+        let Some(provider) = provider.map(Arc::new) else { continue };
+        let group = if is_live { &mut providers.enabled } else { &mut providers.dormant };
+        group.insert(provider.id.clone(), Arc::clone(&provider));
+        added.push(provider);
+    }
+    added
+}
+
+/// The environment variables that the provider needs and that are not set.
+fn missing(raw: &file::Provider, outside: Outside<'_>) -> Vec<String> {
+    let mut texts = vec![Some(raw.base_url.as_str()), raw.api_key.as_deref()];
+    texts.push(raw.service_account.as_deref());
+    if let Some(aws) = &raw.aws {
+        let secrets = [&aws.region, &aws.access_key_id, &aws.secret_access_key];
+        texts.extend(secrets.map(|text| Some(text.as_str())));
+    }
+    let mut missing: Vec<String> = Vec::new();
+    for name in texts.into_iter().flatten().flat_map(variables) {
+        let unset = (outside.env)(name).is_none_or(|value| value.trim().is_empty());
+        if unset && !missing.iter().any(|other| other == name) {
+            missing.push(name.to_owned());
+        }
+    }
+    missing
+}
+
+/// A provider that is only listed.
+fn dormant(
+    raw: &file::Provider,
+    id: ProviderId,
+    missing: Vec<String>,
+    at: &mut At<'_>,
+) -> Provider {
+    let name = display_name(at, raw.name.as_deref(), &raw.id);
+    let policy = facts::policy(&raw.policy, DataPolicy::UNKNOWN, &mut at.within("policy"));
+    let profile = facts::profile(&raw.profile, &mut at.within("profile"));
+    let provider = Provider::new(id, dialect(raw, at), nowhere());
+    Provider { name, policy, profile, missing, ..provider }
+}
+
+fn nowhere() -> Origin {
+    Origin { tls: true, host: String::new(), port: 443, authority: String::new() }
+}
+
+fn dialect(raw: &file::Provider, at: &mut At<'_>) -> Dialect {
+    Dialect::parse(&raw.dialect).unwrap_or_else(|| {
+        let names = Dialect::ALL.map(Dialect::name).join(", ");
+        at.fault("dialect", format!("must be one of {names}"));
+        Dialect::OpenAi
+    })
+}
+
 fn id(raw: &file::Provider, at: &mut At<'_>) -> Option<ProviderId> {
     let slug = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b);
     let wrong = match ProviderId::parse(&raw.id) {
@@ -94,16 +181,12 @@ fn provider(
     at: &mut At<'_>,
 ) -> Option<Provider> {
     let name = display_name(at, raw.name.as_deref(), &raw.id);
-    let dialect = Dialect::parse(&raw.dialect).unwrap_or_else(|| {
-        let names = Dialect::ALL.map(Dialect::name).join(", ");
-        at.fault("dialect", format!("must be one of {names}"));
-        Dialect::OpenAi
-    });
-    let (origin, base_path) = url::parse(&raw.base_url).unwrap_or_else(|wrong| {
+    let dialect = dialect(raw, at);
+    let base_url = expand(at, "base_url", &raw.base_url, outside);
+    let (origin, base_path) = url::parse(&base_url).unwrap_or_else(|wrong| {
         let empty = raw.base_url.is_empty();
         at.fault("base_url", if empty { "is required".to_owned() } else { wrong });
-        let nowhere = String::new();
-        (Origin { tls: true, host: nowhere.clone(), port: 443, authority: nowhere }, String::new())
+        (nowhere(), String::new())
     });
     let auth = auth(raw, dialect, outside, at);
     let timeouts = timeouts_of(&raw.timeouts, default, &mut at.within("timeouts"));
@@ -277,8 +360,9 @@ fn aws_keys(
         at.fault("auth", "is of no use with aws: requests are signed");
     }
     let mut at = at.within("aws");
+    let region = expand(&mut at, "region", &aws.region, outside);
     let slug = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    if aws.region.is_empty() || aws.region.len() > 64 || !aws.region.bytes().all(slug) {
+    if region.is_empty() || region.len() > 64 || !region.bytes().all(slug) {
         at.fault("region", "is required: a region, for instance us-east-1");
     }
     for (key, text) in
@@ -296,12 +380,9 @@ fn aws_keys(
     let token = aws.session_token.as_deref();
     let session_token = token.and_then(|text| secret(&mut at, "session_token", text, outside));
     match (access_key, secret_key) {
-        (Some(access_key), Some(secret_key)) => Auth::Aws(Box::new(AwsKeys {
-            region: aws.region.clone(),
-            access_key,
-            secret_key,
-            session_token,
-        })),
+        (Some(access_key), Some(secret_key)) => {
+            Auth::Aws(Box::new(AwsKeys { region, access_key, secret_key, session_token }))
+        }
         _ => Auth::None,
     }
 }
@@ -323,7 +404,8 @@ fn service_account(
         is_reference(at, "service_account", key);
         return Auth::None;
     }
-    let Some(text) = document(at, "service_account", key, outside) else { return Auth::None };
+    let key = expand(at, "service_account", key, outside);
+    let Some(text) = document(at, "service_account", &key, outside) else { return Auth::None };
     let account: Option<serde_json::Value> = serde_json::from_str(&text).ok();
     let has = |name: &str| account.as_ref().is_some_and(|account| account[name].is_string());
     if !(has("client_email") && has("private_key") && has("token_uri")) {

@@ -54,7 +54,7 @@ pub(super) fn read(text: &str, faults: &mut Faults) -> File {
 }
 
 /// The keys whose values are tables; a test holds this against `file`.
-pub(super) const TABLES: [&str; 15] = [
+pub(super) const TABLES: [&str; 16] = [
     "server",
     "admin",
     "ledger",
@@ -65,6 +65,7 @@ pub(super) const TABLES: [&str; 15] = [
     "log",
     "aws",
     "probe",
+    "catalog",
     "policy",
     "profile",
     "reasoning",

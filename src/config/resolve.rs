@@ -12,7 +12,7 @@ use super::outside::{Outside, check_pem, secret};
 use super::settings::{
     AccessLog, Admin, Cache, Config, Ledger, Level, Log, LogFormat, Media, Routing, Server, Tls,
 };
-use super::{choices, models, providers};
+use super::{choices, market, providers};
 use crate::catalog::Secret;
 
 /// An hour, in milliseconds.
@@ -33,8 +33,7 @@ pub(super) fn resolve(file: &File, outside: Outside<'_>, faults: &mut Faults) ->
     let timeouts = providers::timeouts(&file.timeouts, faults);
     let media = media(&file.media, faults);
     let log = log(&file.log, faults);
-    let providers = providers::resolve(&file.providers, timeouts, outside, faults);
-    let catalog = Arc::new(models::resolve(&file.models, &providers, outside, faults));
+    let catalog = Arc::new(market::resolve(file, timeouts, outside, faults));
     let auto = choices::auto(&file.auto, &catalog, faults);
     let presets = choices::presets(&file.presets, &catalog, faults);
     Config { server, admin, ledger, cache, routing, media, log, catalog, auto, presets }

@@ -20,6 +20,16 @@ pub(crate) enum Route {
     CountTokens,
     /// `GET /v1/models`.
     Models,
+    /// `GET /v1/models/user`.
+    UserModels,
+    /// `GET /v1/embeddings/models`.
+    EmbeddingModels,
+    /// `GET /v1/endpoints/zdr`.
+    ZeroRetention,
+    /// `GET /v1/model/{id}`.
+    Wrapped(String),
+    /// `GET /v1/parameters/{id}?provider=…`.
+    Parameters(String, Option<String>),
     /// `GET /v1/models/{id}`.
     Model(String),
     /// `GET /v1/models/{author}/{slug}/endpoints`.
@@ -121,19 +131,40 @@ pub(crate) fn route(request: &RequestHeader) -> Result<Route, GatewayError> {
         "/v1/models/count" => (Route::Count, Method::GET),
         "/v1/providers" => (Route::Providers, Method::GET),
         "/v1/models" => (Route::Models, Method::GET),
+        "/v1/models/user" => (Route::UserModels, Method::GET),
+        "/v1/embeddings/models" => (Route::EmbeddingModels, Method::GET),
+        "/v1/endpoints/zdr" => (Route::ZeroRetention, Method::GET),
         "/v1/credits" => (Route::Credits, Method::GET),
         "/v1/key" | "/v1/auth/key" => (Route::Key, Method::GET),
         "/v1/generation" => (Route::Generation(query(request, "id")), Method::GET),
-        _ => match path.strip_prefix("/v1/models/") {
-            Some(id) if !id.is_empty() => (model(id), Method::GET),
-            _ => return Err(unknown()),
-        },
+        _ => (below(path, request).ok_or_else(unknown)?, Method::GET),
     };
     if request.method != method {
         let text = format!("Use {method} for this path, not {}.", request.method);
         return Err(GatewayError::new(Kind::MethodNotAllowed, text).with_param(method.as_str()));
     }
     Ok(route)
+}
+
+/// Paths that go on with a model's id.
+fn below(path: &str, request: &RequestHeader) -> Option<Route> {
+    let id = |prefix: &str| path.strip_prefix(prefix).filter(|id| !id.is_empty());
+    let parameters = |id: &str| Route::Parameters(unescape(id), query(request, "provider"));
+    id("/v1/models/")
+        .map(model)
+        .or_else(|| id("/v1/model/").map(|id| Route::Wrapped(unescape(id))))
+        .or_else(|| id("/v1/parameters/").map(parameters))
+}
+
+/// The query's parameters, decoded, in order.
+pub(crate) fn pairs(request: &RequestHeader) -> Vec<(String, String)> {
+    let pairs = request.uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
+    let decode = |text: &str| unescape(&text.replace('+', " "));
+    let split = |pair: &str| match pair.split_once('=') {
+        Some((name, value)) => (decode(name), decode(value)),
+        None => (decode(pair), String::new()),
+    };
+    pairs.map(split).collect()
 }
 
 fn model(id: &str) -> Route {
@@ -147,8 +178,9 @@ fn unknown() -> GatewayError {
     GatewayError::new(
         Kind::NotFound,
         "There is no such path. There are POST /v1/chat/completions, /v1/responses, /v1/messages, \
-         /v1/completions, /v1/embeddings and /v1/rerank, and GET /v1/models, /v1/providers, /v1/credits, /v1/key and \
-         /v1/generation, all of them also under /api/v1.",
+         /v1/completions, /v1/embeddings and /v1/rerank, and GET /v1/models (and below it), /v1/model, \
+         /v1/embeddings/models, /v1/endpoints/zdr, /v1/parameters, /v1/providers, /v1/credits, \
+         /v1/key and /v1/generation, all of them also under /api/v1.",
     )
 }
 
@@ -278,6 +310,15 @@ mod tests {
             ("POST", "/api/v1/messages", Route::Ask(Task::Answer(Surface::Messages))),
             ("GET", "/v1/models/a/b/endpoints", Route::Endpoints("a/b".to_owned())),
             ("GET", "/v1/models/count", Route::Count),
+            ("GET", "/v1/models/user", Route::UserModels),
+            ("GET", "/api/v1/embeddings/models", Route::EmbeddingModels),
+            ("GET", "/api/v1/endpoints/zdr", Route::ZeroRetention),
+            ("GET", "/v1/model/a/b:free", Route::Wrapped("a/b:free".to_owned())),
+            (
+                "GET",
+                "/v1/parameters/a/b?provider=x",
+                Route::Parameters("a/b".to_owned(), Some("x".to_owned())),
+            ),
             ("GET", "/api/v1/models/", Route::Models),
             ("GET", "/v1/models/a/b%3Afree", Route::Model("a/b:free".to_owned())),
             ("GET", "/v1/auth/key", Route::Key),

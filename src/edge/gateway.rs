@@ -12,11 +12,13 @@ use tokio::sync::Semaphore;
 use crate::attempt;
 use crate::balance::{HealthRegistry, RetryBudget};
 use crate::cache;
+use crate::catalog::listing::{self, Live, Query, Scope, View};
 use crate::catalog::{Catalog, Provider, Typical};
 use crate::config;
 use crate::dialect::preset::Preset;
 use crate::edge::body::BodyLimits;
 use crate::edge::cachestore::ResponseCache;
+use crate::edge::clock;
 use crate::edge::decisions::Decisions;
 use crate::edge::fetch::Fetcher;
 use crate::edge::peer::Upstream;
@@ -70,8 +72,8 @@ pub(crate) struct Snapshot {
     pub(crate) upstreams: HashMap<ProviderId, Arc<Upstream>>,
     /// Fetches what requests only point to.
     pub(crate) fetcher: Fetcher,
-    /// The answer to `GET /v1/models`.
-    pub(crate) models_json: Bytes,
+    /// The usual answer to `GET /v1/models`; `None` if it changes with the time of day.
+    pub(crate) models_json: Option<Bytes>,
     /// Metric handles by model and provider.
     pub(crate) meters: Meters,
     /// Limits on request bodies.
@@ -110,7 +112,8 @@ impl Snapshot {
                 upstreams.insert(provider.id.clone(), Arc::new(upstream));
             }
         }
-        let typical = catalog.models().iter().map(|model| {
+        let live = catalog.models().iter().filter(|model| !model.endpoints.is_empty());
+        let typical = live.map(|model| {
             let known = before.and_then(|b| b.typical.get(&model.id)).map(Arc::clone);
             (model.id.clone(), known.unwrap_or_default())
         });
@@ -130,7 +133,7 @@ impl Snapshot {
             auto: config.auto.clone(),
             presets: config.presets.clone(),
             fetcher: Fetcher::new(config.media)?,
-            models_json: crate::catalog::listing::all(&catalog),
+            models_json: usual_list(&catalog),
             meters: Meters::new(metrics, &catalog),
             upstreams,
             body: BodyLimits {
@@ -167,6 +170,15 @@ impl Snapshot {
             typical.learn(tokens);
         }
     }
+}
+
+/// The answer to `GET /v1/models` without a query.
+fn usual_list(catalog: &Catalog) -> Option<Bytes> {
+    if listing::depends_on_time(catalog) {
+        return None;
+    }
+    let view = View { catalog, live: &|_| Live::default(), now_ms: clock::unix_ms() };
+    Some(view.models(Scope::All, &Query::default(), "/v1/models"))
 }
 
 /// Rounded up, since 0 would mean for ever.

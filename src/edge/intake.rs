@@ -20,6 +20,7 @@ use crate::edge::clock;
 use crate::edge::gateway::Gateway;
 use crate::edge::journey::{Ask, CacheUse, Chat, Facts, Money};
 use crate::edge::metadata;
+use crate::edge::models;
 use crate::edge::task::Task;
 use crate::edge::write;
 use crate::error::{GatewayError, Kind};
@@ -204,7 +205,11 @@ pub(crate) fn plan_and_hold(
     chat: &mut Chat,
 ) -> std::result::Result<(), GatewayError> {
     let now = clock::now();
-    let mut plan = choose::plan(gateway, facts, chat, now)?;
+    let mut plan = choose::plan(gateway, facts, chat, now).map_err(|error| {
+        let head = &chat.ask.head;
+        let asked = head.model.as_ref().or_else(|| head.models.first());
+        asked.and_then(|id| models::how_to_wake(&chat.snapshot.catalog, id)).unwrap_or(error)
+    })?;
     keep_able(&mut plan, chat)?;
     if chat.ask.head.provider.as_ref().is_some_and(|prefs| prefs.require_parameters) {
         keep_faithful(&mut plan, chat)?;

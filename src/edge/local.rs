@@ -1,17 +1,14 @@
 //! What the gateway answers itself: the catalog, the caller's credit, key and generations.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use pingora::Result;
 use pingora::proxy::Session;
 use serde::Serialize;
 
-use crate::catalog::{Model, listing};
 use crate::edge::arrive::Route;
 use crate::edge::gateway::Gateway;
 use crate::edge::journey::Facts;
-use crate::edge::{failure, intake, reply};
+use crate::edge::{failure, intake, models, reply};
 use crate::error::{GatewayError, Kind};
 use crate::ledger::{GenerationRecord, KeyEntry};
 use crate::observe::Surface;
@@ -22,9 +19,16 @@ pub(crate) const fn surface(route: &Route) -> Surface {
     match route {
         Route::Ask(task) => task.label(),
         Route::CountTokens => Surface::Messages,
-        Route::Models | Route::Model(_) | Route::Endpoints(_) | Route::Count | Route::Providers => {
-            Surface::Models
-        }
+        Route::Models
+        | Route::UserModels
+        | Route::EmbeddingModels
+        | Route::ZeroRetention
+        | Route::Model(_)
+        | Route::Wrapped(_)
+        | Route::Parameters(..)
+        | Route::Endpoints(_)
+        | Route::Count
+        | Route::Providers => Surface::Models,
         Route::Credits | Route::Key | Route::Generation(_) => Surface::Account,
     }
 }
@@ -56,11 +60,16 @@ fn body(
     route: Route,
 ) -> std::result::Result<Bytes, GatewayError> {
     match route {
-        Route::Models => Ok(gateway.now.load().models_json.clone()),
-        Route::Model(id) => model(gateway, &id).map(|model| listing::one(&model)),
-        Route::Endpoints(id) => model(gateway, &id).map(|model| listing::endpoints(&model)),
-        Route::Count => Ok(listing::count(&gateway.now.load().catalog)),
-        Route::Providers => Ok(listing::providers(&gateway.now.load().catalog)),
+        Route::Models
+        | Route::UserModels
+        | Route::EmbeddingModels
+        | Route::ZeroRetention
+        | Route::Model(_)
+        | Route::Wrapped(_)
+        | Route::Parameters(..)
+        | Route::Endpoints(_)
+        | Route::Count
+        | Route::Providers => models::answer(gateway, session, facts, route),
         Route::Credits => {
             let caller = intake::caller(gateway, session, facts)?;
             credits(&caller)
@@ -77,13 +86,6 @@ fn body(
             Err(failure::internal("what has a body is not answered here"))
         }
     }
-}
-
-fn model(gateway: &Gateway, id: &str) -> std::result::Result<Arc<Model>, GatewayError> {
-    gateway.now.load().catalog.model(id).map(Arc::clone).ok_or_else(|| {
-        let text = format!("There is no model {id:?}. GET /v1/models lists those that there are.");
-        GatewayError::new(Kind::ModelNotFound, text)
-    })
 }
 
 /// OpenRouter wraps every answer of its account API in `data`.

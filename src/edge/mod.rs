@@ -25,6 +25,7 @@ mod journey;
 mod local;
 mod manage;
 mod metadata;
+mod models;
 mod peer;
 mod proxy;
 mod quit;

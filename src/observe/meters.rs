@@ -33,7 +33,8 @@ impl Meters {
     /// Models beyond [`MODELS_MAX`] and providers beyond [`PROVIDERS_MAX`] (counted over all
     /// catalogs of the process, since a series stays) share the label [`OTHER`].
     pub fn new(metrics: &Metrics, catalog: &Catalog) -> Self {
-        let models = catalog.models().iter().map(|model| {
+        let live = catalog.models().iter().filter(|model| !model.endpoints.is_empty());
+        let models = live.map(|model| {
             let label = admit(&metrics.models, model.id.as_str(), MODELS_MAX);
             (model.id.clone(), Arc::new(ModelMeter::new(label)))
         });

@@ -13,6 +13,7 @@ mod support;
 
 mod bodies;
 mod cache;
+mod catalog;
 mod choices;
 mod continuation;
 mod crash;

@@ -156,6 +156,16 @@ impl PicoUsd {
         i128::from(self.0) * i128::from(units)
     }
 
+    /// The price of a million units as a decimal string in dollars: `0.15`.
+    pub fn per_million_text(self) -> String {
+        let (whole, rest) = (self.0 / 1_000_000, self.0 % 1_000_000);
+        if rest == 0 {
+            return whole.to_string();
+        }
+        let digits = format!("{rest:06}");
+        format!("{whole}.{}", digits.trim_end_matches('0'))
+    }
+
     /// The price per unit as a decimal string in dollars, without exponent: `0.00000015`.
     pub fn per_unit_text(self) -> String {
         let (whole, rest) = (self.0 / 1_000_000_000_000, self.0 % 1_000_000_000_000);
@@ -254,6 +264,8 @@ mod tests {
         let price = PicoUsd::parse_per_million("0.15").expect("a price");
         assert_eq!(price, PicoUsd(150_000));
         assert_eq!(price.per_unit_text(), "0.00000015");
+        assert_eq!(price.per_million_text(), "0.15");
+        assert_eq!(PicoUsd(30_000_000).per_million_text(), "30");
         assert_eq!(PicoUsd::parse_per_unit("0.00000015"), Ok(price));
         assert_eq!(price.times(1_000_000), 150_000_000_000);
     }

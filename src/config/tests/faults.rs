@@ -196,7 +196,7 @@ const CASES: &[(&str, &str, &str, &str)] = &[
         "upstream_model = \"m\"",
         "upstream_model = \"m\"\nparameters = [\"a-b\"]",
         "models[0].endpoints[0].parameters[0]",
-        "lower-case",
+        "must be one of",
     ),
     ("provider = \"p\"", "provider = \"q\"", "models[0].endpoints[0].provider", "is \"q\", but no"),
     ("provider = \"p\"", "", "models[0].endpoints[0].provider", "is required"),
@@ -344,8 +344,8 @@ fn a_list_is_no_table() {
 }
 
 #[test]
-fn an_empty_file_asks_for_providers_and_models() {
-    let faults = config("").expect_err("nothing to serve");
+fn a_file_without_a_catalog_asks_for_providers_and_models() {
+    let faults = config("[catalog]\nshipped = false").expect_err("nothing to serve");
     assert_eq!(
         faults.to_string(),
         "providers: is empty; at least one [[providers]] is needed\n\

@@ -2,6 +2,7 @@
 
 mod damage;
 mod faults;
+mod market;
 mod shipped;
 
 use std::io;

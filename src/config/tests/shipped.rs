@@ -11,7 +11,7 @@ use crate::config::read::read;
 
 const FULL: &str = include_str!("../../../conf/full.toml");
 const SMALLEST: &str = include_str!("../../../conf/turnpike.toml");
-const SHAPES: &str = include_str!("../file.rs");
+const SHAPES: &str = concat!(include_str!("../file.rs"), include_str!("../file/catalog.rs"));
 const REFERENCE: &str = include_str!("../../../conf/reference.md");
 
 /// The shapes without a fault.
@@ -28,9 +28,10 @@ fn with_absent_keys() -> String {
         Some(key) if key.starts_with(|c: char| c.is_ascii_lowercase()) => format!("{key}\n"),
         _ => format!("{line}\n"),
     };
-    // A certificate needs an address to be of use.
+    // A certificate needs an address to be of use, and the shipped catalog real variables.
     let text: String = FULL.lines().map(line).collect();
     text.replace("tls_listen = []", "tls_listen = [\"127.0.0.1:8443\"]")
+        .replace("shipped = true", "shipped = false")
 }
 
 #[test]
@@ -180,6 +181,7 @@ fn comments_state_the_defaults_of_the_code() {
             ..file::Provider::default()
         }],
         models: vec![file::Model {
+            reasoning: Some(file::Reasoning::default()),
             endpoints: vec![file::Endpoint::default()],
             ..file::Model::default()
         }],
