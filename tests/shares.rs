@@ -74,7 +74,8 @@ fn measure(table: &RoutingTable, i: usize, host: &Host, now: Nanos) {
 fn answer(table: &RoutingTable, i: usize, host: &Host, now: Nanos) {
     let took = Duration::from_secs_f64(100.0 / host.tokens_per_second as f64);
     let health = &table.slots(MODEL).unwrap()[i].health;
-    let guard = health.admit_anyway(Wait::WholeAnswer, Nanos(now.0 - took.as_nanos() as u64));
+    let took = u64::try_from(took.as_nanos()).unwrap();
+    let guard = health.admit_anyway(Wait::WholeAnswer, Nanos(now.0 - took));
     guard.served(&Usage { prompt: 10, completion: 100, ..Usage::default() }, now);
     guard.success(now);
 }

@@ -88,7 +88,7 @@ pub(crate) fn of_list(raw: &RawValue) -> Vec<TokenLogprob> {
         #[serde(default)]
         bytes: Option<Vec<u8>>,
         #[serde(default)]
-        top_logprobs: Option<Vec<Wire>>,
+        top_logprobs: Option<Vec<Self>>,
     }
     impl Wire {
         fn likely(self) -> TopLogprob {

@@ -106,8 +106,8 @@ fn told(answer: &Answer) -> Value {
     let streamed = answer.header("content-type").is_some_and(|t| t.contains("event-stream"));
     let parts = if streamed { answer.events() } else { vec![answer.text()] };
     let json = parts.iter().filter_map(|part| serde_json::from_str::<Value>(part).ok());
-    let told = json.filter_map(|part| part.get("openrouter_metadata").cloned());
-    told.last().unwrap_or_else(|| panic!("no metadata: {}", answer.text()))
+    let mut told = json.filter_map(|part| part.get("openrouter_metadata").cloned());
+    told.next_back().unwrap_or_else(|| panic!("no metadata: {}", answer.text()))
 }
 
 /// Who answered.
