@@ -5,6 +5,7 @@ use std::sync::Arc;
 use pingora::proxy::Session;
 use serde_json::json;
 
+use crate::attempt::{self, AttemptReport, Outcome};
 use crate::catalog::Endpoint;
 use crate::dialect::abilities;
 use crate::edge::clock;
@@ -74,7 +75,8 @@ fn attempts(chat: &Chat, answering: Option<&Attempt>) -> Vec<serde_json::Value> 
             "provider": report.provider,
             "model": candidate.map(|c| c.slot.endpoint.model.as_str()),
             "endpoint": report.endpoint.as_str(),
-            "status": failure::mark(&report.outcome).as_str(),
+            "status": status(report),
+            "outcome": failure::mark(&report.outcome).as_str(),
             "ms": millis(report.ended.since(report.started)),
         })
     });
@@ -84,11 +86,20 @@ fn attempts(chat: &Chat, answering: Option<&Attempt>) -> Vec<serde_json::Value> 
             "provider": served.provider.name,
             "model": served.model.as_str(),
             "endpoint": served.id.as_str(),
-            "status": "ok",
+            "status": 200,
+            "outcome": "ok",
             "ms": millis(clock::now().since(attempt.started)),
         })
     });
     tried.chain(last).collect()
+}
+
+/// The provider's own status; where it gave none, or none that failed, what a client would be told.
+fn status(report: &AttemptReport) -> u16 {
+    match report.outcome {
+        Outcome::Status { status, .. } => status,
+        _ => attempt::combine(std::slice::from_ref(report)).kind.status(),
+    }
 }
 
 /// What of the request the provider could not be told.

@@ -335,9 +335,14 @@ fn both_providers_are_paid_and_both_are_shown() {
     assert_eq!(record["provider_name"], "good", "{record}");
     let metadata = streamed.metadata.expect("openrouter_metadata");
     assert_eq!(metadata["strategy"], "continuation", "{metadata}");
-    let shown = [("bad", "cut_mid_stream"), ("good", "ok")]
-        .map(|(provider, status)| json!({"provider": provider, "status": status}));
-    assert_eq!(metadata["attempts"], json!(shown), "{metadata}");
+    let attempts = metadata["attempts"].as_array().expect("a list");
+    let shown = attempts.iter().map(|a| json!([a["provider"], a["status"], a["outcome"]]));
+    let shown: Vec<_> = shown.collect();
+    assert_eq!(
+        shown,
+        [json!(["bad", 502, "cut_mid_stream"]), json!(["good", 200, "ok"])],
+        "{metadata}"
+    );
     gateway.signal("TERM");
     assert!(gateway.wait(Duration::from_secs(20)).success());
     gateway.verify().expect("the ledger adds up");

@@ -49,7 +49,10 @@ fn a_client_that_asks_is_told_where_its_request_failed() {
         assert_eq!(metadata["attempt"], 2, "{json}");
         assert_eq!(metadata["endpoints"]["total"], 2, "{json}");
         let tried = metadata["attempts"].as_array().expect("attempts");
-        assert!(tried.iter().all(|one| one["status"] == "status_server"), "{json}");
+        assert!(
+            tried.iter().all(|one| one["outcome"] == "status_server" && one["status"] == 500),
+            "{json}"
+        );
         assert!(json["error"].is_object(), "{json}");
     }
 }
