@@ -1,5 +1,5 @@
 // OpenRouter's own SDK, which checks every answer against its schema: chat and responses, whole and
-// streamed, credits, providers.
+// streamed, credits, providers, models.
 // Arguments: base URL, key, models.
 
 import assert from "node:assert/strict";
@@ -56,3 +56,9 @@ assert.ok(credits.data.totalCredits > 0, "credits");
 const providers = await client.providers.list();
 assert.ok(providers.data.length > 0, "providers");
 console.log("openrouter credits and providers ok");
+const listed = (await client.models.list()).result;
+assert.ok(models.every((id) => listed.data.some((model) => model.id === id)), "models");
+const [author, slug] = models[0].split("/");
+const hosts = await client.endpoints.list({ author, slug });
+assert.ok(hosts.data.endpoints.length > 0, "endpoints");
+console.log("openrouter models and endpoints ok");
