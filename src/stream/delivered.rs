@@ -24,6 +24,8 @@ pub struct Delivered {
     lost: bool,
     finished: bool,
     pub(super) passed: Passed,
+    /// Where a passing chunk's text is unescaped, so that not each takes memory anew.
+    scratch: String,
 }
 
 impl std::fmt::Debug for Delivered {
@@ -63,6 +65,17 @@ impl Delivered {
             // cannot be told which of them goes on.
             _ => self.lose(),
         }
+    }
+
+    /// An empty text to write a chunk's into.
+    pub(super) fn take_scratch(&mut self) -> String {
+        std::mem::take(&mut self.scratch)
+    }
+
+    /// Gives it back.
+    pub(super) fn give_scratch(&mut self, mut text: String) {
+        text.clear();
+        self.scratch = text;
     }
 
     /// Adds text.

@@ -161,13 +161,20 @@ impl Meter {
         let mut stats = TextStats::default();
         stats.add(text);
         self.put_out(stats);
-        if self.kept.is_none() {
+        let Some(kept) = &mut self.kept else { return };
+        if kept.len() + text.raw.len() > KEPT_MAX {
+            self.kept = None;
             return;
         }
-        match std::str::from_utf8(text.raw) {
-            Ok(plain) if !text.escaped => self.keep(plain),
-            // Half a pair of surrogates cannot be counted.
-            _ => self.keep(&text.unescape().unwrap_or_default()),
+        // Half a pair of surrogates cannot be counted.
+        let _counted = text.unescape_into(kept);
+    }
+
+    /// Counts text that was put out and has been unescaped.
+    pub(super) fn put_out_plain(&mut self, stats: TextStats, text: &str) {
+        self.put_out(stats);
+        if self.kept.is_some() {
+            self.keep(text);
         }
     }
 

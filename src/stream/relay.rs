@@ -14,6 +14,7 @@ use memchr::memmem::Finder;
 use crate::dialect::chat::StreamWriter;
 use crate::dialect::ir::Event;
 use crate::dialect::openai::Reader;
+use crate::dialect::scan::TextStats;
 use crate::dialect::scan::lexer::{Lexer, Text, Watch};
 use crate::dialect::sse::{self, Cutter, EVENT_MAX};
 use crate::dialect::{AnswerFault, Dialect, Reader as _, StreamSink as _};
@@ -364,30 +365,31 @@ fn values<'a>(raw: &'a [u8], needle: &'a Finder<'_>) -> impl Iterator<Item = usi
 /// Overhears a frame in which nothing matters but its text; `false` if it must be read, because
 /// somebody may have to go on with more than text.
 fn passes_by(raw: &[u8], meter: &mut Meter) -> bool {
-    if meter.delivered.is_none() {
+    let Some(delivered) = &mut meter.delivered else {
         output(raw, meter);
         return true;
+    };
+    let text = delivered.take_scratch();
+    let mut heard = Heard { text, stats: TextStats::default(), more: false };
+    let read =
+        values(raw, &NEEDLES.delta).all(|at| Lexer::new(raw, at).value(0, &mut heard).is_ok());
+    let plain = read && !heard.more;
+    if plain {
+        meter.put_out_plain(heard.stats, &heard.text);
     }
-    let mut heard = Heard::default();
-    for at in values(raw, &NEEDLES.delta) {
-        if Lexer::new(raw, at).value(0, &mut heard).is_err() {
-            return false;
-        }
-    }
-    if heard.more {
-        return false;
-    }
-    output(raw, meter);
     if let Some(delivered) = &mut meter.delivered {
-        delivered.hear(&heard.text);
+        if plain {
+            delivered.hear(&heard.text);
+        }
+        delivered.give_scratch(heard.text);
     }
-    true
+    plain
 }
 
 /// Hears what a delta says, and whether it holds anything but text.
-#[derive(Default)]
 struct Heard {
     text: String,
+    stats: TextStats,
     more: bool,
 }
 
@@ -400,10 +402,10 @@ impl Watch for Heard {
     fn text(&mut self, key: Option<&[u8]>, text: &Text<'_>) {
         match key {
             Some(b"role") => {}
-            Some(b"content") => match text.unescape() {
-                Some(plain) => self.text.push_str(&plain),
-                None => self.more = true,
-            },
+            Some(b"content") => {
+                self.stats.add(text);
+                self.more |= !text.unescape_into(&mut self.text);
+            }
             _ => self.more = true,
         }
     }

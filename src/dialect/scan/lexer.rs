@@ -46,6 +46,18 @@ impl Text<'_> {
         quoted.push(b'"');
         serde_json::from_slice(&quoted).ok()
     }
+
+    /// Appends the text; `false` if it cannot be read, as half a pair of surrogates cannot.
+    pub(crate) fn unescape_into(&self, out: &mut String) -> bool {
+        match std::str::from_utf8(self.raw) {
+            Ok(plain) if !self.escaped => out.push_str(plain),
+            _ => match self.unescape() {
+                Some(plain) => out.push_str(&plain),
+                None => return false,
+            },
+        }
+        true
+    }
 }
 
 /// Watches a value while it is skipped.
