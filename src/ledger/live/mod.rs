@@ -21,6 +21,7 @@ use super::store::progress::Progress;
 
 mod hold;
 mod manage;
+mod pace;
 mod queue;
 mod recent;
 mod recover;

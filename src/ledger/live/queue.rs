@@ -27,11 +27,6 @@ use super::stats::Counters;
 /// How long ends alone may wait for company before they are committed.
 const LINGER: Duration = Duration::from_millis(2);
 
-/// The shortest time between the beginnings of two commits. A commit costs the processor far more
-/// than an operation does, and a hold's commit runs while the provider thinks: under load five
-/// hundred commits a second are enough. On a quiet ledger nothing waits for this.
-pub(crate) const PACE: Duration = Duration::from_millis(2);
-
 /// The most operations in one commit.
 pub(crate) const GROUP_MAX: usize = 512;
 

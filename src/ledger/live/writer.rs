@@ -24,9 +24,8 @@ use crate::ledger::store::index::{Rows, Store, StoreFailed};
 use crate::vocab::NanoUsd;
 
 use super::Clock;
-use super::queue::{
-    BUG, End, INDEX_DOWN, JOURNAL_DOWN, LedgerDown, Op, PACE, Reply, ReplyError, Shared,
-};
+use super::pace::Pace;
+use super::queue::{BUG, End, INDEX_DOWN, JOURNAL_DOWN, LedgerDown, Op, Reply, ReplyError, Shared};
 use super::recent::Records;
 use super::scribe::Scribe;
 
@@ -63,7 +62,7 @@ impl Writer {
         let mut ops = Vec::new();
         let mut after = After::default();
         let mut last_checkpoint = now();
-        let mut last_commit: Option<Instant> = None;
+        let mut pace = Pace::default();
         loop {
             let patience = if self.scribe.pending.len() == 0 {
                 Duration::from_secs(60)
@@ -72,11 +71,10 @@ impl Writer {
                     .saturating_sub(last_checkpoint.elapsed())
                     .max(Duration::from_millis(1))
             };
-            let pause =
-                || last_commit.map_or(Duration::ZERO, |at| PACE.saturating_sub(at.elapsed()));
+            let pause = || pace.pause(now());
             let Some(first) = self.shared.take(patience, pause, &mut ops) else { break };
             if !ops.is_empty() {
-                last_commit = Some(now());
+                pace.commit(ops.len(), now());
                 self.group(first, &mut ops, &mut after)?;
             }
             let due = last_checkpoint.elapsed() >= self.checkpoint_every

@@ -1,0 +1,104 @@
+//! How soon after a commit the next may begin.
+//!
+//! A commit costs the processor far more than an operation does. While few operations come, each
+//! is committed at once, because somebody may be waiting for it. Under load commits keep a distance,
+//! so that operations gather: a hold's commit runs while the provider thinks, and five hundred
+//! commits a second are enough.
+
+use std::time::{Duration, Instant};
+
+/// The shortest time between the beginnings of two commits under load.
+const DISTANCE: Duration = Duration::from_millis(2);
+
+/// More operations a second than this are a load. A request has two.
+const LOAD: f64 = 6_000.0;
+
+/// The time over which the rate is taken.
+const MEMORY: Duration = Duration::from_millis(20);
+
+/// When commits began, and how many operations they held.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    last: Option<Instant>,
+    /// Operations per second.
+    rate: f64,
+}
+
+impl Pace {
+    /// Takes note of a commit of so many operations that begins.
+    #[expect(clippy::cast_precision_loss, reason = "a group has at most a few hundred")]
+    pub(super) fn commit(&mut self, operations: usize, now: Instant) {
+        if let Some(last) = self.last {
+            let passed = now.saturating_duration_since(last).as_secs_f64().max(1e-6);
+            let share = passed / (passed + MEMORY.as_secs_f64());
+            self.rate += (operations as f64 / passed - self.rate) * share;
+        }
+        self.last = Some(now);
+    }
+
+    /// How long the next commit should wait.
+    pub(super) fn pause(&self, now: Instant) -> Duration {
+        match self.last {
+            Some(last) if self.rate > LOAD => {
+                DISTANCE.saturating_sub(now.saturating_duration_since(last))
+            }
+            _ => Duration::ZERO,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The pause after a second of commits of so many operations, one every so many microseconds.
+    fn after(operations: usize, every_us: u64) -> Duration {
+        let mut now = now();
+        let mut pace = Pace::default();
+        for _ in 0..1_000_000 / every_us {
+            now += Duration::from_micros(every_us);
+            pace.commit(operations, now);
+        }
+        pace.pause(now)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "any moment does to count from")]
+    fn now() -> Instant {
+        Instant::now()
+    }
+
+    #[test]
+    fn only_a_load_keeps_commits_apart() {
+        assert_eq!(Pace::default().pause(now()), Duration::ZERO, "the first");
+        assert_eq!(after(2, 1_000), Duration::ZERO, "a thousand requests a second");
+        assert_eq!(after(1, 200), Duration::ZERO, "2,500 requests a second, one by one");
+        assert_eq!(after(10, 400), DISTANCE, "12,500 requests a second");
+        assert_eq!(after(50, 2_000), DISTANCE, "the same, at a distance");
+        assert_eq!(after(8, 2_000), Duration::ZERO, "and 2,000 again");
+    }
+
+    #[test]
+    fn a_burst_is_no_load() {
+        let mut pace = Pace::default();
+        let mut now = now();
+        pace.commit(1, now);
+        for _ in 0..3 {
+            now += Duration::from_micros(300);
+            pace.commit(4, now);
+        }
+        assert_eq!(pace.pause(now), Duration::ZERO);
+    }
+
+    #[test]
+    fn time_that_has_passed_counts() {
+        let mut pace = Pace::default();
+        let mut now = now();
+        for _ in 0..100 {
+            now += Duration::from_millis(1);
+            pace.commit(100, now);
+        }
+        let later = now + Duration::from_micros(1_500);
+        assert_eq!(pace.pause(later), Duration::from_micros(500));
+        assert_eq!(pace.pause(now + DISTANCE), Duration::ZERO);
+    }
+}
