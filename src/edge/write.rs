@@ -102,11 +102,15 @@ pub(crate) fn with_tier(body: Bytes, chat: &Chat, endpoint: &Endpoint) -> Bytes 
     let dialect = endpoint.provider.dialect;
     let has_tiers = matches!(dialect, Dialect::OpenAi | Dialect::Responses);
     let named = chat.ask.head.field(scan::Key::ServiceTier).is_some();
-    if endpoint.tier == Tier::Default || !has_tiers || named || !body.starts_with(b"{\"") {
+    if endpoint.tier == Tier::Default || !has_tiers || named {
         return body;
     }
-    let member = format!("{{\"service_tier\":\"{}\",", endpoint.tier.as_str());
-    [member.as_bytes(), &body[1..]].concat().into()
+    // Never an empty object: it names the model.
+    let Some(inside) = body.iter().position(|byte| *byte == b'{').map(|at| at + 1) else {
+        return body;
+    };
+    let member = format!("\"service_tier\":\"{}\",", endpoint.tier.as_str());
+    [&body[..inside], member.as_bytes(), &body[inside..]].concat().into()
 }
 
 /// Fetches what the request only points to, if the provider does not do so itself.

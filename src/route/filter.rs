@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use super::Features;
 use super::table::Slot;
-use crate::catalog::{Model, Param, Params, Prices, Quantization, Tier};
+use crate::catalog::{Endpoint, Model, Param, Params, Prices, Quantization, Tier};
+use crate::dialect::Dialect;
 use crate::dialect::scan::Prefs;
 
 /// What removes endpoints.
@@ -149,13 +150,26 @@ impl<'a> Sieve<'a> {
         {
             return Some(by);
         }
-        if !self.tiers[endpoint.tier as usize] && !self.is_named_in_full(slot) {
+        let wanted = self.tiers[endpoint.tier as usize] || self.is_named_in_full(slot);
+        if !wanted || !self.can_be_told(endpoint) {
             return Some(Filter::Tier);
         }
         if endpoint.is_expired(self.unix_s) || model.is_expired(self.unix_s) {
             return Some(Filter::Expired);
         }
         (self.tokens > u64::from(endpoint.context_length)).then_some(Filter::Context)
+    }
+
+    /// Whether the provider will hear of the endpoint's tier. Where it would not, it would serve and
+    /// charge another: the gateway names tiers in OpenAI's two formats, and Bedrock's writer hands on
+    /// the one that the request itself asks for.
+    fn can_be_told(&self, endpoint: &Endpoint) -> bool {
+        match endpoint.provider.dialect {
+            _ if endpoint.tier == Tier::Default => true,
+            Dialect::OpenAi | Dialect::Responses => true,
+            Dialect::Bedrock => self.features.tier == Some(endpoint.tier),
+            _ => false,
+        }
     }
 
     fn preferences(

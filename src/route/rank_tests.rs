@@ -143,3 +143,33 @@ fn tiers_are_closed_unless_they_are_asked_for() {
         assert_eq!(got, expected, "{model}, {tier:?}, {prefs:?}");
     }
 }
+
+#[test]
+fn a_tier_that_the_provider_would_not_hear_of_is_not_used() {
+    use crate::balance::{HealthRegistry, Settings};
+    use crate::catalog::{Catalog, Endpoint, Model, Provider, Tier};
+    use crate::dialect::Dialect;
+    use std::sync::Arc;
+    let (flex, asked) = ("a/b:floor", Some(Tier::Flex));
+    for (dialect, model, tier, expected) in [
+        (Dialect::OpenAi, flex, None, true),
+        (Dialect::Responses, flex, None, true),
+        (Dialect::Gemini, flex, None, false),
+        (Dialect::Azure, flex, None, false),
+        (Dialect::Bedrock, flex, None, false),
+        (Dialect::Bedrock, "a/b", asked, true),
+        (Dialect::Vertex, "a/b", asked, false),
+    ] {
+        let plain = fixture::endpoint("a/b", "alpha", 8_000, 1.0);
+        let origin = plain.provider.origin.clone();
+        let provider = Arc::new(Provider::new(plain.provider.id.clone(), dialect, origin));
+        let bare = Endpoint::new(plain.id.clone(), provider, plain.model.clone(), "m", 8_000);
+        let endpoint = Arc::new(Endpoint { tier: Tier::Flex, ..bare });
+        let of_one = Model { endpoints: vec![endpoint], ..Model::new(plain.model.clone()) };
+        let catalog = Arc::new(Catalog::new(vec![of_one]));
+        let table =
+            RoutingTable::new(&catalog, &HealthRegistry::new(&catalog, Settings::default()));
+        let made = plan(&table, &Features { tier, ..ask(model) }, 3, Nanos(1));
+        assert_eq!(made.is_ok(), expected, "{dialect:?}, {model}");
+    }
+}
