@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::{Failure, say, unix_ms};
-use crate::ledger::{self, Ledger, NewKey, Options};
+use crate::ledger::{self, Ledger, Options};
+use crate::terms::{AccountTerms, KeyTerms};
 use crate::vocab::{AccountId, KeyId, NanoUsd};
 
 /// Where the ledger is.
@@ -66,7 +67,7 @@ impl Accounts {
         match self {
             Self::Create { account, data } => {
                 let id = AccountId::parse(&account)?;
-                data.with(|ledger| Ok(ledger.create_account(&id)?))?;
+                data.with(|ledger| Ok(ledger.create_account(&id, AccountTerms::default())?))?;
                 say(format_args!("account: {id}"));
             }
             Self::TopUp { account, usd, method, reference, data } => {
@@ -130,7 +131,7 @@ impl Keys {
             Self::Create { account, label, limit, data } => {
                 let account = AccountId::parse(&account)?;
                 let limit = limit.as_deref().map(NanoUsd::parse_dollars).transpose()?;
-                let wanted = NewKey { label, limit, expires_ms: None };
+                let wanted = KeyTerms { label, limit, ..KeyTerms::default() };
                 let (id, secret) = data.with(|ledger| Ok(ledger.create_key(&account, wanted)?))?;
                 say(format_args!("key_id: {id}"));
                 say(format_args!("api_key: {}", secret.reveal()));
@@ -144,7 +145,7 @@ impl Keys {
                         key.shown(),
                         key.account().id(),
                         key.spent(),
-                        key.label()
+                        key.terms().label
                     ));
                 }
                 Ok(())
