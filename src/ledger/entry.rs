@@ -20,7 +20,7 @@ pub const GENESIS: [u8; 32] = [0; 32];
 pub const NOTE_MAX: usize = 128;
 
 /// The longest payload, in bytes. An entry with every text at its limit is shorter.
-pub const PAYLOAD_MAX: usize = 4096;
+pub const PAYLOAD_MAX: usize = 8192;
 
 /// The length of a frame's head, in bytes.
 pub(crate) const FRAME_HEAD: usize = 10;

@@ -38,7 +38,7 @@ mod verify;
 
 pub use book::{Book, Transfer};
 pub use keys::{Account, Balance, KeyEntry, KeyHash, KeyTable};
-pub use record::{GenerationRecord, Leg};
+pub use record::{ApiType, Details, GenerationRecord, Leg, Tried, UnitPrices};
 pub use state::{CHARGE_MAX, TRANSFER_MAX};
 pub use wire::Malformed;
 
