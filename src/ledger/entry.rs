@@ -22,7 +22,7 @@ pub const GENESIS: [u8; 32] = [0; 32];
 pub const NOTE_MAX: usize = 128;
 
 /// The longest payload, in bytes. An entry with every text at its limit is shorter.
-pub const PAYLOAD_MAX: usize = 4096;
+pub const PAYLOAD_MAX: usize = 8192;
 
 /// The length of a frame's head, in bytes.
 pub(crate) const FRAME_HEAD: usize = 10;
@@ -231,11 +231,21 @@ impl Event {
             Self::Moved { from, to, amount, .. } => {
                 one(Book::Customer(from.clone()), Book::Customer(to.clone()), *amount)
             }
-            Self::Settled { record, .. } => one(
-                Book::Customer(record.account.clone()),
-                record.provider.clone().map_or(Book::Unattributed, Book::Provider),
-                record.cost,
-            ),
+            Self::Settled { record, .. } => {
+                let provider =
+                    || record.provider.clone().map_or(Book::Unattributed, Book::Provider);
+                // Who has a contract of their own pays the provider themselves: what we take is a fee.
+                let own = record.details.upstream_cost.is_some();
+                let credit = if own { Book::Fees } else { provider() };
+                let [charge, _] = one(Book::Customer(record.account.clone()), credit, record.cost);
+                let discount = record.details.discount;
+                let given = || Transfer {
+                    debit: Book::Promotions,
+                    credit: if own { Book::Fees } else { provider() },
+                    amount: discount,
+                };
+                [charge, (discount != NanoUsd::ZERO).then(given)]
+            }
         }
     }
 

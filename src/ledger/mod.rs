@@ -42,7 +42,7 @@ mod verify;
 
 pub use book::{Book, Transfer};
 pub use keys::{Account, Balance, KeyEntry, KeyHash, KeyTable, Member, Organisation};
-pub use record::{GenerationRecord, Leg};
+pub use record::{ApiType, Details, GenerationRecord, Leg, Tried, UnitPrices};
 pub use state::{CHARGE_MAX, Spent, TRANSFER_MAX};
 pub use wire::Malformed;
 

@@ -273,7 +273,8 @@ impl State {
                 self.place(*generation, key, *granted, *placed_ms)
             }
             Event::Settled { record, .. } => {
-                if !(0..=CHARGE_MAX.0).contains(&record.cost.0) {
+                let amounts = [record.cost, record.details.discount, record.paid_directly()];
+                if !amounts.iter().all(|amount| (0..=CHARGE_MAX.0).contains(&amount.0)) {
                     return Err(Refused::Amount);
                 }
                 self.finish(record, history)?;
@@ -452,12 +453,5 @@ impl Spent {
         self.spent += cost;
         self.byok += byok;
         self.span.add(placed_ms, cost.0, byok.0);
-    }
-}
-
-impl GenerationRecord {
-    /// What the account paid to the provider by a contract of its own.
-    pub(crate) const fn paid_directly(&self) -> NanoUsd {
-        NanoUsd::ZERO
     }
 }

@@ -12,7 +12,7 @@ use crate::terms::{
     AccountTerms, AutoTopUp, KeyTerms, MemberTerms, OrganisationTerms, Policy, Reset, Role,
 };
 use crate::vocab::{
-    AccountId, EndpointId, GenerationId, KeyId, ModelId, NanoUsd, ProviderId, Usage,
+    AccountId, EndpointId, GenerationId, KeyId, ModelId, NanoUsd, PicoUsd, ProviderId, Usage,
 };
 
 fn account(n: u8) -> AccountId {
@@ -51,7 +51,51 @@ fn full_record(id: GenerationId) -> GenerationRecord {
         status: 200,
         recovered: true,
         legs: vec![leg("slow/llama-3.3"), leg("a/b")],
+        details: full_details(),
         ..GenerationRecord::bare(id, 1_700_000_000_000, account(1), key(1))
+    }
+}
+
+fn full_details() -> Details {
+    let text = |text: &str| Some(text.into());
+    let prices = UnitPrices {
+        prompt: PicoUsd(3_000_000),
+        cache_read: Some(PicoUsd(0)),
+        search: Some(PicoUsd(u64::MAX)),
+        ..UnitPrices::default()
+    };
+    Details {
+        requested_model: text("meta/llama-3.3:floor"),
+        router: text("turnpike/auto"),
+        preset: text("p"),
+        request_id: text("req"),
+        session_id: text("s"),
+        app_title: text("Äpp"),
+        http_referer: text("https://app.example/"),
+        origin: text("https://other.example"),
+        user_agent: text("curl/8"),
+        external_user: text("u-1"),
+        service_tier: text("flex"),
+        data_region: text("eu"),
+        error: text("bad_gateway"),
+        api: Some(ApiType::Rerank),
+        had_tools: true,
+        tool_calls: 300,
+        media_prompt: 2,
+        cache_source: Some(GenerationId::from_bits(7)),
+        tried: vec![Tried {
+            endpoint: EndpointId::parse("slow/llama-3.3").unwrap(),
+            outcome: "dns".into(),
+            status: 0,
+            ms: 31,
+        }],
+        prices: Some(prices),
+        leg_prices: vec![UnitPrices::default(), prices],
+        discount: NanoUsd(12),
+        upstream_cost: Some(NanoUsd(4_000)),
+        ended_by: text("credit"),
+        drained: true,
+        insured: true,
     }
 }
 
@@ -174,6 +218,51 @@ fn entries_round_trip_and_every_flipped_bit_is_found() {
     }
 }
 
+fn longest_details() -> Details {
+    let long = |len| "x".repeat(len);
+    let text = || Some(long(100_000).into());
+    let endpoint = EndpointId::parse(&long(EndpointId::LEN_MAX)).unwrap();
+    let tried = Tried { endpoint, outcome: long(1_000).into(), status: u16::MAX, ms: u32::MAX };
+    let dear = Some(PicoUsd(u64::MAX));
+    let prices = UnitPrices {
+        prompt: PicoUsd(u64::MAX),
+        completion: PicoUsd(u64::MAX),
+        cache_read: dear,
+        cache_write_5m: dear,
+        cache_write_1h: dear,
+        reasoning: dear,
+        audio_prompt: dear,
+        audio_completion: dear,
+        request: dear,
+        image: dear,
+        search: dear,
+    };
+    Details {
+        requested_model: text(),
+        router: text(),
+        preset: text(),
+        request_id: text(),
+        session_id: text(),
+        app_title: text(),
+        http_referer: text(),
+        origin: text(),
+        user_agent: text(),
+        external_user: text(),
+        service_tier: text(),
+        data_region: text(),
+        error: text(),
+        ended_by: text(),
+        tool_calls: u32::MAX,
+        media_prompt: u32::MAX,
+        tried: vec![tried; 99],
+        prices: Some(prices),
+        leg_prices: vec![prices; 9],
+        discount: NanoUsd(i64::MIN),
+        upstream_cost: Some(NanoUsd(i64::MIN)),
+        ..full_details()
+    }
+}
+
 #[test]
 fn the_longest_entry_fits() {
     let long = |len| "x".repeat(len);
@@ -203,6 +292,7 @@ fn the_longest_entry_fits() {
         native_finish_reason: Some("é".repeat(100_000)),
         usage,
         legs: vec![Leg { endpoint: endpoint.clone(), usage, cost: NanoUsd(i64::MIN) }; 9],
+        details: longest_details(),
         ..full_record(id)
     };
     record.bound();

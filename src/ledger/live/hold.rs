@@ -286,6 +286,10 @@ impl Hold {
         record.key = self.key.id().clone();
         let cost = if charged { record.cost.0.clamp(0, CHARGE_MAX.0) } else { 0 };
         record.cost = NanoUsd(cost);
+        if !charged {
+            record.details.upstream_cost = None;
+            record.details.discount = NanoUsd::ZERO;
+        }
         record.bound();
         let byok = record.paid_directly();
         let key = Arc::clone(&self.key);
