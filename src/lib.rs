@@ -49,6 +49,12 @@ pub mod config;
 pub mod observe;
 
 #[cfg(feature = "host")]
+pub mod payment;
+
+#[cfg(feature = "host")]
+pub mod events;
+
+#[cfg(feature = "host")]
 pub mod admin;
 
 #[cfg(feature = "host")]

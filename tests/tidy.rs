@@ -27,6 +27,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("catalog", &["vocab", "error", "dialect"]),
     ("auth", &["vocab", "error", "terms", "ledger"]),
     ("ledger", &["vocab", "error", "terms", "limits", "auth"]),
+    ("payment", &["vocab"]),
+    ("events", &["vocab", "error", "terms", "auth", "ledger", "payment"]),
     ("cache", &["vocab", "error", "dialect"]),
     ("observe", &["vocab", "error", "dialect", "catalog"]),
     ("balance", &["vocab", "error", "catalog"]),
@@ -45,7 +47,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         "admin",
         &[
             "vocab", "error", "terms", "dialect", "catalog", "auth", "ledger", "cache", "observe",
-            "balance", "stream", "route", "attempt", "config",
+            "balance", "stream", "route", "attempt", "config", "payment", "events",
         ],
     ),
     ("edge", ALL),

@@ -6,12 +6,14 @@
 //! once. Keys carry their unit: `_ms`, `_s`, `_bytes`. Paths are relative to the working directory.
 
 mod catalog;
+mod webhooks;
 
 use serde::{Deserialize, Serialize};
 
 pub use catalog::{
     DefaultParameters, Endpoint, Model, Policy, PriceOverride, Prices, Profile, Reasoning,
 };
+pub use webhooks::Webhooks;
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -31,6 +33,8 @@ pub struct File {
     pub timeouts: Timeouts,
     /// Pictures and files that a request only points to.
     pub media: Media,
+    /// Where events of accounts and keys are sent.
+    pub webhooks: Webhooks,
     /// What is written where. Prompts, answers and keys never are.
     pub log: Log,
     /// Models and providers beside those of this file.

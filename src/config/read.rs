@@ -54,7 +54,7 @@ pub(super) fn read(text: &str, faults: &mut Faults) -> File {
 }
 
 /// The keys whose values are tables; a test holds this against `file`.
-pub(super) const TABLES: [&str; 16] = [
+pub(super) const TABLES: [&str; 17] = [
     "server",
     "admin",
     "ledger",
@@ -62,6 +62,7 @@ pub(super) const TABLES: [&str; 16] = [
     "routing",
     "timeouts",
     "media",
+    "webhooks",
     "log",
     "aws",
     "probe",

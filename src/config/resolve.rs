@@ -12,7 +12,7 @@ use super::outside::{Outside, check_pem, secret};
 use super::settings::{
     AccessLog, Admin, Cache, Config, Ledger, Level, Log, LogFormat, Media, Routing, Server, Tls,
 };
-use super::{choices, market, providers};
+use super::{choices, market, providers, webhooks};
 use crate::catalog::Secret;
 
 /// An hour, in milliseconds.
@@ -32,11 +32,12 @@ pub(super) fn resolve(file: &File, outside: Outside<'_>, faults: &mut Faults) ->
     let routing = routing(&file.routing, faults);
     let timeouts = providers::timeouts(&file.timeouts, faults);
     let media = media(&file.media, faults);
+    let webhooks = webhooks::resolve(&file.webhooks, outside, faults);
     let log = log(&file.log, faults);
     let catalog = Arc::new(market::resolve(file, timeouts, outside, faults));
     let auto = choices::auto(&file.auto, &catalog, faults);
     let presets = choices::presets(&file.presets, &catalog, faults);
-    Config { server, admin, ledger, cache, routing, media, log, catalog, auto, presets }
+    Config { server, admin, ledger, cache, routing, media, webhooks, log, catalog, auto, presets }
 }
 
 fn media(raw: &file::Media, faults: &mut Faults) -> Media {

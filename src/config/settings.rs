@@ -28,6 +28,8 @@ pub struct Config {
     pub routing: Routing,
     /// Pictures and files that a request only points to.
     pub media: Media,
+    /// Where events are sent; `None`: nowhere.
+    pub webhooks: Option<Webhooks>,
     /// What is written where.
     pub log: Log,
     /// Models, their providers and prices.
@@ -139,6 +141,19 @@ pub struct Routing {
     pub decisions: Option<PathBuf>,
     /// The size at which nothing more is appended there, in bytes.
     pub decisions_bytes_max: u64,
+}
+
+/// Where events are sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Webhooks {
+    /// The URL that each is posted to.
+    pub url: String,
+    /// What they are signed with: `whsec_` and base64 of 24 to 64 bytes.
+    pub secret: Secret,
+    /// Limit on the time of one attempt.
+    pub timeout: Duration,
+    /// Whether the URL may lead into a private network or use a port of its own.
+    pub private_networks: bool,
 }
 
 /// Pictures and files that a request only points to.

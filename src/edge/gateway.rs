@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
+use crate::admin::Desk;
 use crate::attempt;
 use crate::balance::{HealthRegistry, RetryBudget};
 use crate::cache;
@@ -22,6 +23,7 @@ use crate::edge::clock;
 use crate::edge::decisions::Decisions;
 use crate::edge::fetch::Fetcher;
 use crate::edge::peer::Upstream;
+use crate::events::Events;
 use crate::ledger::Ledger;
 use crate::observe::{self, AccessLog, Meters, Metrics};
 use crate::route::auto::Rule;
@@ -34,6 +36,10 @@ pub(crate) struct Gateway {
     pub(crate) now: ArcSwap<Snapshot>,
     /// Prepaid credit, keys and records.
     pub(crate) ledger: Ledger,
+    /// Changes of it by management.
+    pub(crate) desk: Arc<Desk>,
+    /// What happens to accounts and keys.
+    pub(crate) events: Arc<Events>,
     /// Retries that all requests together may make.
     pub(crate) retries: RetryBudget,
     /// Which endpoint has the prompt of a conversation in its cache.
