@@ -18,6 +18,7 @@ use crate::edge::body;
 use crate::edge::choose;
 use crate::edge::clock;
 use crate::edge::gateway::Gateway;
+use crate::edge::guard::Admission;
 use crate::edge::journey::{Ask, CacheUse, Chat, Facts, Money};
 use crate::edge::metadata;
 use crate::edge::models;
@@ -52,7 +53,7 @@ pub(crate) async fn chat(
     gateway: &Gateway,
     session: &mut Session,
     facts: &mut Facts,
-    caller: Arc<KeyEntry>,
+    (caller, admission): (Arc<KeyEntry>, Admission),
     task: Task,
 ) -> Result<std::result::Result<Box<Chat>, GatewayError>> {
     let snapshot = gateway.now.load_full();
@@ -63,7 +64,9 @@ pub(crate) async fn chat(
     facts.bytes_in = body.bytes.len();
     let mut body = body;
     let head = scan::scan_as(task.form(), &body.bytes);
-    let head = match head.and_then(|head| choose::preset(&snapshot, head, &mut body.bytes)) {
+    let head = match head
+        .and_then(|head| choose::preset(&snapshot, &admission.rules.key, head, &mut body.bytes))
+    {
         Ok(head) => head,
         Err(error) => return Ok(Err(error)),
     };
@@ -86,6 +89,7 @@ pub(crate) async fn chat(
     Ok(Ok(Box::new(Chat {
         snapshot,
         caller,
+        admission,
         task,
         metadata: metadata::wanted(session),
         ask,
@@ -215,6 +219,8 @@ pub(crate) fn plan_and_hold(
         keep_faithful(&mut plan, chat)?;
     }
     let estimate = Estimate::of(&plan, chat, utc_minute(facts.arrived_ms));
+    let tokens = chat.ask.prompt_tokens.saturating_add(estimate.tokens);
+    chat.admission.count(tokens, facts.arrived_ms)?;
     chat.plan = plan;
     let ask = HoldAsk {
         generation: facts.id,

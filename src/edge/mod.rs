@@ -20,6 +20,7 @@ mod decisions;
 mod failure;
 mod fetch;
 mod gateway;
+mod guard;
 mod intake;
 mod journey;
 mod local;
