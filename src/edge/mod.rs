@@ -16,6 +16,7 @@ mod cachestore;
 mod choose;
 pub(crate) mod clock;
 mod continuation;
+mod credit;
 mod decisions;
 mod failure;
 mod fetch;

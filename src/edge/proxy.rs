@@ -20,7 +20,8 @@ use crate::edge::guard::Admission;
 use crate::edge::journey::{Facts, Journey, Stage};
 use crate::edge::upstream;
 use crate::edge::{
-    account, answer, cachestore, clock, continuation, failure, intake, local, random, reply, write,
+    account, answer, cachestore, clock, continuation, credit, failure, intake, local, random,
+    reply, write,
 };
 use crate::error::GatewayError;
 use crate::observe::Surface;
@@ -145,7 +146,7 @@ impl ProxyHttp for Turnpike {
         ctx: &mut Journey,
     ) -> Result<bool> {
         let Journey { stage: Stage::Chat(chat), facts, .. } = ctx else { return Ok(false) };
-        match intake::plan_and_hold(&self.0, facts, chat) {
+        match credit::plan_and_hold(&self.0, facts, chat) {
             Ok(()) => Ok(true),
             Err(error) => Box::pin(reply::error(session, facts, error)).await.map(|()| false),
         }
