@@ -14,6 +14,7 @@ use crate::ledger::{Book, export};
 use crate::vocab::{AccountId, ProviderId};
 
 mod crash;
+mod lists;
 
 fn options() -> Options {
     let time = AtomicU64::new(1_000);

@@ -18,7 +18,6 @@ use arc_swap::ArcSwap;
 
 use crate::ledger::entry::{Entry, Event};
 use crate::ledger::keys::{Account, KeyTable};
-use crate::ledger::record::GenerationRecord;
 use crate::ledger::state::{Receipt, Refused};
 use crate::ledger::store::index::{Rows, Store, StoreFailed};
 use crate::vocab::NanoUsd;
@@ -26,7 +25,7 @@ use crate::vocab::NanoUsd;
 use super::Clock;
 use super::pace::Pace;
 use super::queue::{BUG, End, INDEX_DOWN, JOURNAL_DOWN, LedgerDown, Op, Reply, ReplyError, Shared};
-use super::recent::Records;
+use super::recent::{Recent, Records};
 use super::scribe::Scribe;
 
 /// How often a closing ledger tries to write before it gives up.
@@ -53,7 +52,7 @@ pub(crate) struct Writer {
 struct After {
     replies: Vec<Arc<Reply>>,
     slots: Vec<u32>,
-    records: Vec<(u64, Arc<GenerationRecord>)>,
+    records: Vec<Recent>,
 }
 
 impl Writer {
@@ -126,9 +125,7 @@ impl Writer {
         let Self { scribe, table, .. } = self;
         scribe.finish(|entry| {
             bring_to_life(entry, table);
-            if let Some(record) = entry.event.record() {
-                after.records.push((entry.seq, Arc::clone(record)));
-            }
+            after.records.extend(Recent::of(entry));
         });
         self.records.add(after.records.drain(..));
         self.shared.progress.give_back(&after.slots);
