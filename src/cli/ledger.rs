@@ -173,6 +173,7 @@ pub(super) enum LedgerCommand {
         #[command(flatten)]
         data: Data,
     },
+    Reconcile(Box<super::reconcile::Reconcile>),
 }
 
 impl LedgerCommand {
@@ -192,6 +193,7 @@ impl LedgerCommand {
                 let _entries = ledger::export(&data.data, &mut out)?;
                 Ok(())
             }
+            Self::Reconcile(reconcile) => reconcile.run(),
         }
     }
 }

@@ -4,6 +4,7 @@ mod catalog;
 mod check;
 mod demo;
 mod ledger;
+mod reconcile;
 mod route;
 mod serve;
 
