@@ -25,9 +25,7 @@ use tokio::task::LocalSet;
 use turnpike::auth::authenticate;
 use turnpike::ledger::{Charge, GenerationRecord, HoldAsk, KeyEntry, Ledger, Options};
 use turnpike::terms::{AccountTerms, KeyTerms};
-use turnpike::vocab::{
-    AccountId, EndpointId, GenerationId, ModelId, NanoUsd, ProviderId, Usage,
-};
+use turnpike::vocab::{AccountId, EndpointId, GenerationId, ModelId, NanoUsd, ProviderId, Usage};
 
 const AT_A_TIME: u64 = 64;
 const ROUNDS: usize = 5;
@@ -36,7 +34,8 @@ const PACES: [Option<u64>; 4] = [Some(500), Some(2_000), Some(5_000), None];
 
 fn main() {
     one_core();
-    let seconds = std::env::var("TURNPIKE_COST_SECONDS").map_or(2, |n| n.parse().expect("a number"));
+    let seconds =
+        std::env::var("TURNPIKE_COST_SECONDS").map_or(2, |n| n.parse().expect("a number"));
     let length = Duration::from_secs(seconds);
     let dir = tempfile::tempdir().expect("a directory");
     let (ledger, secret) = open(dir.path());
@@ -164,7 +163,8 @@ fn phase(
     }));
     let requests = done.load(Relaxed);
     *next = first + requests;
-    let cpu_us = (cpu() - used).as_secs_f64() * 1e6 / f64::from(u32::try_from(requests).unwrap_or(u32::MAX));
+    let cpu_us =
+        (cpu() - used).as_secs_f64() * 1e6 / f64::from(u32::try_from(requests).unwrap_or(u32::MAX));
     let mut waits = waits;
     waits.sort_unstable();
     Phase { requests, cpu_us, waits }

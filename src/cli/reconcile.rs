@@ -73,7 +73,8 @@ impl Reconcile {
         }
         let mut theirs = Theirs::default();
         for path in &self.exports {
-            let told = |error: &dyn std::fmt::Display| Failure(format!("{}: {error}", path.display()));
+            let told =
+                |error: &dyn std::fmt::Display| Failure(format!("{}: {error}", path.display()));
             let text = text_of(path).map_err(|error| told(&error))?;
             theirs.merge(read(&text, &columns).map_err(|error| told(&error))?);
         }

@@ -127,8 +127,7 @@ fn every_difference_is_told_with_its_share() {
         records[0].usage.completion = 249;
         let mut mine = ours(&records);
         mine.add(&record(0, "openai/gpt-4o", usage(0, 0, 0), 1));
-        let limits =
-            Limits { tolerance: Percent::parse(tolerance).unwrap(), ..Limits::default() };
+        let limits = Limits { tolerance: Percent::parse(tolerance).unwrap(), ..Limits::default() };
         let report = Report::new(&mine, &theirs(&text), &Names::default(), &limits);
         assert_eq!(report.ok(), good, "{tolerance}: {report}");
     }
@@ -211,7 +210,8 @@ fn any_table_with_named_columns_does() {
     columns.set("model", "Slug").unwrap();
     columns.set("requests", "Requests").unwrap();
     columns.set("cost_usd", "Usage").unwrap();
-    let text = "Date,Slug,Usage,Requests\n\"2026-11-02 00:00:00\",\"openai/gpt-4o\",\"0.00561\",\"2\"\n";
+    let text =
+        "Date,Slug,Usage,Requests\n\"2026-11-02 00:00:00\",\"openai/gpt-4o\",\"0.00561\",\"2\"\n";
     let read = read(text, &columns).unwrap();
     let mine = ours(&[
         record(0, "openai/gpt-4o", usage(1_000, 256, 200), 3_860_000),
@@ -239,9 +239,7 @@ fn names_that_are_not_known_are_told_and_can_be_said() {
     let mine = ours(&[record(1, "openai/gpt-4o", usage(10, 0, 5), 75_000)]);
     let strange = compared(&mine, text);
     assert!(!strange.ok() && strange.notes[0].contains("ft:custom-7"), "{strange}");
-    let compare = |names: &Names| {
-        Report::new(&mine, &theirs(text), names, &Limits::default())
-    };
+    let compare = |names: &Names| Report::new(&mine, &theirs(text), names, &Limits::default());
     let mut told = Names::default();
     told.tell("ft:custom-7", "openai/gpt-4o");
     assert!(compare(&told).ok());
@@ -261,10 +259,8 @@ fn each_provider_has_its_own_part_of_an_answer() {
         cost: NanoUsd(cost),
     };
     let mut whole = record(0, "openai/gpt-4o", usage(300, 20, 90), 900);
-    whole.legs = vec![
-        part("other/m", usage(100, 0, 20), 200),
-        part("upstream/m", usage(100, 20, 30), 300),
-    ];
+    whole.legs =
+        vec![part("other/m", usage(100, 0, 20), 200), part("upstream/m", usage(100, 20, 30), 300)];
     let mut cached = record(0, "openai/gpt-4o", usage(100, 0, 20), 0);
     cached.cache_hit = true;
     let mut elsewhere = record(0, "openai/gpt-4o", usage(100, 0, 20), 200);

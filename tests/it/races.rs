@@ -99,8 +99,8 @@ fn the_limit_of_a_key_lets_exactly_so_many_pass() {
     for reset in [None, Some(Reset::Daily), Some(Reset::Weekly), Some(Reset::Monthly)] {
         let running = talkative();
         let limit = Some(amount(worth * HOLD));
-        let terms = KeyTerms { limit, reset, ..KeyTerms::default() };
-        let gateway = Gateway::start(&running, &Setup { terms, ..Setup::default() });
+        let key = KeyTerms { limit, reset, ..KeyTerms::default() };
+        let gateway = Gateway::start(&running, &Setup { key, ..Setup::default() });
         let answers = race(&gateway);
         exactly(usize::try_from(worth).unwrap(), 402, &answers, &format!("{reset:?}"));
         assert_eq!(used(&gateway), worth * COST, "{reset:?}");
@@ -109,8 +109,8 @@ fn the_limit_of_a_key_lets_exactly_so_many_pass() {
 
 /// A key whose only restriction is this.
 fn restricted(policy: Policy) -> Setup {
-    let terms = KeyTerms { policy, ..KeyTerms::default() };
-    Setup { terms, ..Setup::default() }
+    let key = KeyTerms { policy, ..KeyTerms::default() };
+    Setup { key, ..Setup::default() }
 }
 
 #[test]

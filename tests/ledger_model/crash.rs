@@ -84,8 +84,7 @@ pub(crate) enum Damage {
 }
 
 impl Damage {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::None, Self::Cut, Self::Noise, Self::Zeros, Self::Hole];
+    pub(crate) const ALL: [Self; 5] = [Self::None, Self::Cut, Self::Noise, Self::Zeros, Self::Hole];
 
     /// Does it to the entries after the first `acknowledged`; gives how many entries are left.
     pub(crate) fn inflict(self, root: &Path, acknowledged: usize, dice: &mut Dice) -> usize {

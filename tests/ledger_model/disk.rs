@@ -162,8 +162,7 @@ impl World {
         let key = self.key(k)?;
         let (g, now_ms) = (self.next_generation, self.now());
         self.next_generation += 1;
-        let ask =
-            HoldAsk { generation: id(g), want: NanoUsd(want), floor: NanoUsd(floor), now_ms };
+        let ask = HoldAsk { generation: id(g), want: NanoUsd(want), floor: NanoUsd(floor), now_ms };
         let expected = self.model.grants(k, (want, floor.min(want)), now_ms);
         let hold = self.ledger.hold(&key, ask);
         let granted = hold.as_ref().ok().map(|hold| hold.granted().0);

@@ -92,12 +92,9 @@ fn event(step: Do, model: &Model) -> Event {
             reason: String::new(),
             receipt: r.to_string(),
         },
-        Do::Hold(g, k, n, placed_ms) => Event::Held {
-            generation: generation(g),
-            key: key(k),
-            granted: NanoUsd(n),
-            placed_ms,
-        },
+        Do::Hold(g, k, n, placed_ms) => {
+            Event::Held { generation: generation(g), key: key(k), granted: NanoUsd(n), placed_ms }
+        }
         Do::Settle(g, cost, discount) => {
             let mut record = record(model, g, holder(g), cost);
             record.details.discount = NanoUsd(discount);

@@ -149,4 +149,3 @@ fn killed_while_it_starts_it_starts_again() {
     let books = books(&export(&gateway));
     assert_eq!((books.settled_by_rule, books.voided_by_rule), (1, 1), "{books:?}");
 }
-

@@ -265,7 +265,6 @@ fn books(entries: &[Value]) -> Books {
     books
 }
 
-
 /// Every answer that was seen is charged, a whole one at the cost that it told. Gives how many came
 /// whole, how many of these were streamed, and how many came in part.
 fn all_charged(seen: &[Seen], books: &Books) -> (u64, u64, u64) {

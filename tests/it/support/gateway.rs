@@ -36,8 +36,10 @@ pub(crate) struct Setup {
     pub(crate) more_prices: &'static str,
     /// The account's credit in dollars.
     pub(crate) credit: &'static str,
-    /// What the caller's key may do.
-    pub(crate) terms: KeyTerms,
+    /// The account's terms.
+    pub(crate) account: AccountTerms,
+    /// The key's terms.
+    pub(crate) key: KeyTerms,
     /// The largest answer, in tokens.
     pub(crate) max_output: u32,
     /// Chat templates of providers that serve raw completions.
@@ -58,7 +60,8 @@ impl Default for Setup {
             prices: ("1", "2"),
             more_prices: "",
             credit: "1000",
-            terms: KeyTerms::default(),
+            account: AccountTerms::default(),
+            key: KeyTerms::default(),
             max_output: 4096,
             templates: Vec::new(),
             upstream_model: None,
@@ -94,7 +97,8 @@ impl Gateway {
         let text = config(providers, setup, dir.path(), address, admin);
         std::fs::write(dir.path().join("turnpike.toml"), text).expect("a configuration");
         let key = open_account(&dir.path().join("data"), setup);
-        let mut gateway = Self { child: None, address, admin, key, dir, within: Vec::new() };
+        let within = Vec::new();
+        let mut gateway = Self { child: None, address, admin, key, dir, within };
         gateway.restart();
         gateway
     }
@@ -107,7 +111,8 @@ impl Gateway {
             File::options().create(true).append(true).open(path).expect("a log file")
         };
         let words = self.within.iter().map(String::as_str);
-        let mut words = words.chain([env!("CARGO_BIN_EXE_turnpike"), "serve", "-c", "turnpike.toml"]);
+        let mut words =
+            words.chain([env!("CARGO_BIN_EXE_turnpike"), "serve", "-c", "turnpike.toml"]);
         let child = Command::new(words.next().expect("a command"))
             .args(words)
             .current_dir(self.dir.path())
@@ -251,12 +256,12 @@ fn open_account(data: &Path, setup: &Setup) -> String {
     let (ledger, _recovery) =
         Ledger::open(data, Options::new(|| 1_700_000_000_000)).expect("a ledger");
     let account = AccountId::parse(ACCOUNT).expect("an id");
-    ledger.create_account(&account, AccountTerms::default()).expect("an account");
+    ledger.create_account(&account, setup.account.clone()).expect("an account");
     let amount = NanoUsd::parse_dollars(setup.credit).expect("an amount");
     if amount > NanoUsd::ZERO {
         let _made = ledger.top_up(&account, amount, "test", "first").expect("credit");
     }
-    let (_id, key) = ledger.create_key(&account, setup.terms.clone()).expect("a key");
+    let (_id, key) = ledger.create_key(&account, setup.key.clone()).expect("a key");
     ledger.close().expect("a closed ledger");
     key.reveal().to_owned()
 }
