@@ -127,7 +127,7 @@ impl World {
         let receipt = |r: u64| format!("receipt-{r}");
         match step {
             Do::TopUp(a, n, fee, r) => {
-                self.ledger.purchase(&account(a), NanoUsd(n), NanoUsd(fee), "card", &receipt(r))
+                self.ledger.purchase(&account(a), (NanoUsd(n), NanoUsd(fee)), "card", &receipt(r))
             }
             Do::Adjust(a, n, r) => {
                 self.ledger.adjust(&account(a), NanoUsd(n), Book::Promotions, "why", &receipt(r))
