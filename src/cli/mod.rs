@@ -7,6 +7,7 @@ mod data;
 mod demo;
 mod keys;
 mod ledger;
+mod reconcile;
 mod route;
 mod serve;
 

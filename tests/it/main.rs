@@ -24,6 +24,7 @@ mod lifecycle;
 mod money;
 mod prefs;
 mod privacy;
+mod races;
 mod surface;
 mod uptime;
 mod vectors;
