@@ -21,6 +21,8 @@
 //! - Nothing is unbounded.
 
 pub mod error;
+pub mod limits;
+pub mod terms;
 pub mod vocab;
 
 pub mod auth;
@@ -39,9 +41,13 @@ pub mod cache;
 
 pub mod attempt;
 
+pub mod charge;
+
 pub mod stream;
 
 pub mod config;
+
+pub mod reconcile;
 
 #[cfg(feature = "host")]
 pub mod observe;

@@ -1,8 +1,11 @@
 //! The commands.
 
+mod accounts;
 mod catalog;
 mod check;
+mod data;
 mod demo;
+mod keys;
 mod ledger;
 mod route;
 mod serve;
@@ -41,10 +44,10 @@ enum Command {
     Simulate(simulate::cli::Args),
     /// Create, list and top up accounts.
     #[command(subcommand)]
-    Accounts(ledger::Accounts),
+    Accounts(accounts::Accounts),
     /// Create, list and disable keys.
     #[command(subcommand)]
-    Keys(ledger::Keys),
+    Keys(keys::Keys),
     /// Verify or export the ledger.
     #[command(subcommand)]
     Ledger(ledger::LedgerCommand),

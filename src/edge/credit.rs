@@ -37,6 +37,8 @@ pub(crate) fn plan_and_hold(
         keep_faithful(&mut plan, chat)?;
     }
     let estimate = Estimate::of(&plan, chat, utc_minute(facts.arrived_ms));
+    let tokens = chat.ask.prompt_tokens.saturating_add(estimate.tokens);
+    chat.admission.count(tokens, facts.arrived_ms)?;
     chat.plan = plan;
     let ask = HoldAsk {
         generation: facts.id,
@@ -198,6 +200,14 @@ fn refusal(refused: HoldRefused, estimate: &Estimate, prompt_tokens: u64) -> Gat
                 ),
             )
         }
+        HoldRefused::Member { available, .. } => GatewayError::new(
+            Kind::Forbidden,
+            format!(
+                "The budget of this key's member leaves ${available}, and the request may cost \
+                 ${}. Ask an admin of the account to raise it, or lower max_tokens.",
+                estimate.want,
+            ),
+        ),
         HoldRefused::Limit { available, .. } => GatewayError::new(
             Kind::InsufficientCredits,
             format!(

@@ -15,6 +15,7 @@ use crate::edge::arrive;
 use crate::edge::body;
 use crate::edge::choose;
 use crate::edge::gateway::Gateway;
+use crate::edge::guard::Admission;
 use crate::edge::journey::{Ask, CacheUse, Chat, Facts, Money};
 use crate::edge::metadata;
 use crate::edge::task::Task;
@@ -47,7 +48,7 @@ pub(crate) async fn chat(
     gateway: &Gateway,
     session: &mut Session,
     facts: &mut Facts,
-    caller: Arc<KeyEntry>,
+    (caller, admission): (Arc<KeyEntry>, Admission),
     task: Task,
 ) -> Result<std::result::Result<Box<Chat>, GatewayError>> {
     let snapshot = gateway.now.load_full();
@@ -58,7 +59,9 @@ pub(crate) async fn chat(
     facts.bytes_in = body.bytes.len();
     let mut body = body;
     let head = scan::scan_as(task.form(), &body.bytes);
-    let head = match head.and_then(|head| choose::preset(&snapshot, head, &mut body.bytes)) {
+    let head = match head
+        .and_then(|head| choose::preset(&snapshot, &admission.rules.key, head, &mut body.bytes))
+    {
         Ok(head) => head,
         Err(error) => return Ok(Err(error)),
     };
@@ -81,6 +84,7 @@ pub(crate) async fn chat(
     Ok(Ok(Box::new(Chat {
         snapshot,
         caller,
+        admission,
         task,
         metadata: metadata::wanted(session),
         ask,

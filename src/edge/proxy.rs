@@ -16,6 +16,7 @@ use pingora::{Error, ErrorType, Result};
 
 use crate::edge::arrive::{self, Route};
 use crate::edge::gateway::{Gateway, Presence};
+use crate::edge::guard::Admission;
 use crate::edge::journey::{Facts, Journey, Stage};
 use crate::edge::upstream;
 use crate::edge::{
@@ -100,7 +101,11 @@ impl ProxyHttp for Turnpike {
             Ok(caller) => caller,
             Err(error) => return self.refuse(session, ctx, error).await,
         };
-        match intake::chat(&self.0, session, &mut ctx.facts, caller, task).await? {
+        let admission = match Admission::new(&caller, ctx.facts.arrived_ms) {
+            Ok(admission) => admission,
+            Err(error) => return self.refuse(session, ctx, error).await,
+        };
+        match intake::chat(&self.0, session, &mut ctx.facts, (caller, admission), task).await? {
             Ok(chat) => {
                 ctx.stage = Stage::Chat(chat);
                 Ok(false)

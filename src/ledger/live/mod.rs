@@ -12,7 +12,9 @@ use parking_lot::Mutex;
 
 use crate::vocab::{GenerationId, NanoUsd};
 
+use super::activity::{Activity, ActivityQuery};
 use super::keys::{KeyEntry, KeyTable};
+use super::query::{GenerationPage, GenerationQuery};
 use super::record::GenerationRecord;
 use super::store::OpenError;
 use super::store::dir::Dir;
@@ -20,8 +22,10 @@ use super::store::index::{Store, StoreFailed};
 use super::store::progress::Progress;
 
 mod hold;
+mod life;
 mod manage;
 mod pace;
+mod people;
 mod queue;
 mod recent;
 mod recover;
@@ -30,7 +34,7 @@ mod stats;
 mod writer;
 
 pub use hold::{Charge, Durable, Hold, HoldAsk, HoldRefused};
-pub use manage::{Made, ManageError, NewKey};
+pub use manage::{Made, ManageError};
 pub use queue::LedgerDown;
 pub use recover::Recovery;
 pub use stats::{COMMIT_BUCKETS_US, Stats};
@@ -232,6 +236,23 @@ impl Ledger {
         upstream: &str,
     ) -> Result<Option<Arc<GenerationRecord>>, StoreFailed> {
         self.inner.records.find_upstream(upstream)
+    }
+
+    /// A page of generations that have ended, the last that ended first.
+    ///
+    /// # Errors
+    /// The disk cannot be read, or the ledger is closed.
+    pub fn generations(&self, query: &GenerationQuery) -> Result<GenerationPage, StoreFailed> {
+        self.inner.records.list(query)
+    }
+
+    /// What each day adds up to, by account, key, model and endpoint, in this order. Of today
+    /// everything counts that ended before the last checkpoint, usually a second ago.
+    ///
+    /// # Errors
+    /// The disk cannot be read, or the ledger is closed.
+    pub fn activity(&self, query: &ActivityQuery) -> Result<Vec<Activity>, StoreFailed> {
+        self.inner.records.activity(query)
     }
 
     /// Whether holds are taken: the ledger is open and can write.

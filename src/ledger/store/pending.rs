@@ -10,11 +10,13 @@ use std::sync::Arc;
 use crate::ledger::book::Book;
 use crate::ledger::entry::{Entry, Event};
 use crate::ledger::record::GenerationRecord;
-use crate::ledger::state::State;
+use crate::ledger::state::{MemberName, State};
 use crate::vocab::{AccountId, GenerationId, KeyId};
 
 use super::Place;
-use super::index::Rows;
+use super::index::{Rows, Store, StoreFailed};
+use super::lists;
+use super::rollups::Rollups;
 use super::rows::{self, PLACES_PER_ROW};
 
 /// The changes since the last checkpoint.
@@ -22,15 +24,36 @@ use super::rows::{self, PLACES_PER_ROW};
 pub(crate) struct Pending {
     accounts: HashSet<AccountId>,
     keys: HashSet<KeyId>,
+    organisations: HashSet<AccountId>,
+    members: HashSet<MemberName>,
     books: HashSet<Book>,
     receipts: Vec<String>,
     placed: HashSet<GenerationId>,
     gone: Vec<GenerationId>,
-    ended: Vec<(Arc<GenerationRecord>, Place)>,
+    ended: Vec<Ended>,
+    rollups: Rollups,
     entries: usize,
 }
 
+/// A generation that ended.
+pub(crate) struct Ended {
+    /// The entry that ended it, and its time.
+    pub(crate) seq: u64,
+    pub(crate) time_ms: u64,
+    pub(crate) record: Arc<GenerationRecord>,
+    pub(crate) place: Place,
+}
+
 impl Pending {
+    /// Nothing yet, after what the index knows.
+    pub(crate) fn after(store: &dyn Store, indexed: Option<&State>) -> Result<Self, StoreFailed> {
+        let rollups = match indexed {
+            Some(state) => Rollups::load(store, state.time_ms)?,
+            None => Rollups::default(),
+        };
+        Ok(Self { rollups, ..Self::default() })
+    }
+
     /// How many entries are remembered.
     pub(crate) const fn len(&self) -> usize {
         self.entries
@@ -39,16 +62,36 @@ impl Pending {
     /// Remembers what an entry, which was applied to `state`, changed.
     pub(crate) fn note(&mut self, entry: &Entry, place: Place, state: &State) {
         self.entries += 1;
+        self.rollups.note(entry);
+        if let Some(record) = entry.event.record() {
+            let (seq, time_ms, record) = (entry.seq, entry.time_ms, Arc::clone(record));
+            self.ended.push(Ended { seq, time_ms, record, place });
+        }
         match &entry.event {
-            Event::AccountCreated { account } => self.touch_account(account),
+            Event::AccountCreated { account, .. } | Event::AccountChanged { account, .. } => {
+                self.touch_account(account);
+            }
+            Event::OrganisationSet { organisation, .. } => {
+                self.organisations.insert(organisation.clone());
+            }
+            Event::MemberSet { account, user, .. } | Event::MemberRemoved { account, user } => {
+                self.members.insert((account.clone(), user.clone()));
+            }
+            Event::Moved { from, to, receipt, .. } => {
+                self.touch_account(from);
+                self.touch_account(to);
+                self.receipts.push(receipt.clone());
+            }
             Event::ToppedUp { account, receipt, .. } | Event::Adjusted { account, receipt, .. } => {
                 self.touch_account(account);
                 self.receipts.push(receipt.clone());
             }
             Event::KeyCreated(new) => self.touch_key(&new.key),
-            Event::KeyDisabled { key } => self.touch_key(key),
+            Event::KeyChanged { key, .. }
+            | Event::KeyDisabled { key }
+            | Event::KeyDeleted { key } => self.touch_key(key),
             Event::Held { generation, key, .. } => {
-                self.touch_key(key);
+                self.touch_spender(key, state);
                 if let Some(key) = state.keys.get(key) {
                     self.touch_account(&key.entry.account);
                 }
@@ -56,15 +99,14 @@ impl Pending {
             }
             Event::Settled { record, .. } | Event::Voided { record, .. } => {
                 self.touch_account(&record.account);
-                self.touch_key(&record.key);
+                self.touch_spender(&record.key, state);
                 if !self.placed.remove(&record.id) {
                     self.gone.push(record.id);
                 }
-                self.ended.push((Arc::clone(record), place));
             }
-            Event::Recorded { record } => self.ended.push((Arc::clone(record), place)),
+            Event::Recorded { .. } => {}
         }
-        if let Some(transfer) = entry.event.transfer() {
+        for transfer in entry.event.transfers().into_iter().flatten() {
             for book in [transfer.debit, transfer.credit] {
                 if !matches!(book, Book::Customer(_)) {
                     self.books.insert(book);
@@ -79,6 +121,16 @@ impl Pending {
         }
     }
 
+    /// A key, and the member whose it is.
+    fn touch_spender(&mut self, id: &KeyId, state: &State) {
+        self.touch_key(id);
+        if let Some(key) = state.keys.get(id)
+            && let Some(user) = &key.entry.terms.member
+        {
+            self.members.insert((key.entry.account.clone(), user.clone()));
+        }
+    }
+
     fn touch_key(&mut self, id: &KeyId) {
         if !self.keys.contains(id) {
             self.keys.insert(id.clone());
@@ -87,8 +139,10 @@ impl Pending {
 
     /// Spells the changes as rows, with their values in `state`, and forgets them.
     pub(crate) fn take_rows(&mut self, state: &State, upstream_ids: bool) -> Rows {
-        let pending = std::mem::take(self);
+        let mut pending = std::mem::take(self);
         let mut out = Rows { seq: state.seq, ..Rows::default() };
+        pending.rollups.put_rows(&mut out);
+        self.rollups = std::mem::take(&mut pending.rollups);
         out.put.push((rows::META.to_vec(), rows::meta(state)));
         for id in &pending.accounts {
             if let Some(account) = state.accounts.get(id) {
@@ -98,6 +152,17 @@ impl Pending {
         for id in &pending.keys {
             if let Some(key) = state.keys.get(id) {
                 out.put.push((rows::key(b'k', id.as_str().as_bytes()), rows::key_row(key)));
+            }
+        }
+        for id in &pending.organisations {
+            if let Some(terms) = state.organisations.get(id) {
+                let key = rows::key(b'o', id.as_str().as_bytes());
+                out.put.push((key, rows::organisation(terms)));
+            }
+        }
+        for name in &pending.members {
+            if let Some(member) = state.members.get(name) {
+                out.put.push((rows::member_key(name), rows::member(member)));
             }
         }
         for book in &pending.books {
@@ -117,13 +182,14 @@ impl Pending {
         let hold_key = |id: &GenerationId| rows::key(b'h', &id.bits().to_be_bytes());
         out.delete.extend(pending.gone.iter().map(hold_key));
         ended_rows(&pending.ended, upstream_ids, &mut out);
+        lists::put_rows(&pending.ended, &mut out);
         out
     }
 }
 
-fn ended_rows(ended: &[(Arc<GenerationRecord>, Place)], upstream_ids: bool, out: &mut Rows) {
+fn ended_rows(ended: &[Ended], upstream_ids: bool, out: &mut Rows) {
     let mut by_second: BTreeMap<u64, Vec<(GenerationId, Place)>> = BTreeMap::new();
-    for (record, place) in ended {
+    for Ended { record, place, .. } in ended {
         by_second.entry(record.id.unix_ms() / 1_000).or_default().push((record.id, *place));
         if let Some(upstream) = record.upstream_id.as_deref().filter(|_| upstream_ids) {
             let row = rows::upstream(record.id, *place);
