@@ -41,6 +41,8 @@ pub mod cache;
 
 pub mod attempt;
 
+pub mod charge;
+
 pub mod stream;
 
 pub mod config;
