@@ -12,7 +12,7 @@ use pingora::proxy::Session;
 use crate::auth;
 use crate::cache::{self, Intent};
 use crate::catalog::utc_minute;
-use crate::dialect::{self, abilities, embed, rerank, scan, tokens};
+use crate::dialect::{self, abilities, embed, preset, rerank, scan, tokens};
 use crate::edge::arrive;
 use crate::edge::body;
 use crate::edge::choose;
@@ -63,7 +63,11 @@ pub(crate) async fn chat(
     facts.bytes_in = body.bytes.len();
     let mut body = body;
     let head = scan::scan_as(task.form(), &body.bytes);
-    let head = match head.and_then(|head| choose::preset(&snapshot, head, &mut body.bytes)) {
+    let mut preset = None;
+    let head = match head.and_then(|head| {
+        preset = preset::reference(&head).map(|named| named.slug.into());
+        choose::preset(&snapshot, head, &mut body.bytes)
+    }) {
         Ok(head) => head,
         Err(error) => return Ok(Err(error)),
     };
@@ -80,6 +84,7 @@ pub(crate) async fn chat(
         parsed: None,
         asked,
         prompt_tokens,
+        preset,
         session: session_id(session),
         _memory: body.memory,
     };
@@ -169,6 +174,7 @@ fn cache_use(
         intent: Intent::Off,
         key: None,
         hit: false,
+        source: None,
         filling: false,
         good: Arc::clone(&good),
     };
@@ -188,7 +194,7 @@ fn cache_use(
     let (account, surface) = (caller.account().id(), task.label().as_str());
     let scope = cache::Scope { account, surface, stream: head.stream };
     match cache::key(scope, body) {
-        Ok(key) => CacheUse { intent, key: Some(key), hit: false, filling: false, good },
+        Ok(key) => CacheUse { intent, key: Some(key), good, ..off },
         // Too deep or too complex to be worth a key: answered without the cache.
         Err(_unkeyed) => off,
     }
@@ -376,6 +382,14 @@ fn refusal(refused: HoldRefused, estimate: &Estimate, prompt_tokens: u64) -> Gat
                 ),
             )
         }
+        HoldRefused::Member { available, .. } => GatewayError::new(
+            Kind::Forbidden,
+            format!(
+                "The budget of this key's member leaves ${available}, and the request may cost \
+                 ${}. Ask an admin of the account to raise it, or lower max_tokens.",
+                estimate.want,
+            ),
+        ),
         HoldRefused::Limit { available, .. } => GatewayError::new(
             Kind::InsufficientCredits,
             format!(

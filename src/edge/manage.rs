@@ -5,23 +5,29 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::admin::{
-    self, AccountRow, AdminState, Bank, BankError, EndpointRow, IssuedKey, KeyRow, NewAccount,
-    NewKey, NotReady, Page, Status, TopUp, TopUpDone,
+    self, AccountRow, AdminState, Bank, BankError, EndpointRow, Generations, IssuedKey, KeyRow,
+    NewAccount, NewKey, NotReady, Page, Status, TopUp, TopUpDone,
 };
 use crate::balance::{Availability, BreakerState, Wait};
 use crate::catalog::Secret;
 use crate::edge::clock;
 use crate::edge::gateway::Gateway;
-use crate::ledger::{self, COMMIT_BUCKETS_US, Ledger, Made, ManageError};
+use crate::ledger::{
+    self, COMMIT_BUCKETS_US, GenerationPage, GenerationQuery, GenerationRecord, Ledger, Made,
+    ManageError,
+};
 use crate::observe::gauges::{CacheGauges, CommitTimes, LedgerGauges};
 use crate::observe::{self, Readings};
-use crate::vocab::{AccountId, KeyId};
+use crate::terms::{AccountTerms, KeyTerms};
+use crate::vocab::{AccountId, GenerationId, KeyId};
 
 /// The admin listener's routes over this gateway.
 pub(super) fn router(gateway: &Arc<Gateway>, token: Option<Secret>) -> axum::Router {
     let bank = Arc::new(LedgerBank(gateway.ledger.clone()));
     let status = Arc::new(GatewayStatus(Arc::clone(gateway)));
-    admin::router(AdminState::new(bank, status, Arc::clone(&gateway.metrics), token))
+    let generations = Arc::new(LedgerGenerations(gateway.ledger.clone()));
+    let metrics = Arc::clone(&gateway.metrics);
+    admin::router(AdminState::new(bank, generations, status, metrics, token))
 }
 
 /// Tells the metrics where to read what other parts keep.
@@ -112,6 +118,24 @@ impl Status for GatewayStatus {
     }
 }
 
+/// Records of generations, out of the ledger.
+struct LedgerGenerations(Ledger);
+
+impl Generations for LedgerGenerations {
+    fn page(&self, query: &GenerationQuery) -> Result<GenerationPage, BankError> {
+        self.0.generations(query).map_err(|error| BankError::Internal(error.to_string()))
+    }
+
+    fn one(&self, id: &str) -> Result<Arc<GenerationRecord>, BankError> {
+        let found = match GenerationId::parse(id) {
+            Some(id) => self.0.generation(id),
+            None => self.0.generation_by_upstream(id),
+        };
+        let found = found.map_err(|error| BankError::Internal(error.to_string()))?;
+        found.ok_or(BankError::NotFound("generation"))
+    }
+}
+
 struct LedgerBank(Ledger);
 
 impl LedgerBank {
@@ -131,14 +155,15 @@ impl LedgerBank {
 }
 
 fn key_row(key: &ledger::KeyEntry) -> KeyRow {
+    let terms = key.terms();
     KeyRow {
         id: key.id().clone(),
         account: key.account().id().clone(),
-        label: key.label().to_owned(),
+        label: terms.label.clone(),
         shown: key.shown().to_owned(),
-        limit: key.limit(),
+        limit: terms.limit,
         spent: key.spent(),
-        expires_ms: key.expires_ms(),
+        expires_ms: terms.expires_ms,
         disabled: key.disabled(),
         created_ms: key.created_ms(),
     }
@@ -161,7 +186,7 @@ fn cut<T>(mut rows: Vec<T>, page: &Page, id: impl Fn(&T) -> &str) -> Vec<T> {
 
 impl Bank for LedgerBank {
     fn create_account(&self, new: NewAccount) -> Result<AccountRow, BankError> {
-        self.0.create_account(&new.id).map_err(failed)?;
+        self.0.create_account(&new.id, AccountTerms::default()).map_err(failed)?;
         self.account(&new.id)
     }
 
@@ -184,8 +209,12 @@ impl Bank for LedgerBank {
 
     fn create_key(&self, new: NewKey) -> Result<IssuedKey, BankError> {
         self.account(&new.account)?;
-        let wanted =
-            ledger::NewKey { label: new.label, limit: new.limit, expires_ms: new.expires_ms };
+        let wanted = KeyTerms {
+            label: new.label,
+            limit: new.limit,
+            expires_ms: new.expires_ms,
+            ..KeyTerms::default()
+        };
         let (id, secret) = self.0.create_key(&new.account, wanted).map_err(failed)?;
         let row = self.0.keys().key(id.as_str()).map(|key| key_row(key));
         let row =

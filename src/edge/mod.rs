@@ -20,6 +20,7 @@ mod decisions;
 mod failure;
 mod fetch;
 mod gateway;
+mod generation;
 mod intake;
 mod journey;
 mod local;

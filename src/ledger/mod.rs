@@ -23,12 +23,16 @@
 #![cfg_attr(not(feature = "host"), allow(dead_code, reason = "called by the host half"))]
 
 mod activity;
+mod agree;
 mod book;
 pub mod entry;
 mod keys;
 mod query;
 mod record;
+mod refused;
+mod spell;
 pub mod state;
+mod terms;
 mod wire;
 
 #[cfg(feature = "host")]
@@ -40,16 +44,16 @@ mod verify;
 
 pub use activity::{Activity, ActivityQuery, Sums, Who};
 pub use book::{Book, Transfer};
-pub use keys::{Account, Balance, KeyEntry, KeyHash, KeyTable};
+pub use keys::{Account, Balance, KeyEntry, KeyHash, KeyTable, Member, Organisation};
 pub use query::{Cursor, GenerationPage, GenerationQuery};
 pub use record::{ApiType, Details, GenerationRecord, Leg, Tried, UnitPrices};
-pub use state::{CHARGE_MAX, TRANSFER_MAX};
+pub use state::{CHARGE_MAX, Spent, TRANSFER_MAX};
 pub use wire::Malformed;
 
 #[cfg(feature = "host")]
 pub use live::{
     COMMIT_BUCKETS_US, Charge, Clock, Durable, Hold, HoldAsk, HoldRefused, Ledger, LedgerDown,
-    Made, ManageError, NewKey, Options, RecordRefused, Recovery, Stats,
+    Made, ManageError, Options, RecordRefused, Recovery, Stats,
 };
 #[cfg(feature = "host")]
 pub use store::OpenError;

@@ -8,6 +8,9 @@ use proptest::prelude::*;
 use super::entry::{Cause, Entry, Event, Frame, GENESIS, NOTE_MAX, NewKeyEntry, PAYLOAD_MAX};
 use super::state::{History, NoHistory, Refused, State};
 use super::*;
+use crate::terms::{
+    AccountTerms, AutoTopUp, KeyTerms, MemberTerms, OrganisationTerms, Policy, Reset, Role,
+};
 use crate::vocab::{
     AccountId, EndpointId, GenerationId, KeyId, ModelId, NanoUsd, PicoUsd, ProviderId, Usage,
 };
@@ -111,18 +114,73 @@ fn events() -> Vec<Event> {
         account: account(1),
         hash: [0xab; 32],
         shown: "sk-tp-v1-abcd...".to_owned(),
-        label: "laptop".to_owned(),
-        limit: Some(NanoUsd::MAX),
-        expires_ms: Some(u64::MAX),
+        terms: KeyTerms {
+            label: "laptop".to_owned(),
+            limit: Some(NanoUsd::MAX),
+            expires_ms: Some(u64::MAX),
+            ..KeyTerms::default()
+        },
+    };
+    let policy = Policy {
+        allowed_models: vec!["a/*".to_owned(), "b/c".to_owned()],
+        ignored_providers: vec!["slow".to_owned()],
+        no_training: true,
+        rpm: Some(5),
+        tpm: Some(u64::MAX),
+        concurrency: Some(u32::MAX),
+        ..Policy::default()
+    };
+    let terms = KeyTerms {
+        reset: Some(Reset::Monthly),
+        byok_in_limit: true,
+        management: true,
+        member: Some("ann".to_owned()),
+        preset: Some("p".to_owned()),
+        variant: Some("floor".to_owned()),
+        policy: policy.clone(),
+        ..new_key.terms.clone()
+    };
+    let full_key = NewKeyEntry { terms: terms.clone(), ..new_key.clone() };
+    let account_terms = Box::new(AccountTerms {
+        name: "Acme".to_owned(),
+        organisation: Some(account(3)),
+        policy: policy.clone(),
+        low_balance: Some(NanoUsd(1)),
+        auto_top_up: Some(AutoTopUp { below: NanoUsd(2), amount: NanoUsd(3) }),
+        content_days: 30,
+        discount_logging: true,
+    });
+    let organisation = OrganisationTerms { name: "Group".to_owned(), policy };
+    let member =
+        MemberTerms { role: Role::Admin, limit: Some(NanoUsd(9)), reset: Some(Reset::Daily) };
+    let topped_up = |fee| Event::ToppedUp {
+        account: account(1),
+        method: account(9),
+        amount: NanoUsd(i64::MAX),
+        fee: NanoUsd(fee),
+        receipt: "once".to_owned(),
     };
     vec![
-        Event::AccountCreated { account: account(1) },
-        Event::ToppedUp {
-            account: account(1),
-            method: account(9),
-            amount: NanoUsd(i64::MAX),
-            receipt: "once".to_owned(),
+        Event::AccountCreated { account: account(1), terms: Box::default() },
+        Event::AccountCreated { account: account(1), terms: account_terms.clone() },
+        Event::AccountChanged { account: account(1), terms: account_terms },
+        Event::AccountChanged { account: account(1), terms: Box::default() },
+        Event::OrganisationSet { organisation: account(3), terms: Box::new(organisation) },
+        Event::MemberSet { account: account(1), user: "ann".to_owned(), terms: member },
+        Event::MemberRemoved { account: account(1), user: "ann".to_owned() },
+        topped_up(0),
+        topped_up(80),
+        Event::Moved {
+            from: account(1),
+            to: account(2),
+            amount: NanoUsd(7),
+            reason: "why".to_owned(),
+            receipt: "m".to_owned(),
         },
+        Event::KeyCreated(Box::new(full_key)),
+        Event::KeyChanged { key: key(1), terms: Box::new(terms) },
+        Event::KeyDeleted { key: key(1) },
+        adjusted(Book::Fees),
         adjusted(Book::Promotions),
         adjusted(Book::Unattributed),
         adjusted(Book::CashIn(account(2))),
@@ -370,20 +428,19 @@ fn event(step: &Do, model: &Model) -> Event {
     };
     let holder = |g: u8| model.open.get(&g).map_or(0, |(k, _)| *k);
     match *step {
-        Do::Account(a) => Event::AccountCreated { account: account(a) },
+        Do::Account(a) => Event::AccountCreated { account: account(a), terms: Box::default() },
         Do::Key(k, a) => Event::KeyCreated(Box::new(NewKeyEntry {
             key: key(k),
             account: account(a),
             hash: [k; 32],
             shown: String::new(),
-            label: String::new(),
-            limit: None,
-            expires_ms: None,
+            terms: KeyTerms::default(),
         })),
         Do::TopUp(a, n, r) => Event::ToppedUp {
             account: account(a),
             method: account(7),
             amount: NanoUsd(n),
+            fee: NanoUsd(n / 10),
             receipt: r.to_string(),
         },
         Do::Adjust(a, n, r) => Event::Adjusted {
@@ -456,7 +513,7 @@ proptest! {
 fn entries_that_do_not_fit_leave_the_state_alone() {
     let mut state = State::default();
     let at = |seq, time_ms, event: &Event| Entry { seq, time_ms, event: event.clone() };
-    let open = Event::AccountCreated { account: account(1) };
+    let open = Event::AccountCreated { account: account(1), terms: Box::default() };
     assert_eq!(state.apply(&at(2, 0, &open), &NoHistory), Err(Refused::Sequence));
     state.apply(&at(1, 10, &open), &NoHistory).unwrap();
     assert_eq!(state.apply(&at(2, 9, &open), &NoHistory), Err(Refused::Time));
@@ -464,6 +521,7 @@ fn entries_that_do_not_fit_leave_the_state_alone() {
     let top_up = |amount| Event::ToppedUp {
         account: account(1),
         method: account(1),
+        fee: NanoUsd::ZERO,
         amount,
         receipt: "r".to_owned(),
     };

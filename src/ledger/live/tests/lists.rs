@@ -60,7 +60,7 @@ fn lists_are_complete_and_newest_first_wherever_records_are() {
     let dir = tempfile::tempdir().unwrap();
     let now = Arc::new(AtomicU64::new(NOON));
     let (mut ledger, first) = with_credit(dir.path(), at(&now), 1_000_000);
-    let second = key(&ledger, NewKey::default());
+    let second = key(&ledger, KeyTerms::default());
     let ids: [KeyId; 2] = [first.id().clone(), second.id().clone()];
     let mut expected: Vec<(i64, u64, usize)> = Vec::new();
     for round in 0..4_u64 {
