@@ -134,6 +134,7 @@ fn close_chat(
             line.push_attempt(mark);
         }
     }
+    chat.admission.correct(line.usage.unwrap_or_default().total());
     let usage = &consumed.usage;
     let attempt_now = attempt.as_ref();
     let end = End { facts, chat: &chat, line, meter, attempt: attempt_now, usage, client_left };
