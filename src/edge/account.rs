@@ -135,7 +135,9 @@ fn close_chat(
         }
     }
     chat.admission.correct(line.usage.unwrap_or_default().total());
-    let end = End { facts, chat: &chat, line, meter, attempt: attempt.as_ref(), client_left };
+    let usage = &consumed.usage;
+    let attempt_now = attempt.as_ref();
+    let end = End { facts, chat: &chat, line, meter, attempt: attempt_now, usage, client_left };
     let record = record::of(session, &end);
     if let Some(hold) = chat.money.hold.take() {
         if consumed.billed {
