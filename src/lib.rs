@@ -21,6 +21,8 @@
 //! - Nothing is unbounded.
 
 pub mod error;
+pub mod limits;
+pub mod terms;
 pub mod vocab;
 
 pub mod auth;

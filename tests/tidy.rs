@@ -21,20 +21,22 @@ const ALL: &[&str] = &["*"];
 const MAY_NAME: &[(&str, &[&str])] = &[
     ("vocab", &[]),
     ("error", &["vocab"]),
+    ("terms", &["vocab"]),
+    ("limits", &["vocab", "terms"]),
     ("dialect", &["vocab", "error"]),
     ("catalog", &["vocab", "error", "dialect"]),
-    ("auth", &["vocab", "error", "ledger"]),
-    ("ledger", &["vocab", "error", "auth"]),
+    ("auth", &["vocab", "error", "terms", "ledger"]),
+    ("ledger", &["vocab", "error", "terms", "limits", "auth"]),
     ("cache", &["vocab", "error", "dialect"]),
     ("observe", &["vocab", "error", "dialect", "catalog"]),
     ("balance", &["vocab", "error", "catalog"]),
     ("stream", &["vocab", "error", "dialect", "catalog"]),
-    ("route", &["vocab", "error", "dialect", "catalog", "balance"]),
+    ("route", &["vocab", "error", "terms", "dialect", "catalog", "balance"]),
     ("attempt", &["vocab", "error", "dialect", "catalog", "balance"]),
     (
         "config",
         &[
-            "vocab", "error", "dialect", "catalog", "auth", "ledger", "cache", "observe",
+            "vocab", "error", "terms", "dialect", "catalog", "auth", "ledger", "cache", "observe",
             "balance", "stream", "route", "attempt",
         ],
     ),
@@ -42,7 +44,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "admin",
         &[
-            "vocab", "error", "dialect", "catalog", "auth", "ledger", "cache", "observe",
+            "vocab", "error", "terms", "dialect", "catalog", "auth", "ledger", "cache", "observe",
             "balance", "stream", "route", "attempt", "config",
         ],
     ),

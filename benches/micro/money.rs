@@ -12,8 +12,9 @@ use std::time::Duration;
 use criterion::{BatchSize, Criterion, Throughput};
 use turnpike::auth;
 use turnpike::ledger::entry::{Cause, Entry, Event};
-use turnpike::ledger::{Charge, GenerationRecord, HoldAsk, KeyEntry, Ledger, NewKey, Options};
+use turnpike::ledger::{Charge, GenerationRecord, HoldAsk, KeyEntry, Ledger, Options};
 use turnpike::observe::{AccessLine, Meters, Metrics, Report, StatusClass, Surface};
+use turnpike::terms::{AccountTerms, KeyTerms};
 use turnpike::vocab::{
     AccountId, EndpointId, GenerationId, KeyId, ModelId, NanoUsd, ProviderId, Usage,
 };
@@ -99,10 +100,10 @@ fn hold_all(ledger: &Ledger, key: &Arc<KeyEntry>, first: u64) {
 fn open(dir: &std::path::Path) -> (Ledger, Arc<KeyEntry>) {
     let (ledger, _) = Ledger::open(dir, Options::new(|| NOW_MS)).expect("a ledger");
     let account = AccountId::parse("bench").expect("an account id");
-    ledger.create_account(&account).expect("an account");
+    ledger.create_account(&account, AccountTerms::default()).expect("an account");
     let credit = NanoUsd::parse_dollars("1000000").expect("an amount");
     ledger.top_up(&account, credit, "bench", "first").expect("credit");
-    let (_, secret) = ledger.create_key(&account, NewKey::default()).expect("a key");
+    let (_, secret) = ledger.create_key(&account, KeyTerms::default()).expect("a key");
     let key = ledger.keys().find(secret.reveal().as_bytes()).cloned().expect("the key");
     (ledger, key)
 }
@@ -131,7 +132,7 @@ pub(crate) fn authenticate(c: &mut Criterion) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let (ledger, _) = open(dir.path());
     let account = AccountId::parse("bench").expect("an account id");
-    let (_, secret) = ledger.create_key(&account, NewKey::default()).expect("a key");
+    let (_, secret) = ledger.create_key(&account, KeyTerms::default()).expect("a key");
     let header = format!("Bearer {}", secret.reveal());
     c.bench_function("authenticate", |b| {
         b.iter(|| {

@@ -125,7 +125,7 @@ pub fn authenticate(
         return Err(unauthenticated("The API key has been disabled. Ask for a new one.")
             .with_detail(format!("key {}", key.id())));
     }
-    if key.expired(now_ms) {
+    if key.terms().expired(now_ms) {
         return Err(unauthenticated("The API key has expired. Ask for a new one.")
             .with_detail(format!("key {}", key.id())));
     }

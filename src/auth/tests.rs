@@ -1,30 +1,23 @@
 //! What is a credential, and who is let in.
 
 use super::*;
-use crate::ledger::Account;
 use crate::ledger::entry::NewKeyEntry;
-use crate::ledger::state::{AccountState, KeyState};
-use crate::vocab::{AccountId, KeyId, NanoUsd};
+use crate::ledger::state::AccountState;
+use crate::terms::KeyTerms;
+use crate::vocab::{AccountId, KeyId};
 
 fn table(key: &KeyText, expires_ms: Option<u64>, disabled: bool) -> KeyTable {
     let mut table = KeyTable::new([7; 32]);
     let account = AccountId::parse("acme").unwrap();
-    table.add_account(Arc::new(Account::new(account.clone(), &AccountState::default())));
-    table.add_key(&KeyState {
-        entry: NewKeyEntry {
-            key: KeyId::parse("key-1").unwrap(),
-            account,
-            hash: table.hash(key.reveal().as_bytes()),
-            shown: key.shown(),
-            label: String::new(),
-            limit: None,
-            expires_ms,
-        },
-        created_ms: 0,
-        disabled,
-        spent: NanoUsd::ZERO,
-        held: NanoUsd::ZERO,
-    });
+    table.add_account(account.clone(), &AccountState::default());
+    let entry = NewKeyEntry {
+        key: KeyId::parse("key-1").unwrap(),
+        account,
+        hash: table.hash(key.reveal().as_bytes()),
+        shown: key.shown(),
+        terms: KeyTerms { expires_ms, disabled, ..KeyTerms::default() },
+    };
+    table.open_key(entry, 0);
     table
 }
 

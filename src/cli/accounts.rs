@@ -4,6 +4,7 @@ use clap::Subcommand;
 
 use super::data::Data;
 use super::{Failure, say, unix_ms};
+use crate::terms::AccountTerms;
 use crate::vocab::{AccountId, NanoUsd};
 
 /// Accounts and their credit.
@@ -43,7 +44,7 @@ impl Accounts {
         match self {
             Self::Create { account, data } => {
                 let id = AccountId::parse(&account)?;
-                data.with(|ledger| Ok(ledger.create_account(&id)?))?;
+                data.with(|ledger| Ok(ledger.create_account(&id, AccountTerms::default())?))?;
                 say(format_args!("account: {id}"));
             }
             Self::TopUp { account, usd, method, reference, data } => {

@@ -14,9 +14,10 @@ use clap::Args;
 use super::Failure;
 use crate::config;
 use crate::edge::{self, Quit, Serve};
-use crate::ledger::{Ledger, NewKey};
+use crate::ledger::Ledger;
 use crate::observe;
 use crate::simulate::{self, Running};
+use crate::terms::{AccountTerms, KeyTerms};
 use crate::vocab::{AccountId, NanoUsd};
 
 /// Options of the demo.
@@ -152,11 +153,11 @@ const MODELS: &str = include_str!("demo_models.toml");
 fn key(ledger: &Ledger) -> Result<(String, NanoUsd), Failure> {
     let account = AccountId::parse(ACCOUNT)?;
     if ledger.account(&account).is_none() {
-        ledger.create_account(&account)?;
+        ledger.create_account(&account, AccountTerms::default())?;
         let credit = NanoUsd::parse_dollars(CREDIT)?;
         let _made = ledger.top_up(&account, credit, "demo", "demo-credit")?;
     }
-    let wanted = NewKey { label: "demo".to_owned(), limit: None, expires_ms: None };
+    let wanted = KeyTerms { label: "demo".to_owned(), ..KeyTerms::default() };
     let (_id, secret) = ledger.create_key(&account, wanted)?;
     let balance = ledger.account(&account).map(|account| account.balance).unwrap_or_default();
     Ok((secret.reveal().to_owned(), balance))

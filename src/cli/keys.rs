@@ -4,7 +4,7 @@ use clap::Subcommand;
 
 use super::data::Data;
 use super::{Failure, say};
-use crate::ledger::NewKey;
+use crate::terms::KeyTerms;
 use crate::vocab::{AccountId, KeyId, NanoUsd};
 
 /// API keys.
@@ -44,7 +44,7 @@ impl Keys {
             Self::Create { account, label, limit, data } => {
                 let account = AccountId::parse(&account)?;
                 let limit = limit.as_deref().map(NanoUsd::parse_dollars).transpose()?;
-                let wanted = NewKey { label, limit, expires_ms: None };
+                let wanted = KeyTerms { label, limit, ..KeyTerms::default() };
                 let (id, secret) = data.with(|ledger| Ok(ledger.create_key(&account, wanted)?))?;
                 say(format_args!("key_id: {id}"));
                 say(format_args!("api_key: {}", secret.reveal()));
@@ -58,7 +58,7 @@ impl Keys {
                         key.shown(),
                         key.account().id(),
                         key.spent(),
-                        key.label()
+                        key.terms().label
                     ));
                 }
                 Ok(())

@@ -1,7 +1,5 @@
 //! The end of every request: the charge, one log line, one update of the metrics.
 
-use std::time::Duration;
-
 use pingora::proxy::Session;
 use pingora::{Error, ErrorSource};
 
@@ -13,10 +11,11 @@ use crate::edge::continuation;
 use crate::edge::failure;
 use crate::edge::gateway::Gateway;
 use crate::edge::journey::{Attempt, Chat, Facts, Journey, Progress, Stage};
-use crate::ledger::{self, Charge, GenerationRecord};
+use crate::edge::record::{self, End};
+use crate::ledger::Charge;
 use crate::observe::{AccessLine, AttemptMark, CacheStatus, Outcome, Report, StatusClass};
 use crate::stream::Meter;
-use crate::vocab::{NanoUsd, Usage};
+use crate::vocab::Usage;
 
 /// Closes the books on a request. Runs on every path but a panic, where the hold closes itself.
 pub(crate) fn close(gateway: &Gateway, session: &Session, e: Option<&Error>, ctx: &mut Journey) {
@@ -42,7 +41,7 @@ pub(crate) fn close(gateway: &Gateway, session: &Session, e: Option<&Error>, ctx
             line.error = Some(cut.error.kind.code());
         }
         failure::close_aborted(gateway, &mut chat);
-        close_chat(gateway, facts, *chat, client_left, &mut line);
+        close_chat(gateway, session, facts, *chat, client_left, &mut line);
     }
     line.duration = clock::now().since(facts.arrived);
     let class = match line.status {
@@ -92,6 +91,7 @@ fn report(gateway: &Gateway, line: &AccessLine, class: StatusClass) {
 
 fn close_chat(
     gateway: &Gateway,
+    session: &Session,
     facts: &Facts,
     mut chat: Chat,
     client_left: bool,
@@ -134,7 +134,8 @@ fn close_chat(
             line.push_attempt(mark);
         }
     }
-    let record = record(facts, &chat, line, attempt.as_ref(), client_left);
+    let end = End { facts, chat: &chat, line, meter, attempt: attempt.as_ref(), client_left };
+    let record = record::of(session, &end);
     if let Some(hold) = chat.money.hold.take() {
         if consumed.billed {
             hold.settle(Charge { cost: record.cost, record });
@@ -223,44 +224,4 @@ impl Consumed {
             _ => Self { usage: Usage::default(), billed: false, complete: false },
         }
     }
-}
-
-fn record(
-    facts: &Facts,
-    chat: &Chat,
-    line: &AccessLine,
-    attempt: Option<&Attempt>,
-    client_left: bool,
-) -> GenerationRecord {
-    let now = clock::now();
-    let ms = |d: Duration| u32::try_from(d.as_millis()).unwrap_or(u32::MAX);
-    let meter = attempt.and_then(meter);
-    let (account, key) = (chat.caller.account().id().clone(), chat.caller.id().clone());
-    let mut record = GenerationRecord::bare(facts.id, facts.arrived_ms, account, key);
-    record.model = line.model_served.clone();
-    record.provider = line.provider.clone();
-    record.endpoint = line.endpoint.clone();
-    record.upstream_id = meter.and_then(|m| m.upstream_id.clone());
-    record.streamed = line.stream;
-    record.cancelled = client_left;
-    record.finish_reason = line.finish.map(str::to_owned);
-    record.native_finish_reason = meter.and_then(|m| m.native_finish.clone());
-    record.usage = line.usage.unwrap_or_default();
-    record.cost = line.cost.unwrap_or(NanoUsd::ZERO);
-    record.cache_hit = chat.cache.hit;
-    record.latency_ms = ms(now.since(facts.arrived));
-    record.ttft_ms = line.ttft.map(ms);
-    record.generation_ms = attempt.map_or(0, |a| ms(now.since(a.started)));
-    record.attempts = u32::try_from(line.tried().len()).unwrap_or(u32::MAX);
-    record.status = line.status.unwrap_or(0);
-    record.legs = chat
-        .legs
-        .iter()
-        .map(|leg| ledger::Leg {
-            endpoint: leg.slot.endpoint.id.clone(),
-            usage: leg.usage,
-            cost: leg.cost,
-        })
-        .collect();
-    record
 }

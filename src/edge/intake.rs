@@ -376,6 +376,14 @@ fn refusal(refused: HoldRefused, estimate: &Estimate, prompt_tokens: u64) -> Gat
                 ),
             )
         }
+        HoldRefused::Member { available, .. } => GatewayError::new(
+            Kind::Forbidden,
+            format!(
+                "The budget of this key's member leaves ${available}, and the request may cost \
+                 ${}. Ask an admin of the account to raise it, or lower max_tokens.",
+                estimate.want,
+            ),
+        ),
         HoldRefused::Limit { available, .. } => GatewayError::new(
             Kind::InsufficientCredits,
             format!(

@@ -12,6 +12,7 @@ use crate::edge::{failure, intake, models, reply};
 use crate::error::{GatewayError, Kind};
 use crate::ledger::{GenerationRecord, KeyEntry};
 use crate::observe::Surface;
+use crate::terms::Reset;
 use crate::vocab::{EndpointId, GenerationId, ModelId, NanoUsd, ProviderId};
 
 /// The route as a label for metrics.
@@ -76,7 +77,7 @@ fn body(
         }
         Route::Key => {
             let caller = intake::caller(gateway, session, facts)?;
-            key(&caller)
+            key(&caller, facts.arrived_ms)
         }
         Route::Generation(id) => {
             let caller = intake::caller(gateway, session, facts)?;
@@ -115,7 +116,7 @@ fn credits(caller: &KeyEntry) -> std::result::Result<Bytes, GatewayError> {
     data(Credits { total_credits: dollars(balance.bought), total_usage: dollars(balance.used) })
 }
 
-fn key(caller: &KeyEntry) -> std::result::Result<Bytes, GatewayError> {
+fn key(caller: &KeyEntry, now_ms: u64) -> std::result::Result<Bytes, GatewayError> {
     #[derive(Serialize)]
     struct Key<'a> {
         label: &'a str,
@@ -128,15 +129,16 @@ fn key(caller: &KeyEntry) -> std::result::Result<Bytes, GatewayError> {
         expires_at: Option<String>,
     }
     let spent = caller.spent();
+    let terms = caller.terms();
     data(Key {
-        label: caller.label(),
-        limit: caller.limit().map(dollars),
-        limit_remaining: caller.limit_left().map(dollars),
-        limit_reset: None,
+        label: &terms.label,
+        limit: terms.limit.map(dollars),
+        limit_remaining: caller.limit_left(now_ms).map(dollars),
+        limit_reset: terms.reset.map(Reset::as_str),
         usage: dollars(spent),
         is_free_tier: false,
-        is_management_key: false,
-        expires_at: caller.expires_ms().map(rfc3339),
+        is_management_key: terms.management,
+        expires_at: terms.expires_ms.map(rfc3339),
     })
 }
 

@@ -15,6 +15,7 @@ use crate::edge::gateway::Gateway;
 use crate::ledger::{self, COMMIT_BUCKETS_US, Ledger, Made, ManageError};
 use crate::observe::gauges::{CacheGauges, CommitTimes, LedgerGauges};
 use crate::observe::{self, Readings};
+use crate::terms::{AccountTerms, KeyTerms};
 use crate::vocab::{AccountId, KeyId};
 
 /// The admin listener's routes over this gateway.
@@ -131,14 +132,15 @@ impl LedgerBank {
 }
 
 fn key_row(key: &ledger::KeyEntry) -> KeyRow {
+    let terms = key.terms();
     KeyRow {
         id: key.id().clone(),
         account: key.account().id().clone(),
-        label: key.label().to_owned(),
+        label: terms.label.clone(),
         shown: key.shown().to_owned(),
-        limit: key.limit(),
+        limit: terms.limit,
         spent: key.spent(),
-        expires_ms: key.expires_ms(),
+        expires_ms: terms.expires_ms,
         disabled: key.disabled(),
         created_ms: key.created_ms(),
     }
@@ -161,7 +163,7 @@ fn cut<T>(mut rows: Vec<T>, page: &Page, id: impl Fn(&T) -> &str) -> Vec<T> {
 
 impl Bank for LedgerBank {
     fn create_account(&self, new: NewAccount) -> Result<AccountRow, BankError> {
-        self.0.create_account(&new.id).map_err(failed)?;
+        self.0.create_account(&new.id, AccountTerms::default()).map_err(failed)?;
         self.account(&new.id)
     }
 
@@ -184,8 +186,12 @@ impl Bank for LedgerBank {
 
     fn create_key(&self, new: NewKey) -> Result<IssuedKey, BankError> {
         self.account(&new.account)?;
-        let wanted =
-            ledger::NewKey { label: new.label, limit: new.limit, expires_ms: new.expires_ms };
+        let wanted = KeyTerms {
+            label: new.label,
+            limit: new.limit,
+            expires_ms: new.expires_ms,
+            ..KeyTerms::default()
+        };
         let (id, secret) = self.0.create_key(&new.account, wanted).map_err(failed)?;
         let row = self.0.keys().key(id.as_str()).map(|key| key_row(key));
         let row =

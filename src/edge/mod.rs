@@ -30,6 +30,7 @@ mod peer;
 mod proxy;
 mod quit;
 mod random;
+mod record;
 mod replay;
 mod reply;
 mod server;

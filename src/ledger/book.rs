@@ -24,6 +24,8 @@ pub enum Book {
     Promotions,
     /// Charges whose provider is not known, because the gateway died before it could say.
     Unattributed,
+    /// What the operator earned: fees on purchases, and on answers of the customers' own contracts.
+    Fees,
 }
 
 impl fmt::Display for Book {
@@ -34,6 +36,7 @@ impl fmt::Display for Book {
             Self::CashIn(method) => write!(f, "cash-in:{method}"),
             Self::Promotions => f.write_str("promotions"),
             Self::Unattributed => f.write_str("unattributed"),
+            Self::Fees => f.write_str("fees"),
         }
     }
 }
@@ -55,6 +58,7 @@ impl Book {
             }
             Self::Promotions => to.u8(3),
             Self::Unattributed => to.u8(4),
+            Self::Fees => to.u8(5),
         }
     }
 
@@ -77,6 +81,7 @@ impl Book {
             )?),
             3 => Self::Promotions,
             4 => Self::Unattributed,
+            5 => Self::Fees,
             _ => return Err(Malformed("book")),
         })
     }

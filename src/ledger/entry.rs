@@ -7,10 +7,12 @@
 
 use std::sync::Arc;
 
+use crate::terms::{AccountTerms, KeyTerms, MemberTerms, OrganisationTerms};
 use crate::vocab::{AccountId, GenerationId, KeyId, NanoUsd};
 
 use super::book::{Book, Transfer};
-use super::record::{GenerationRecord, id};
+use super::record::GenerationRecord;
+use super::spell;
 use super::wire::{Malformed, Put, Take};
 
 /// The hash that the first entry of a journal is chained to.
@@ -20,7 +22,7 @@ pub const GENESIS: [u8; 32] = [0; 32];
 pub const NOTE_MAX: usize = 128;
 
 /// The longest payload, in bytes. An entry with every text at its limit is shorter.
-pub const PAYLOAD_MAX: usize = 4096;
+pub const PAYLOAD_MAX: usize = 8192;
 
 /// The length of a frame's head, in bytes.
 pub(crate) const FRAME_HEAD: usize = 10;
@@ -45,6 +47,38 @@ pub enum Event {
     AccountCreated {
         /// The account.
         account: AccountId,
+        /// What it has agreed to.
+        terms: Box<AccountTerms>,
+    },
+    /// An account's terms are others now.
+    AccountChanged {
+        /// The account.
+        account: AccountId,
+        /// All of them.
+        terms: Box<AccountTerms>,
+    },
+    /// There is an organisation, or its terms are others now.
+    OrganisationSet {
+        /// Its id.
+        organisation: AccountId,
+        /// All of its terms.
+        terms: Box<OrganisationTerms>,
+    },
+    /// An account has a member, or its terms are others now.
+    MemberSet {
+        /// The account.
+        account: AccountId,
+        /// Who, at most [`NOTE_MAX`] bytes.
+        user: String,
+        /// All of the terms.
+        terms: MemberTerms,
+    },
+    /// Somebody is no member any more; the keys that were theirs stop working.
+    MemberRemoved {
+        /// The account.
+        account: AccountId,
+        /// Who.
+        user: String,
     },
     /// Money came in for an account.
     ToppedUp {
@@ -52,8 +86,10 @@ pub enum Event {
         account: AccountId,
         /// The payment method.
         method: AccountId,
-        /// More than nothing.
+        /// What the account has more now. More than nothing.
         amount: NanoUsd,
+        /// What was paid beside it for the purchase. Not negative.
+        fee: NanoUsd,
         /// The idempotency key.
         receipt: String,
     },
@@ -70,8 +106,33 @@ pub enum Event {
         /// The idempotency key.
         receipt: String,
     },
+    /// Credit went from one account to another.
+    Moved {
+        /// Who has less now.
+        from: AccountId,
+        /// Who has more.
+        to: AccountId,
+        /// More than nothing.
+        amount: NanoUsd,
+        /// Why, for people.
+        reason: String,
+        /// The idempotency key.
+        receipt: String,
+    },
     /// A key was made.
     KeyCreated(Box<NewKeyEntry>),
+    /// A key's terms are others now.
+    KeyChanged {
+        /// The key.
+        key: KeyId,
+        /// All of them.
+        terms: Box<KeyTerms>,
+    },
+    /// A key is gone for good.
+    KeyDeleted {
+        /// The key.
+        key: KeyId,
+    },
     /// A key was switched off.
     KeyDisabled {
         /// The key.
@@ -120,12 +181,8 @@ pub struct NewKeyEntry {
     pub hash: [u8; 32],
     /// The first characters of the key, for people to recognise it.
     pub shown: String,
-    /// A name for people.
-    pub label: String,
-    /// The most that the key may ever spend.
-    pub limit: Option<NanoUsd>,
-    /// When it stops working, in milliseconds since 1970.
-    pub expires_ms: Option<u64>,
+    /// What it may do.
+    pub terms: KeyTerms,
 }
 
 /// One line of the journal.
@@ -140,20 +197,28 @@ pub struct Entry {
 }
 
 impl Event {
-    /// The money that the event moves, if it moves any.
-    pub fn transfer(&self) -> Option<Transfer> {
+    /// The movements of money that the event is, at most two.
+    pub fn transfers(&self) -> [Option<Transfer>; 2] {
+        let one = |debit, credit, amount| [Some(Transfer { debit, credit, amount }), None];
         match self {
             Self::AccountCreated { .. }
+            | Self::AccountChanged { .. }
+            | Self::OrganisationSet { .. }
+            | Self::MemberSet { .. }
+            | Self::MemberRemoved { .. }
             | Self::KeyCreated(_)
+            | Self::KeyChanged { .. }
             | Self::KeyDisabled { .. }
+            | Self::KeyDeleted { .. }
             | Self::Held { .. }
             | Self::Voided { .. }
-            | Self::Recorded { .. } => None,
-            Self::ToppedUp { account, method, amount, .. } => Some(Transfer {
-                debit: Book::CashIn(method.clone()),
-                credit: Book::Customer(account.clone()),
-                amount: *amount,
-            }),
+            | Self::Recorded { .. } => [None, None],
+            Self::ToppedUp { account, method, amount, fee, .. } => {
+                let cash = Book::CashIn(method.clone());
+                let [bought, _] = one(cash.clone(), Book::Customer(account.clone()), *amount);
+                let paid = Transfer { debit: cash, credit: Book::Fees, amount: *fee };
+                [bought, Some(paid).filter(|paid| paid.amount != NanoUsd::ZERO)]
+            }
             Self::Adjusted { account, against, amount, .. } => {
                 let customer = Book::Customer(account.clone());
                 let (debit, credit) = if amount.0 < 0 {
@@ -161,13 +226,26 @@ impl Event {
                 } else {
                     (against.clone(), customer)
                 };
-                Some(Transfer { debit, credit, amount: NanoUsd(amount.0.saturating_abs()) })
+                one(debit, credit, NanoUsd(amount.0.saturating_abs()))
             }
-            Self::Settled { record, .. } => Some(Transfer {
-                debit: Book::Customer(record.account.clone()),
-                credit: record.provider.clone().map_or(Book::Unattributed, Book::Provider),
-                amount: record.cost,
-            }),
+            Self::Moved { from, to, amount, .. } => {
+                one(Book::Customer(from.clone()), Book::Customer(to.clone()), *amount)
+            }
+            Self::Settled { record, .. } => {
+                let provider =
+                    || record.provider.clone().map_or(Book::Unattributed, Book::Provider);
+                // Who has a contract of their own pays the provider themselves: what we take is a fee.
+                let own = record.details.upstream_cost.is_some();
+                let credit = if own { Book::Fees } else { provider() };
+                let [charge, _] = one(Book::Customer(record.account.clone()), credit, record.cost);
+                let discount = record.details.discount;
+                let given = || Transfer {
+                    debit: Book::Promotions,
+                    credit: if own { Book::Fees } else { provider() },
+                    amount: discount,
+                };
+                [charge, (discount != NanoUsd::ZERO).then(given)]
+            }
         }
     }
 
@@ -178,10 +256,17 @@ impl Event {
             | Self::Voided { record, .. }
             | Self::Recorded { record } => Some(record),
             Self::AccountCreated { .. }
+            | Self::AccountChanged { .. }
+            | Self::OrganisationSet { .. }
+            | Self::MemberSet { .. }
+            | Self::MemberRemoved { .. }
             | Self::ToppedUp { .. }
             | Self::Adjusted { .. }
+            | Self::Moved { .. }
             | Self::KeyCreated(_)
+            | Self::KeyChanged { .. }
             | Self::KeyDisabled { .. }
+            | Self::KeyDeleted { .. }
             | Self::Held { .. } => None,
         }
     }
@@ -190,9 +275,16 @@ impl Event {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::AccountCreated { .. } => "account_created",
+            Self::AccountChanged { .. } => "account_changed",
+            Self::OrganisationSet { .. } => "organisation_set",
+            Self::MemberSet { .. } => "member_set",
+            Self::MemberRemoved { .. } => "member_removed",
             Self::ToppedUp { .. } => "topped_up",
             Self::Adjusted { .. } => "adjusted",
+            Self::Moved { .. } => "moved",
             Self::KeyCreated(_) => "key_created",
+            Self::KeyChanged { .. } => "key_changed",
+            Self::KeyDeleted { .. } => "key_deleted",
             Self::KeyDisabled { .. } => "key_disabled",
             Self::Held { .. } => "held",
             Self::Settled { .. } => "settled",
@@ -200,138 +292,6 @@ impl Event {
             Self::Recorded { .. } => "recorded",
         }
     }
-
-    fn put(&self, to: &mut Put<'_>) {
-        match self {
-            Self::AccountCreated { account } => {
-                to.u8(1);
-                to.text(account.as_str(), AccountId::LEN_MAX);
-            }
-            Self::ToppedUp { account, method, amount, receipt } => {
-                to.u8(2);
-                to.text(account.as_str(), AccountId::LEN_MAX);
-                to.text(method.as_str(), AccountId::LEN_MAX);
-                to.i64(amount.0);
-                to.text(receipt, NOTE_MAX);
-            }
-            Self::Adjusted { account, against, amount, reason, receipt } => {
-                to.u8(3);
-                to.text(account.as_str(), AccountId::LEN_MAX);
-                against.put(to);
-                to.i64(amount.0);
-                to.text(reason, NOTE_MAX);
-                to.text(receipt, NOTE_MAX);
-            }
-            Self::KeyCreated(new) => {
-                to.u8(4);
-                new.put(to);
-            }
-            Self::KeyDisabled { key } => {
-                to.u8(5);
-                to.text(key.as_str(), KeyId::LEN_MAX);
-            }
-            Self::Held { generation, key, granted, placed_ms } => {
-                to.u8(6);
-                to.u128(generation.bits());
-                to.text(key.as_str(), KeyId::LEN_MAX);
-                to.i64(granted.0);
-                to.u64(*placed_ms);
-            }
-            Self::Settled { cause, record } => {
-                to.u8(7);
-                to.u8(*cause as u8);
-                record.put(to);
-            }
-            Self::Voided { cause, record } => {
-                to.u8(8);
-                to.u8(*cause as u8);
-                record.put(to);
-            }
-            Self::Recorded { record } => {
-                to.u8(9);
-                record.put(to);
-            }
-        }
-    }
-
-    fn take(from: &mut Take<'_>) -> Result<Self, Malformed> {
-        Ok(match from.u8("entry kind")? {
-            1 => Self::AccountCreated { account: take_account(from)? },
-            2 => Self::ToppedUp {
-                account: take_account(from)?,
-                method: take_account(from)?,
-                amount: NanoUsd(from.i64("amount")?),
-                receipt: from.text(NOTE_MAX, "receipt")?.to_owned(),
-            },
-            3 => Self::Adjusted {
-                account: take_account(from)?,
-                against: Book::take(from)?,
-                amount: NanoUsd(from.i64("amount")?),
-                reason: from.text(NOTE_MAX, "reason")?.to_owned(),
-                receipt: from.text(NOTE_MAX, "receipt")?.to_owned(),
-            },
-            4 => Self::KeyCreated(Box::new(NewKeyEntry::take(from)?)),
-            5 => Self::KeyDisabled { key: take_key(from)? },
-            6 => Self::Held {
-                generation: GenerationId::from_bits(from.u128("generation id")?),
-                key: take_key(from)?,
-                granted: NanoUsd(from.i64("granted")?),
-                placed_ms: from.u64("placed")?,
-            },
-            7 => Self::Settled { cause: take_cause(from)?, record: take_record(from)? },
-            8 => Self::Voided { cause: take_cause(from)?, record: take_record(from)? },
-            9 => Self::Recorded { record: take_record(from)? },
-            _ => return Err(Malformed("entry kind")),
-        })
-    }
-}
-
-impl NewKeyEntry {
-    pub(crate) fn put(&self, to: &mut Put<'_>) {
-        to.text(self.key.as_str(), KeyId::LEN_MAX);
-        to.text(self.account.as_str(), AccountId::LEN_MAX);
-        to.hash(&self.hash);
-        to.text(&self.shown, NOTE_MAX);
-        to.text(&self.label, NOTE_MAX);
-        to.opt_u64(self.limit.map(|limit| limit.0.max(0).cast_unsigned()));
-        to.opt_u64(self.expires_ms);
-    }
-
-    pub(crate) fn take(from: &mut Take<'_>) -> Result<Self, Malformed> {
-        Ok(Self {
-            key: take_key(from)?,
-            account: take_account(from)?,
-            hash: from.hash("key hash")?,
-            shown: from.text(NOTE_MAX, "shown")?.to_owned(),
-            label: from.text(NOTE_MAX, "label")?.to_owned(),
-            limit: match from.opt_u64("limit")? {
-                None => None,
-                Some(limit) => Some(NanoUsd(i64::try_from(limit).map_err(|_| Malformed("limit"))?)),
-            },
-            expires_ms: from.opt_u64("expiry")?,
-        })
-    }
-}
-
-fn take_account(from: &mut Take<'_>) -> Result<AccountId, Malformed> {
-    id(from.text(AccountId::LEN_MAX, "account")?, AccountId::parse, "account")
-}
-
-fn take_key(from: &mut Take<'_>) -> Result<KeyId, Malformed> {
-    id(from.text(KeyId::LEN_MAX, "key")?, KeyId::parse, "key")
-}
-
-fn take_cause(from: &mut Take<'_>) -> Result<Cause, Malformed> {
-    match from.u8("cause")? {
-        0 => Ok(Cause::Asked),
-        1 => Ok(Cause::Dropped),
-        2 => Ok(Cause::Recovered),
-        _ => Err(Malformed("cause")),
-    }
-}
-
-fn take_record(from: &mut Take<'_>) -> Result<Arc<GenerationRecord>, Malformed> {
-    GenerationRecord::take(from).map(Arc::new)
 }
 
 impl Entry {
@@ -347,7 +307,7 @@ impl Entry {
         put.hash(prev);
         put.u64(self.seq);
         put.u64(self.time_ms);
-        self.event.put(&mut put);
+        spell::put(&self.event, &mut put);
         let len = out.len() - start - FRAME_HEAD;
         // No entry comes near 4 GiB: every part of it is bounded.
         let len = u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes();
@@ -373,7 +333,7 @@ impl Entry {
         let prev = from.hash("previous hash")?;
         let seq = from.u64("sequence")?;
         let time_ms = from.u64("time")?;
-        let event = Event::take(&mut from)?;
+        let event = spell::take(&mut from)?;
         from.end("entry (bytes left over)")?;
         Ok((Self { seq, time_ms, event }, prev))
     }

@@ -22,11 +22,15 @@
 // Some of the pure half is called by the host half only.
 #![cfg_attr(not(feature = "host"), allow(dead_code, reason = "called by the host half"))]
 
+mod agree;
 mod book;
 pub mod entry;
 mod keys;
 mod record;
+mod refused;
+mod spell;
 pub mod state;
+mod terms;
 mod wire;
 
 #[cfg(feature = "host")]
@@ -37,15 +41,15 @@ mod store;
 mod verify;
 
 pub use book::{Book, Transfer};
-pub use keys::{Account, Balance, KeyEntry, KeyHash, KeyTable};
-pub use record::{GenerationRecord, Leg};
-pub use state::{CHARGE_MAX, TRANSFER_MAX};
+pub use keys::{Account, Balance, KeyEntry, KeyHash, KeyTable, Member, Organisation};
+pub use record::{ApiType, Details, GenerationRecord, Leg, Tried, UnitPrices};
+pub use state::{CHARGE_MAX, Spent, TRANSFER_MAX};
 pub use wire::Malformed;
 
 #[cfg(feature = "host")]
 pub use live::{
     COMMIT_BUCKETS_US, Charge, Clock, Durable, Hold, HoldAsk, HoldRefused, Ledger, LedgerDown,
-    Made, ManageError, NewKey, Options, RecordRefused, Recovery, Stats,
+    Made, ManageError, Options, RecordRefused, Recovery, Stats,
 };
 #[cfg(feature = "host")]
 pub use store::OpenError;

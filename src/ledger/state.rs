@@ -9,13 +9,14 @@
 //! [`State::WINDOW`]; they sort by time, so an older id is rare and is looked up in [`History`].
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt;
 
+use crate::terms::{AccountTerms, MemberTerms, OrganisationTerms, Span};
 use crate::vocab::{AccountId, GenerationId, KeyId, NanoUsd};
 
 use super::book::Book;
 use super::entry::{Entry, Event, GENESIS, NewKeyEntry};
 use super::record::GenerationRecord;
+pub use super::refused::Refused;
 
 /// The most that one top-up or adjustment may move: a thousand million dollars.
 pub const TRANSFER_MAX: NanoUsd = NanoUsd::from_dollars(1_000_000_000);
@@ -27,10 +28,12 @@ pub const CHARGE_MAX: NanoUsd = NanoUsd::from_dollars(1_000_000);
 const BOUGHT_MAX: i64 = 4_000_000_000_000_000_000;
 
 /// What an account has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccountState {
     /// When it was opened, in milliseconds since 1970.
     pub created_ms: u64,
+    /// What it has agreed to.
+    pub terms: AccountTerms,
     /// Credit bought or given, ever.
     pub bought: NanoUsd,
     /// Credit used up, ever.
@@ -51,28 +54,56 @@ impl AccountState {
     }
 }
 
+/// What was spent by a key or a member, and is set aside by it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// Charged, ever.
+    pub spent: NanoUsd,
+    /// Paid to providers by the account's own contracts, ever.
+    pub byok: NanoUsd,
+    /// Set aside by open holds.
+    pub held: NanoUsd,
+    /// The latest day, week and month.
+    pub span: Span,
+}
+
 /// What is known about a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyState {
-    /// As it was made.
+    /// As it was made, with the terms that it has now.
     pub entry: NewKeyEntry,
     /// When it was made, in milliseconds since 1970.
     pub created_ms: u64,
-    /// It was switched off.
-    pub disabled: bool,
-    /// What it has spent, ever.
-    pub spent: NanoUsd,
-    /// Set aside by its open holds.
-    pub held: NanoUsd,
+    /// When its terms were changed last, in milliseconds since 1970.
+    pub updated_ms: u64,
+    /// It is gone for good; kept for what still refers to it.
+    pub deleted: bool,
+    /// What it spent.
+    pub money: Spent,
 }
 
 impl KeyState {
     /// A key that has spent nothing.
-    pub const fn new(entry: NewKeyEntry, created_ms: u64) -> Self {
-        let nothing = NanoUsd::ZERO;
-        Self { entry, created_ms, disabled: false, spent: nothing, held: nothing }
+    pub fn new(entry: NewKeyEntry, created_ms: u64) -> Self {
+        Self { entry, created_ms, updated_ms: created_ms, deleted: false, money: Spent::default() }
     }
 }
+
+/// A member of an account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemberState {
+    /// What they may do.
+    pub terms: MemberTerms,
+    /// When they joined, in milliseconds since 1970.
+    pub created_ms: u64,
+    /// They have left; kept for their keys, which do not work any more.
+    pub removed: bool,
+    /// What their keys spent together.
+    pub money: Spent,
+}
+
+/// Who a member is: the account and the user.
+pub type MemberName = (AccountId, String);
 
 /// An open hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,59 +117,6 @@ pub struct HoldState {
     /// When it was asked for, in milliseconds since 1970.
     pub placed_ms: u64,
 }
-
-/// Why an entry does not fit the state.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refused {
-    /// The sequence has a gap or a repetition.
-    Sequence,
-    /// Time ran backwards.
-    Time,
-    /// There is already such an account.
-    AccountExists,
-    /// There is no such account.
-    NoSuchAccount,
-    /// There is already such a key.
-    KeyExists,
-    /// There is no such key.
-    NoSuchKey,
-    /// The idempotency key was used before.
-    ReceiptUsed,
-    /// The amount is negative, zero or too large for the kind of entry.
-    Amount,
-    /// The generation has an open hold.
-    HoldExists,
-    /// The generation has no open hold.
-    NoSuchHold,
-    /// The generation has already ended.
-    AlreadyEnded,
-    /// The record names another account or key than the hold.
-    WrongCaller,
-    /// Whether the generation has ended could not be looked up.
-    History(String),
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Sequence => "the sequence has a gap or a repetition",
-            Self::Time => "time ran backwards",
-            Self::AccountExists => "the account exists already",
-            Self::NoSuchAccount => "there is no such account",
-            Self::KeyExists => "the key exists already",
-            Self::NoSuchKey => "there is no such key",
-            Self::ReceiptUsed => "the idempotency key was used before, for another transfer",
-            Self::Amount => "the amount is out of range for this kind of entry",
-            Self::HoldExists => "the generation has an open hold already",
-            Self::NoSuchHold => "the generation has no open hold",
-            Self::AlreadyEnded => "the generation has ended already",
-            Self::WrongCaller => "the record names another account or key than the hold",
-            Self::History(why) => return write!(f, "old generations cannot be looked up: {why}"),
-        })
-    }
-}
-
-impl std::error::Error for Refused {}
 
 /// Answers whether a generation older than the window has ended.
 pub trait History {
@@ -175,6 +153,8 @@ pub struct State {
     /// The hash that the next entry is chained to.
     pub(crate) head: [u8; 32],
     pub(crate) accounts: HashMap<AccountId, AccountState>,
+    pub(crate) organisations: BTreeMap<AccountId, OrganisationTerms>,
+    pub(crate) members: BTreeMap<MemberName, MemberState>,
     pub(crate) keys: HashMap<KeyId, KeyState>,
     pub(crate) holds: HashMap<GenerationId, HoldState>,
     pub(crate) receipts: HashMap<String, Receipt>,
@@ -210,6 +190,8 @@ impl State {
             time_ms: 0,
             head: GENESIS,
             accounts: HashMap::new(),
+            organisations: BTreeMap::new(),
+            members: BTreeMap::new(),
             keys: HashMap::new(),
             holds: HashMap::new(),
             receipts: HashMap::new(),
@@ -258,7 +240,7 @@ impl State {
             return Err(Refused::Time);
         }
         self.apply_event(&entry.event, entry.time_ms, history)?;
-        self.book_transfer(&entry.event);
+        self.book_transfers(&entry.event);
         self.seq = entry.seq;
         self.time_ms = entry.time_ms;
         Ok(())
@@ -271,49 +253,51 @@ impl State {
         history: &dyn History,
     ) -> Result<(), Refused> {
         match event {
-            Event::AccountCreated { account } => {
-                if self.accounts.contains_key(account) {
-                    return Err(Refused::AccountExists);
-                }
-                let opened = AccountState { created_ms: time_ms, ..AccountState::default() };
-                self.accounts.insert(account.clone(), opened);
-            }
-            Event::ToppedUp { account, amount, receipt, .. } => {
-                if amount.0 <= 0 {
+            Event::ToppedUp { account, amount, fee, receipt, .. } => {
+                if amount.0 <= 0 || !(0..=TRANSFER_MAX.0).contains(&fee.0) {
                     return Err(Refused::Amount);
                 }
-                self.buy(account, *amount, receipt)?;
+                self.buy(account, *amount, receipt)
             }
             Event::Adjusted { account, against, amount, receipt, .. } => {
                 if amount.0 == 0 || matches!(against, Book::Customer(_)) {
                     return Err(Refused::Amount);
                 }
-                self.buy(account, *amount, receipt)?;
+                self.buy(account, *amount, receipt)
             }
-            Event::KeyCreated(new) => self.create_key(new, time_ms)?,
-            Event::KeyDisabled { key } => {
-                self.keys.get_mut(key).ok_or(Refused::NoSuchKey)?.disabled = true;
+            Event::Moved { from, to, amount, receipt, .. } => {
+                self.move_credit(from, to, *amount, receipt)
             }
             Event::Held { generation, key, granted, placed_ms } => {
                 self.refuse_known(*generation, history)?;
-                self.place(*generation, key, *granted, *placed_ms)?;
+                self.place(*generation, key, *granted, *placed_ms)
             }
             Event::Settled { record, .. } => {
-                if !(0..=CHARGE_MAX.0).contains(&record.cost.0) {
+                let amounts = [record.cost, record.details.discount, record.paid_directly()];
+                if !amounts.iter().all(|amount| (0..=CHARGE_MAX.0).contains(&amount.0)) {
                     return Err(Refused::Amount);
                 }
                 self.finish(record, history)?;
                 self.charged_count += 1;
+                Ok(())
             }
             Event::Voided { record, .. } => {
                 if record.cost != NanoUsd::ZERO {
                     return Err(Refused::Amount);
                 }
-                self.finish(record, history)?;
+                self.finish(record, history)
             }
-            Event::Recorded { record } => self.note(record, history)?,
+            Event::Recorded { record } => self.note(record, history),
+            Event::AccountCreated { .. }
+            | Event::AccountChanged { .. }
+            | Event::OrganisationSet { .. }
+            | Event::MemberSet { .. }
+            | Event::MemberRemoved { .. }
+            | Event::KeyCreated(_)
+            | Event::KeyChanged { .. }
+            | Event::KeyDisabled { .. }
+            | Event::KeyDeleted { .. } => self.agree(event, time_ms),
         }
-        Ok(())
     }
 
     fn buy(&mut self, account: &AccountId, amount: NanoUsd, receipt: &str) -> Result<(), Refused> {
@@ -334,14 +318,28 @@ impl State {
         Ok(())
     }
 
-    fn create_key(&mut self, new: &NewKeyEntry, time_ms: u64) -> Result<(), Refused> {
-        if !self.accounts.contains_key(&new.account) {
+    fn move_credit(
+        &mut self,
+        from: &AccountId,
+        to: &AccountId,
+        amount: NanoUsd,
+        receipt: &str,
+    ) -> Result<(), Refused> {
+        if amount.0 <= 0 || from == to {
+            return Err(Refused::Amount);
+        }
+        let giver = self.accounts.get(from).ok_or(Refused::NoSuchAccount)?;
+        if !self.accounts.contains_key(to) {
             return Err(Refused::NoSuchAccount);
         }
-        if self.keys.contains_key(&new.key) {
-            return Err(Refused::KeyExists);
+        if !self.receipts.contains_key(receipt) && giver.available() < amount {
+            return Err(Refused::NotCovered);
         }
-        self.keys.insert(new.key.clone(), KeyState::new(new.clone(), time_ms));
+        let left = giver.bought.0.checked_sub(amount.0).ok_or(Refused::Amount)?;
+        self.buy(to, amount, receipt)?;
+        if let Some(giver) = self.accounts.get_mut(from) {
+            giver.bought = NanoUsd(left);
+        }
         Ok(())
     }
 
@@ -359,9 +357,14 @@ impl State {
         let account = key_state.entry.account.clone();
         let account_state = self.accounts.get_mut(&account).ok_or(Refused::NoSuchAccount)?;
         let account_held = account_state.held.0.checked_add(granted.0).ok_or(Refused::Amount)?;
-        let key_held = key_state.held.0.checked_add(granted.0).ok_or(Refused::Amount)?;
+        let key_held = key_state.money.held.0.checked_add(granted.0).ok_or(Refused::Amount)?;
         account_state.held = NanoUsd(account_held);
-        key_state.held = NanoUsd(key_held);
+        key_state.money.held = NanoUsd(key_held);
+        if let Some(user) = &key_state.entry.terms.member
+            && let Some(member) = self.members.get_mut(&(account.clone(), user.clone()))
+        {
+            member.money.held += granted;
+        }
         let hold = HoldState { account, key: key.clone(), granted, placed_ms };
         self.holds.insert(generation, hold);
         Ok(())
@@ -376,15 +379,19 @@ impl State {
         if hold.account != record.account || hold.key != record.key {
             return Err(Refused::WrongCaller);
         }
-        let granted = hold.granted;
+        let (granted, placed_ms) = (hold.granted, hold.placed_ms);
         let account = self.accounts.get_mut(&record.account).ok_or(Refused::NoSuchAccount)?;
         let key = self.keys.get_mut(&record.key).ok_or(Refused::NoSuchKey)?;
+        let byok = record.paid_directly();
         let used = account.used.0.checked_add(record.cost.0).ok_or(Refused::Amount)?;
-        let spent = key.spent.0.checked_add(record.cost.0).ok_or(Refused::Amount)?;
         account.used = NanoUsd(used);
         account.held -= granted;
-        key.spent = NanoUsd(spent);
-        key.held -= granted;
+        key.money.end(granted, placed_ms, record.cost, byok);
+        if let Some(user) = &key.entry.terms.member
+            && let Some(member) = self.members.get_mut(&(record.account.clone(), user.clone()))
+        {
+            member.money.end(granted, placed_ms, record.cost, byok);
+        }
         self.holds.remove(&record.id);
         self.remember(record.id);
         Ok(())
@@ -424,15 +431,27 @@ impl State {
         }
     }
 
-    fn book_transfer(&mut self, event: &Event) {
-        let Some(transfer) = event.transfer() else { return };
-        let amount = i128::from(transfer.amount.0);
-        self.moved += amount;
-        for (book, change) in [(transfer.debit, -amount), (transfer.credit, amount)] {
-            // Customers' balances are kept with the accounts.
-            if !matches!(book, Book::Customer(_)) {
-                *self.books.entry(book).or_default() += change;
+    fn book_transfers(&mut self, event: &Event) {
+        for transfer in event.transfers().into_iter().flatten() {
+            let amount = i128::from(transfer.amount.0);
+            self.moved += amount;
+            for (book, change) in [(transfer.debit, -amount), (transfer.credit, amount)] {
+                // Customers' balances are kept with the accounts.
+                if !matches!(book, Book::Customer(_)) {
+                    *self.books.entry(book).or_default() += change;
+                }
             }
         }
+    }
+}
+
+impl Spent {
+    /// Ends a hold. What all charges of an account add up to is within range, so what those of one
+    /// of its keys add up to is, too.
+    fn end(&mut self, granted: NanoUsd, placed_ms: u64, cost: NanoUsd, byok: NanoUsd) {
+        self.held -= granted;
+        self.spent += cost;
+        self.byok += byok;
+        self.span.add(placed_ms, cost.0, byok.0);
     }
 }

@@ -8,8 +8,11 @@ use proptest::prelude::*;
 use super::entry::{Cause, Entry, Event, Frame, GENESIS, NOTE_MAX, NewKeyEntry, PAYLOAD_MAX};
 use super::state::{History, NoHistory, Refused, State};
 use super::*;
+use crate::terms::{
+    AccountTerms, AutoTopUp, KeyTerms, MemberTerms, OrganisationTerms, Policy, Reset, Role,
+};
 use crate::vocab::{
-    AccountId, EndpointId, GenerationId, KeyId, ModelId, NanoUsd, ProviderId, Usage,
+    AccountId, EndpointId, GenerationId, KeyId, ModelId, NanoUsd, PicoUsd, ProviderId, Usage,
 };
 
 fn account(n: u8) -> AccountId {
@@ -48,7 +51,51 @@ fn full_record(id: GenerationId) -> GenerationRecord {
         status: 200,
         recovered: true,
         legs: vec![leg("slow/llama-3.3"), leg("a/b")],
+        details: full_details(),
         ..GenerationRecord::bare(id, 1_700_000_000_000, account(1), key(1))
+    }
+}
+
+fn full_details() -> Details {
+    let text = |text: &str| Some(text.into());
+    let prices = UnitPrices {
+        prompt: PicoUsd(3_000_000),
+        cache_read: Some(PicoUsd(0)),
+        search: Some(PicoUsd(u64::MAX)),
+        ..UnitPrices::default()
+    };
+    Details {
+        requested_model: text("meta/llama-3.3:floor"),
+        router: text("turnpike/auto"),
+        preset: text("p"),
+        request_id: text("req"),
+        session_id: text("s"),
+        app_title: text("Äpp"),
+        http_referer: text("https://app.example/"),
+        origin: text("https://other.example"),
+        user_agent: text("curl/8"),
+        external_user: text("u-1"),
+        service_tier: text("flex"),
+        data_region: text("eu"),
+        error: text("bad_gateway"),
+        api: Some(ApiType::Rerank),
+        had_tools: true,
+        tool_calls: 300,
+        media_prompt: 2,
+        cache_source: Some(GenerationId::from_bits(7)),
+        tried: vec![Tried {
+            endpoint: EndpointId::parse("slow/llama-3.3").unwrap(),
+            outcome: "dns".into(),
+            status: 0,
+            ms: 31,
+        }],
+        prices: Some(prices),
+        leg_prices: vec![UnitPrices::default(), prices],
+        discount: NanoUsd(12),
+        upstream_cost: Some(NanoUsd(4_000)),
+        ended_by: text("credit"),
+        drained: true,
+        insured: true,
     }
 }
 
@@ -67,18 +114,73 @@ fn events() -> Vec<Event> {
         account: account(1),
         hash: [0xab; 32],
         shown: "sk-tp-v1-abcd...".to_owned(),
-        label: "laptop".to_owned(),
-        limit: Some(NanoUsd::MAX),
-        expires_ms: Some(u64::MAX),
+        terms: KeyTerms {
+            label: "laptop".to_owned(),
+            limit: Some(NanoUsd::MAX),
+            expires_ms: Some(u64::MAX),
+            ..KeyTerms::default()
+        },
+    };
+    let policy = Policy {
+        allowed_models: vec!["a/*".to_owned(), "b/c".to_owned()],
+        ignored_providers: vec!["slow".to_owned()],
+        no_training: true,
+        rpm: Some(5),
+        tpm: Some(u64::MAX),
+        concurrency: Some(u32::MAX),
+        ..Policy::default()
+    };
+    let terms = KeyTerms {
+        reset: Some(Reset::Monthly),
+        byok_in_limit: true,
+        management: true,
+        member: Some("ann".to_owned()),
+        preset: Some("p".to_owned()),
+        variant: Some("floor".to_owned()),
+        policy: policy.clone(),
+        ..new_key.terms.clone()
+    };
+    let full_key = NewKeyEntry { terms: terms.clone(), ..new_key.clone() };
+    let account_terms = Box::new(AccountTerms {
+        name: "Acme".to_owned(),
+        organisation: Some(account(3)),
+        policy: policy.clone(),
+        low_balance: Some(NanoUsd(1)),
+        auto_top_up: Some(AutoTopUp { below: NanoUsd(2), amount: NanoUsd(3) }),
+        content_days: 30,
+        discount_logging: true,
+    });
+    let organisation = OrganisationTerms { name: "Group".to_owned(), policy };
+    let member =
+        MemberTerms { role: Role::Admin, limit: Some(NanoUsd(9)), reset: Some(Reset::Daily) };
+    let topped_up = |fee| Event::ToppedUp {
+        account: account(1),
+        method: account(9),
+        amount: NanoUsd(i64::MAX),
+        fee: NanoUsd(fee),
+        receipt: "once".to_owned(),
     };
     vec![
-        Event::AccountCreated { account: account(1) },
-        Event::ToppedUp {
-            account: account(1),
-            method: account(9),
-            amount: NanoUsd(i64::MAX),
-            receipt: "once".to_owned(),
+        Event::AccountCreated { account: account(1), terms: Box::default() },
+        Event::AccountCreated { account: account(1), terms: account_terms.clone() },
+        Event::AccountChanged { account: account(1), terms: account_terms },
+        Event::AccountChanged { account: account(1), terms: Box::default() },
+        Event::OrganisationSet { organisation: account(3), terms: Box::new(organisation) },
+        Event::MemberSet { account: account(1), user: "ann".to_owned(), terms: member },
+        Event::MemberRemoved { account: account(1), user: "ann".to_owned() },
+        topped_up(0),
+        topped_up(80),
+        Event::Moved {
+            from: account(1),
+            to: account(2),
+            amount: NanoUsd(7),
+            reason: "why".to_owned(),
+            receipt: "m".to_owned(),
         },
+        Event::KeyCreated(Box::new(full_key)),
+        Event::KeyChanged { key: key(1), terms: Box::new(terms) },
+        Event::KeyDeleted { key: key(1) },
+        adjusted(Book::Fees),
         adjusted(Book::Promotions),
         adjusted(Book::Unattributed),
         adjusted(Book::CashIn(account(2))),
@@ -116,6 +218,51 @@ fn entries_round_trip_and_every_flipped_bit_is_found() {
     }
 }
 
+fn longest_details() -> Details {
+    let long = |len| "x".repeat(len);
+    let text = || Some(long(100_000).into());
+    let endpoint = EndpointId::parse(&long(EndpointId::LEN_MAX)).unwrap();
+    let tried = Tried { endpoint, outcome: long(1_000).into(), status: u16::MAX, ms: u32::MAX };
+    let dear = Some(PicoUsd(u64::MAX));
+    let prices = UnitPrices {
+        prompt: PicoUsd(u64::MAX),
+        completion: PicoUsd(u64::MAX),
+        cache_read: dear,
+        cache_write_5m: dear,
+        cache_write_1h: dear,
+        reasoning: dear,
+        audio_prompt: dear,
+        audio_completion: dear,
+        request: dear,
+        image: dear,
+        search: dear,
+    };
+    Details {
+        requested_model: text(),
+        router: text(),
+        preset: text(),
+        request_id: text(),
+        session_id: text(),
+        app_title: text(),
+        http_referer: text(),
+        origin: text(),
+        user_agent: text(),
+        external_user: text(),
+        service_tier: text(),
+        data_region: text(),
+        error: text(),
+        ended_by: text(),
+        tool_calls: u32::MAX,
+        media_prompt: u32::MAX,
+        tried: vec![tried; 99],
+        prices: Some(prices),
+        leg_prices: vec![prices; 9],
+        discount: NanoUsd(i64::MIN),
+        upstream_cost: Some(NanoUsd(i64::MIN)),
+        ..full_details()
+    }
+}
+
 #[test]
 fn the_longest_entry_fits() {
     let long = |len| "x".repeat(len);
@@ -145,6 +292,7 @@ fn the_longest_entry_fits() {
         native_finish_reason: Some("é".repeat(100_000)),
         usage,
         legs: vec![Leg { endpoint: endpoint.clone(), usage, cost: NanoUsd(i64::MIN) }; 9],
+        details: longest_details(),
         ..full_record(id)
     };
     record.bound();
@@ -280,20 +428,19 @@ fn event(step: &Do, model: &Model) -> Event {
     };
     let holder = |g: u8| model.open.get(&g).map_or(0, |(k, _)| *k);
     match *step {
-        Do::Account(a) => Event::AccountCreated { account: account(a) },
+        Do::Account(a) => Event::AccountCreated { account: account(a), terms: Box::default() },
         Do::Key(k, a) => Event::KeyCreated(Box::new(NewKeyEntry {
             key: key(k),
             account: account(a),
             hash: [k; 32],
             shown: String::new(),
-            label: String::new(),
-            limit: None,
-            expires_ms: None,
+            terms: KeyTerms::default(),
         })),
         Do::TopUp(a, n, r) => Event::ToppedUp {
             account: account(a),
             method: account(7),
             amount: NanoUsd(n),
+            fee: NanoUsd(n / 10),
             receipt: r.to_string(),
         },
         Do::Adjust(a, n, r) => Event::Adjusted {
@@ -366,7 +513,7 @@ proptest! {
 fn entries_that_do_not_fit_leave_the_state_alone() {
     let mut state = State::default();
     let at = |seq, time_ms, event: &Event| Entry { seq, time_ms, event: event.clone() };
-    let open = Event::AccountCreated { account: account(1) };
+    let open = Event::AccountCreated { account: account(1), terms: Box::default() };
     assert_eq!(state.apply(&at(2, 0, &open), &NoHistory), Err(Refused::Sequence));
     state.apply(&at(1, 10, &open), &NoHistory).unwrap();
     assert_eq!(state.apply(&at(2, 9, &open), &NoHistory), Err(Refused::Time));
@@ -374,6 +521,7 @@ fn entries_that_do_not_fit_leave_the_state_alone() {
     let top_up = |amount| Event::ToppedUp {
         account: account(1),
         method: account(1),
+        fee: NanoUsd::ZERO,
         amount,
         receipt: "r".to_owned(),
     };

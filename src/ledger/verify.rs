@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use crate::vocab::GenerationId;
 
-use super::book::Book;
+use super::book::{Book, Transfer};
 use super::entry::{Cause, Entry, Event};
 use super::record::GenerationRecord;
 use super::state::{NoHistory, State};
@@ -155,7 +155,7 @@ impl Check {
             self.state.seq = entry.seq;
         }
         self.state.head = line.hash;
-        if let Some(transfer) = entry.event.transfer() {
+        for transfer in entry.event.transfers().into_iter().flatten() {
             if transfer.amount.0 < 0 {
                 self.find(format!("entry {}: moves a negative amount", entry.seq));
             }
@@ -187,6 +187,8 @@ impl Check {
         });
         differ("accounts", index.state.accounts == self.state.accounts);
         differ("keys", index.state.keys == self.state.keys);
+        differ("organisations", index.state.organisations == self.state.organisations);
+        differ("members", index.state.members == self.state.members);
         differ("open holds", index.state.holds == self.state.holds);
         differ("books", index.state.books == self.state.books);
         differ("idempotency keys", index.state.receipts == self.state.receipts);
@@ -210,9 +212,11 @@ impl Check {
                 Book::Customer(account) => {
                     self.state.accounts.get(account).map(|a| i128::from(a.balance().0))
                 }
-                Book::Provider(_) | Book::CashIn(_) | Book::Promotions | Book::Unattributed => {
-                    self.state.books.get(&book).copied()
-                }
+                Book::Provider(_)
+                | Book::CashIn(_)
+                | Book::Promotions
+                | Book::Unattributed
+                | Book::Fees => self.state.books.get(&book).copied(),
             };
             if balance != Some(credit - debit) {
                 self.find(format!("{book}: its transfers do not add up to its balance"));
@@ -274,6 +278,8 @@ struct Exported<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     transfer: Option<ExportedTransfer>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    fee: Option<ExportedTransfer>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     account: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<&'a str>,
@@ -298,6 +304,16 @@ struct ExportedTransfer {
     amount_nano_usd: i64,
 }
 
+impl ExportedTransfer {
+    fn of(transfer: Transfer) -> Self {
+        Self {
+            debit: transfer.debit.to_string(),
+            credit: transfer.credit.to_string(),
+            amount_nano_usd: transfer.amount.0,
+        }
+    }
+}
+
 /// Writes every entry of a stopped ledger as a line of JSON, and returns how many there are. Hashes
 /// of keys are left out.
 ///
@@ -320,16 +336,14 @@ pub fn export(root: impl AsRef<Path>, out: &mut dyn Write) -> Result<u64, OpenEr
 
 impl<'a> Exported<'a> {
     fn of(entry: &'a Entry, hash: &[u8; 32]) -> Self {
+        let [first, second] = entry.event.transfers();
         let mut line = Self {
             seq: entry.seq,
             time_ms: entry.time_ms,
             kind: entry.event.name(),
             hash: blake3::Hash::from_bytes(*hash).to_hex().to_string(),
-            transfer: entry.event.transfer().map(|transfer| ExportedTransfer {
-                debit: transfer.debit.to_string(),
-                credit: transfer.credit.to_string(),
-                amount_nano_usd: transfer.amount.0,
-            }),
+            transfer: first.map(ExportedTransfer::of),
+            fee: second.map(ExportedTransfer::of),
             account: None,
             key: None,
             generation: None,
@@ -340,7 +354,20 @@ impl<'a> Exported<'a> {
             record: entry.event.record().map(|record| &**record),
         };
         match &entry.event {
-            Event::AccountCreated { account } => line.account = Some(account.as_str()),
+            Event::AccountCreated { account, .. } | Event::AccountChanged { account, .. } => {
+                line.account = Some(account.as_str());
+            }
+            Event::OrganisationSet { organisation, .. } => {
+                line.account = Some(organisation.as_str());
+            }
+            Event::MemberSet { account, user, .. } | Event::MemberRemoved { account, user } => {
+                line.account = Some(account.as_str());
+                line.note = Some(user);
+            }
+            Event::Moved { reason, receipt, .. } => {
+                line.note = Some(reason);
+                line.idempotency_key = Some(receipt);
+            }
             Event::ToppedUp { receipt, .. } => line.idempotency_key = Some(receipt),
             Event::Adjusted { reason, receipt, .. } => {
                 line.note = Some(reason);
@@ -349,9 +376,11 @@ impl<'a> Exported<'a> {
             Event::KeyCreated(new) => {
                 line.key = Some(new.key.as_str());
                 line.account = Some(new.account.as_str());
-                line.note = Some(&new.label);
+                line.note = Some(&new.terms.label);
             }
-            Event::KeyDisabled { key } => line.key = Some(key.as_str()),
+            Event::KeyChanged { key, .. }
+            | Event::KeyDisabled { key }
+            | Event::KeyDeleted { key } => line.key = Some(key.as_str()),
             Event::Held { generation, key, granted, .. } => {
                 line.generation = Some(generation.to_string());
                 line.key = Some(key.as_str());

@@ -53,8 +53,27 @@ pub enum HoldRefused {
         /// The least that would have done.
         floor: NanoUsd,
     },
+    /// The budget of the key's member does not reach.
+    Member {
+        /// The budget less what was spent and is held.
+        available: NanoUsd,
+        /// What was asked for.
+        want: NanoUsd,
+        /// The least that would have done.
+        floor: NanoUsd,
+    },
     /// The ledger is overloaded, closing, or cannot write.
     Unavailable,
+}
+
+impl HoldRefused {
+    fn of(short: Short, want: NanoUsd, floor: NanoUsd) -> Self {
+        match short {
+            Short::Credit(available) => Self::Credit { available, want, floor },
+            Short::Limit(available) => Self::Limit { available, want, floor },
+            Short::Member(available) => Self::Member { available, want, floor },
+        }
+    }
 }
 
 impl fmt::Display for HoldRefused {
@@ -70,6 +89,11 @@ impl fmt::Display for HoldRefused {
                 "This request needs at least ${floor}, and the key's spending limit leaves \
                  ${available}. Use another key, or ask for less with a lower max_tokens."
             ),
+            Self::Member { available, floor, .. } => write!(
+                f,
+                "This request needs at least ${floor}, and the budget of the key's member leaves \
+                 ${available}. Ask an admin of the account, or ask for less with a lower max_tokens."
+            ),
             Self::Unavailable => {
                 f.write_str("Requests cannot be charged at the moment. Try again shortly.")
             }
@@ -83,6 +107,7 @@ impl From<HoldRefused> for GatewayError {
     fn from(refused: HoldRefused) -> Self {
         let kind = match refused {
             HoldRefused::Credit { .. } | HoldRefused::Limit { .. } => Kind::InsufficientCredits,
+            HoldRefused::Member { .. } => Kind::Forbidden,
             HoldRefused::Unavailable => Kind::Unavailable,
         };
         Self::new(kind, refused.to_string())
@@ -144,10 +169,9 @@ impl Hold {
         }
         let want = NanoUsd(ask.want.0.clamp(0, CHARGE_MAX.0));
         let floor = NanoUsd(ask.floor.0.clamp(0, want.0));
-        let granted = key.reserve(want, floor).map_err(|short| match short {
-            Short::Credit(available) => HoldRefused::Credit { available, want, floor },
-            Short::Limit(available) => HoldRefused::Limit { available, want, floor },
-        })?;
+        let granted = key
+            .reserve(want, floor, ask.now_ms)
+            .map_err(|short| HoldRefused::of(short, want, floor))?;
         let op = Op::Hold {
             key: Arc::clone(key),
             generation: ask.generation,
@@ -155,7 +179,7 @@ impl Hold {
             placed_ms: ask.now_ms,
         };
         let Ok(ticket) = shared.push(op) else {
-            key.release(granted, NanoUsd::ZERO);
+            key.release(granted, ask.now_ms, NanoUsd::ZERO, NanoUsd::ZERO);
             return Err(HoldRefused::Unavailable);
         };
         shared.held.fetch_add(granted.0, Ordering::Relaxed);
@@ -178,12 +202,9 @@ impl Hold {
     /// The credit, or the key's own limit, does not reach; nothing has changed.
     pub fn extend(&mut self, extra: NanoUsd) -> Result<(), HoldRefused> {
         let extra = NanoUsd(extra.0.clamp(0, CHARGE_MAX.0));
-        self.key.reserve(extra, extra).map_err(|short| match short {
-            Short::Credit(available) => {
-                HoldRefused::Credit { available, want: extra, floor: extra }
-            }
-            Short::Limit(available) => HoldRefused::Limit { available, want: extra, floor: extra },
-        })?;
+        self.key
+            .reserve(extra, extra, self.placed_ms)
+            .map_err(|short| HoldRefused::of(short, extra, extra))?;
         self.granted += extra;
         self.shared.held.fetch_add(extra.0, Ordering::Relaxed);
         Ok(())
@@ -265,17 +286,23 @@ impl Hold {
         record.key = self.key.id().clone();
         let cost = if charged { record.cost.0.clamp(0, CHARGE_MAX.0) } else { 0 };
         record.cost = NanoUsd(cost);
+        if !charged {
+            record.details.upstream_cost = None;
+            record.details.discount = NanoUsd::ZERO;
+        }
         record.bound();
+        let byok = record.paid_directly();
         let key = Arc::clone(&self.key);
         let slot = self.noted.lock().slot;
-        let end = End { key, ticket: self.ticket, slot, cause, charged, record };
+        let (ticket, placed_ms) = (self.ticket, self.placed_ms);
+        let end = End { key, ticket, slot, cause, placed_ms, charged, record };
         // A closed ledger leaves the hold open in the journal: the next start ends it by its note.
         // Otherwise there is always room.
         let _queued_or_left_to_recovery = self.shared.push(Op::End(Box::new(end)));
         // Only after the end is queued may another hold take what is freed: so the journal, too,
         // has them in this order.
         self.shared.held.fetch_sub(self.granted.0, Ordering::Relaxed);
-        self.key.release(self.granted, NanoUsd(cost));
+        self.key.release(self.granted, self.placed_ms, NanoUsd(cost), byok);
     }
 }
 

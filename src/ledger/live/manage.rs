@@ -1,15 +1,14 @@
-//! Accounts, keys and credit, as the operator changes them. Every change is durable before its
+//! Credit, as the operator changes it. Every change is durable before its
 //! call returns; the calls block and are not for a request's path.
 
 use std::fmt;
 use std::sync::Arc;
 
-use crate::auth::KeyText;
 use crate::ledger::book::Book;
-use crate::ledger::entry::{Event, NOTE_MAX, NewKeyEntry};
-use crate::ledger::keys::{Balance, KeyEntry};
+use crate::ledger::entry::{Event, NOTE_MAX};
+use crate::ledger::keys::Balance;
 use crate::ledger::state::{Refused, TRANSFER_MAX};
-use crate::vocab::{AccountId, BadId, KeyId, NanoUsd};
+use crate::vocab::{AccountId, BadId, NanoUsd};
 
 use super::Ledger;
 use super::queue::{LedgerDown, Op, Reply, ReplyError};
@@ -47,26 +46,7 @@ pub enum Made {
     Before,
 }
 
-/// What a new key is to be.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct NewKey {
-    /// A name for people, at most [`NOTE_MAX`] bytes.
-    pub label: String,
-    /// The most that it may ever spend; not negative.
-    pub limit: Option<NanoUsd>,
-    /// When it stops working, in milliseconds since 1970.
-    pub expires_ms: Option<u64>,
-}
-
 impl Ledger {
-    /// Opens an account without credit.
-    ///
-    /// # Errors
-    /// There is such an account, or the ledger cannot write.
-    pub fn create_account(&self, id: &AccountId) -> Result<(), ManageError> {
-        self.manage(Event::AccountCreated { account: id.clone() }).map(|_| ())
-    }
-
     /// Adds credit that came in by `method` (an id such as `stripe` or `manual`). The same
     /// `idempotency_key` never adds it twice.
     ///
@@ -80,6 +60,25 @@ impl Ledger {
         method: &str,
         idempotency_key: &str,
     ) -> Result<Made, ManageError> {
+        self.purchase(account, (amount, NanoUsd::ZERO), method, idempotency_key)
+    }
+
+    /// As [`Self::top_up`], with a fee that was paid beside the credit and is booked as a transfer of
+    /// its own.
+    ///
+    /// # Errors
+    /// As for [`Self::top_up`]; or the fee is negative or too large.
+    pub fn purchase(
+        &self,
+        account: &AccountId,
+        (amount, fee): (NanoUsd, NanoUsd),
+        method: &str,
+        idempotency_key: &str,
+    ) -> Result<Made, ManageError> {
+        if !(0..=TRANSFER_MAX.0).contains(&fee.0) {
+            let why = format!("must not be negative and at most ${TRANSFER_MAX}");
+            return Err(ManageError::Invalid("fee", why));
+        }
         if amount.0 <= 0 || amount > TRANSFER_MAX {
             let why = format!("must be above $0 and at most ${TRANSFER_MAX}");
             return Err(ManageError::Invalid("amount", why));
@@ -88,6 +87,7 @@ impl Ledger {
             account: account.clone(),
             method: method_id(method)?,
             amount,
+            fee,
             receipt: note("idempotency key", idempotency_key, 1)?,
         })
     }
@@ -120,63 +120,69 @@ impl Ledger {
         if amount.0 > 0 {
             return self.manage(event);
         }
-        // Taken from the live balance first, so that no hold can take the same credit.
+        self.take(account, -amount, event)
+    }
+
+    /// Moves credit from one account to another.
+    ///
+    /// # Errors
+    /// There is no such account, an argument is not valid, more would be moved than is available,
+    /// the idempotency key was used for another transfer, or the ledger cannot write.
+    pub fn transfer(
+        &self,
+        (from, to): (&AccountId, &AccountId),
+        amount: NanoUsd,
+        reason: &str,
+        idempotency_key: &str,
+    ) -> Result<Made, ManageError> {
+        if amount.0 <= 0 || amount > TRANSFER_MAX {
+            let why = format!("must be above $0 and at most ${TRANSFER_MAX}");
+            return Err(ManageError::Invalid("amount", why));
+        }
+        if from == to {
+            let why = "must be another account than the one that gives".to_owned();
+            return Err(ManageError::Invalid("to", why));
+        }
+        if self.keys().account(to.as_str()).is_none() {
+            return Err(ManageError::Refused(Refused::NoSuchAccount));
+        }
+        let event = Event::Moved {
+            from: from.clone(),
+            to: to.clone(),
+            amount,
+            reason: note("reason", reason, 0)?,
+            receipt: note("idempotency key", idempotency_key, 1)?,
+        };
+        self.take(from, amount, event)
+    }
+
+    /// Takes credit from an account: first from the live balance, so that no hold can take the same.
+    ///
+    /// What was made before by the same idempotency key needs no credit now.
+    fn take(
+        &self,
+        account: &AccountId,
+        amount: NanoUsd,
+        event: Event,
+    ) -> Result<Made, ManageError> {
         let table = self.keys();
         let live =
             table.account(account.as_str()).ok_or(ManageError::Refused(Refused::NoSuchAccount))?;
-        if !live.take_back(-amount.0) {
-            let why = format!("is more than the ${} that are available", live.available());
-            return Err(ManageError::Invalid("amount", why));
+        if !live.take_back(amount.0) {
+            return match self.ask(|reply| Op::Repeat(Box::new(event), reply)) {
+                Err(ManageError::Refused(Refused::NotCovered)) => {
+                    let why = format!("is more than the ${} that are available", live.available());
+                    Err(ManageError::Invalid("amount", why))
+                }
+                answer => answer,
+            };
         }
         let made = self.manage(event);
         match made {
             Ok(Made::Now) | Err(ManageError::Down) => {}
-            Ok(Made::Before) | Err(_) => live.credit(-amount.0),
+            Ok(Made::Before) | Err(_) => live.credit(amount.0),
         }
         made
-    }
-
-    /// Makes a key. Its text is returned here and never again.
-    ///
-    /// # Errors
-    /// There is no such account, an argument is not valid, there is no randomness, or the ledger
-    /// cannot write.
-    pub fn create_key(
-        &self,
-        account: &AccountId,
-        new: NewKey,
-    ) -> Result<(KeyId, KeyText), ManageError> {
-        if new.limit.is_some_and(|limit| limit.0 < 0) {
-            return Err(ManageError::Invalid("limit", "must not be negative".to_owned()));
-        }
-        let label = note("label", &new.label, 0)?;
-        let (text, hash) = loop {
-            let text = KeyText::from_random(&random::<32>()?);
-            let hash = self.keys().hash(text.reveal().as_bytes());
-            if !self.keys().taken(&hash) {
-                break (text, hash);
-            }
-        };
-        let name = u64::from_be_bytes(random::<8>()?);
-        let key = KeyId::parse(&format!("key-{name:016x}")).map_err(|bad| invalid("key", &bad))?;
-        self.manage(Event::KeyCreated(Box::new(NewKeyEntry {
-            key: key.clone(),
-            account: account.clone(),
-            hash,
-            shown: text.shown(),
-            label,
-            limit: new.limit,
-            expires_ms: new.expires_ms,
-        })))?;
-        Ok((key, text))
-    }
-
-    /// Switches a key off for good. Requests that run already end as they would have.
-    ///
-    /// # Errors
-    /// There is no such key, or the ledger cannot write.
-    pub fn disable_key(&self, key: &KeyId) -> Result<(), ManageError> {
-        self.manage(Event::KeyDisabled { key: key.clone() }).map(|_| ())
     }
 
     /// What an account has.
@@ -193,20 +199,16 @@ impl Ledger {
         accounts
     }
 
-    /// Every key, oldest first.
-    pub fn list_keys(&self) -> Vec<Arc<KeyEntry>> {
-        let mut keys: Vec<_> = self.keys().keys().map(Arc::clone).collect();
-        keys.sort_by(|a, b| (a.created_ms(), a.id()).cmp(&(b.created_ms(), b.id())));
-        keys
+    pub(super) fn manage(&self, event: Event) -> Result<Made, ManageError> {
+        self.ask(|reply| Op::Manage(Box::new(event), reply))
     }
 
-    fn manage(&self, event: Event) -> Result<Made, ManageError> {
+    fn ask(&self, op: impl FnOnce(Arc<Reply>) -> Op) -> Result<Made, ManageError> {
         if !self.healthy() {
             return Err(ManageError::Down);
         }
         let reply = Arc::new(Reply::default());
-        let op = Op::Manage(Box::new(event), Arc::clone(&reply));
-        self.inner.shared.push(op).map_err(|_| ManageError::Down)?;
+        self.inner.shared.push(op(Arc::clone(&reply))).map_err(|_| ManageError::Down)?;
         match reply.wait(&self.inner.shared) {
             Ok(()) => Ok(Made::Now),
             Err(ReplyError::Repeated) => Ok(Made::Before),
@@ -220,21 +222,13 @@ fn method_id(method: &str) -> Result<AccountId, ManageError> {
     AccountId::parse(method).map_err(|bad| invalid("method", &bad))
 }
 
-fn invalid(what: &'static str, bad: &BadId) -> ManageError {
+pub(super) fn invalid(what: &'static str, bad: &BadId) -> ManageError {
     ManageError::Invalid(what, bad.to_string())
 }
 
-fn note(what: &'static str, text: &str, min: usize) -> Result<String, ManageError> {
+pub(super) fn note(what: &'static str, text: &str, min: usize) -> Result<String, ManageError> {
     if (min..=NOTE_MAX).contains(&text.len()) {
         return Ok(text.to_owned());
     }
     Err(ManageError::Invalid(what, format!("must have {min} to {NOTE_MAX} bytes")))
-}
-
-fn random<const N: usize>() -> Result<[u8; N], ManageError> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| {
-        ManageError::Invalid("randomness", format!("cannot be had from the system: {error}"))
-    })?;
-    Ok(bytes)
 }

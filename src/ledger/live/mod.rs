@@ -20,8 +20,10 @@ use super::store::index::{Store, StoreFailed};
 use super::store::progress::Progress;
 
 mod hold;
+mod life;
 mod manage;
 mod pace;
+mod people;
 mod queue;
 mod recent;
 mod recover;
@@ -30,7 +32,7 @@ mod stats;
 mod writer;
 
 pub use hold::{Charge, Durable, Hold, HoldAsk, HoldRefused};
-pub use manage::{Made, ManageError, NewKey};
+pub use manage::{Made, ManageError};
 pub use queue::LedgerDown;
 pub use recover::Recovery;
 pub use stats::{COMMIT_BUCKETS_US, Stats};

@@ -44,10 +44,17 @@ impl std::error::Error for LedgerDown {}
 
 /// What the writer is asked to do.
 pub(crate) enum Op {
-    Hold { key: Arc<KeyEntry>, generation: GenerationId, granted: NanoUsd, placed_ms: u64 },
+    Hold {
+        key: Arc<KeyEntry>,
+        generation: GenerationId,
+        granted: NanoUsd,
+        placed_ms: u64,
+    },
     End(Box<End>),
     Record(Box<GenerationRecord>),
     Manage(Box<Event>, Arc<Reply>),
+    /// A transfer for which there is no credit: it is only asked whether it was made before.
+    Repeat(Box<Event>, Arc<Reply>),
 }
 
 /// The end of a hold.
@@ -58,6 +65,8 @@ pub(crate) struct End {
     /// The progress slot that becomes free.
     pub(crate) slot: Option<u32>,
     pub(crate) cause: Cause,
+    /// When the hold was placed, in milliseconds since 1970.
+    pub(crate) placed_ms: u64,
     /// Settle, not void.
     pub(crate) charged: bool,
     pub(crate) record: GenerationRecord,
@@ -211,7 +220,7 @@ impl Shared {
         let room = self.capacity.saturating_sub(queue.ops.len() + queue.open);
         let (need, urgent) = match &op {
             Op::Hold { .. } => (2, true),
-            Op::Manage(..) => (1, true),
+            Op::Manage(..) | Op::Repeat(..) => (1, true),
             Op::Record(_) => (1, false),
             // Its room was set aside with the hold.
             Op::End(_) => (0, false),
@@ -222,7 +231,7 @@ impl Shared {
         match &op {
             Op::Hold { .. } => queue.open += 1,
             Op::End(_) => queue.open = queue.open.saturating_sub(1),
-            Op::Record(_) | Op::Manage(..) => {}
+            Op::Record(_) | Op::Manage(..) | Op::Repeat(..) => {}
         }
         queue.ops.push_back(op);
         queue.ticket += 1;

@@ -11,6 +11,7 @@ use super::*;
 use crate::ledger::state::Refused;
 use crate::ledger::verify;
 use crate::ledger::{Book, export};
+use crate::terms::{AccountTerms, KeyTerms};
 use crate::vocab::{AccountId, ProviderId};
 
 mod crash;
@@ -54,15 +55,15 @@ fn block_on<F: Future>(future: F) -> F::Output {
 /// A ledger with one account, its credit, and one key.
 fn with_credit(dir: &Path, options: Options, credit: i64) -> (Ledger, Arc<KeyEntry>) {
     let (ledger, _) = Ledger::open(dir, options).unwrap();
-    ledger.create_account(&acme()).unwrap();
+    ledger.create_account(&acme(), AccountTerms::default()).unwrap();
     if credit > 0 {
         ledger.top_up(&acme(), NanoUsd(credit), "test", "first").unwrap();
     }
-    let key = key(&ledger, NewKey::default());
+    let key = key(&ledger, KeyTerms::default());
     (ledger, key)
 }
 
-fn key(ledger: &Ledger, new: NewKey) -> Arc<KeyEntry> {
+fn key(ledger: &Ledger, new: KeyTerms) -> Arc<KeyEntry> {
     let (_, text) = ledger.create_key(&acme(), new).unwrap();
     Arc::clone(ledger.keys().find(text.reveal().as_bytes()).unwrap())
 }
@@ -182,7 +183,7 @@ fn racing_threads_take_exactly_what_there_is() {
 fn holds_give_what_is_left_down_to_the_floor() {
     let dir = tempfile::tempdir().unwrap();
     let (ledger, rich) = with_credit(dir.path(), options(), 100);
-    let limited = key(&ledger, NewKey { limit: Some(NanoUsd(30)), ..NewKey::default() });
+    let limited = key(&ledger, KeyTerms { limit: Some(NanoUsd(30)), ..KeyTerms::default() });
     let first = ledger.hold(&limited, ask(1, 50, 20)).unwrap();
     assert_eq!(first.granted(), NanoUsd(30), "the limit");
     let short = ledger.hold(&limited, ask(2, 50, 1)).err();
@@ -193,7 +194,7 @@ fn holds_give_what_is_left_down_to_the_floor() {
     // More than was held is posted in full; the balance goes below zero by the difference.
     second.settle(charge(&rich, 3, 110));
     first.settle(charge(&limited, 1, 10));
-    assert_eq!(limited.limit_left(), Some(NanoUsd(20)));
+    assert_eq!(limited.limit_left(5), Some(NanoUsd(20)));
     assert_eq!(ledger.account(&acme()).unwrap().balance, NanoUsd(-20));
     let short = ledger.hold(&rich, ask(4, 5, 1)).err();
     let (want, available) = (NanoUsd(5), NanoUsd(-20));
@@ -221,7 +222,7 @@ fn transfers_are_idempotent_and_checked() {
     assert!(ledger.top_up(&acme(), NanoUsd(0), "test", "x").is_err());
     assert!(ledger.top_up(&acme(), NanoUsd(1), "te st", "x").is_err());
     assert!(ledger.top_up(&acme(), NanoUsd(1), "test", "").is_err());
-    assert!(ledger.create_account(&acme()).is_err());
+    assert!(ledger.create_account(&acme(), AccountTerms::default()).is_err());
     hold.void(None);
     ledger.disable_key(key.id()).unwrap();
     assert!(key.disabled());

@@ -16,14 +16,15 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
-use crate::ledger::entry::{Entry, Event};
-use crate::ledger::keys::{Account, KeyTable};
+use crate::ledger::entry::Event;
+use crate::ledger::keys::KeyTable;
 use crate::ledger::record::GenerationRecord;
 use crate::ledger::state::{Receipt, Refused};
 use crate::ledger::store::index::{Rows, Store, StoreFailed};
 use crate::vocab::NanoUsd;
 
 use super::Clock;
+use super::life::bring_to_life;
 use super::pace::Pace;
 use super::queue::{BUG, End, INDEX_DOWN, JOURNAL_DOWN, LedgerDown, Op, Reply, ReplyError, Shared};
 use super::recent::Records;
@@ -186,13 +187,21 @@ impl Writer {
                     Err(refused) => reply.set(Err(ReplyError::Refused(refused))),
                 }
             }
+            Op::Repeat(event, reply) => {
+                let made_before = self.is_repeat(used_for(&event));
+                reply.set(Err(if made_before {
+                    ReplyError::Repeated
+                } else {
+                    ReplyError::Refused(Refused::NotCovered)
+                }));
+            }
         }
     }
 
     fn stage_end(&mut self, end: End, now_ms: u64, after: &mut After) {
-        let End { key, ticket, slot, cause, charged, record } = end;
+        let End { key, ticket, slot, cause, charged, placed_ms, record } = end;
         after.slots.extend(slot);
-        let cost = record.cost;
+        let (cost, byok, begun) = (record.cost, record.paid_directly(), placed_ms);
         let record = Arc::new(record);
         let event = if charged {
             Event::Settled { cause, record }
@@ -207,7 +216,7 @@ impl Writer {
         let Some(refused) = refused else { return };
         // The generation's one charge stands elsewhere: this one is taken back.
         self.shared.counters.refused_ops.fetch_add(1, Ordering::Relaxed);
-        key.release(NanoUsd::ZERO, -cost);
+        key.release(NanoUsd::ZERO, begun, -cost, -byok);
         if refused == Refused::Amount {
             self.shared.mark(BUG, true);
         }
@@ -225,46 +234,22 @@ fn used_for(event: &Event) -> Option<(String, Receipt)> {
         | Event::Adjusted { account, amount, receipt, .. } => {
             Some((receipt.clone(), Receipt { account: account.clone(), amount: *amount }))
         }
+        Event::Moved { to, amount, receipt, .. } => {
+            Some((receipt.clone(), Receipt { account: to.clone(), amount: *amount }))
+        }
         Event::AccountCreated { .. }
+        | Event::AccountChanged { .. }
+        | Event::OrganisationSet { .. }
+        | Event::MemberSet { .. }
+        | Event::MemberRemoved { .. }
         | Event::KeyCreated(_)
+        | Event::KeyChanged { .. }
         | Event::KeyDisabled { .. }
+        | Event::KeyDeleted { .. }
         | Event::Held { .. }
         | Event::Settled { .. }
         | Event::Voided { .. }
         | Event::Recorded { .. } => None,
-    }
-}
-
-/// Shows requests what a durable entry changed. Holds and their ends are known to them already.
-fn bring_to_life(entry: &Entry, table: &ArcSwap<KeyTable>) {
-    match &entry.event {
-        Event::AccountCreated { account } => {
-            let mut next = KeyTable::clone(&table.load());
-            next.open_account(account.clone(), entry.time_ms);
-            table.store(Arc::new(next));
-        }
-        Event::KeyCreated(new) => {
-            let mut next = KeyTable::clone(&table.load());
-            next.open_key((**new).clone(), entry.time_ms);
-            table.store(Arc::new(next));
-        }
-        Event::KeyDisabled { key } => {
-            if let Some(key) = table.load().key(key.as_str()) {
-                key.disable();
-            }
-        }
-        // What is taken away was taken from the live balance before it was queued.
-        Event::ToppedUp { account, amount, .. } | Event::Adjusted { account, amount, .. } => {
-            if amount.0 > 0
-                && let Some(account) = table.load().account(account.as_str())
-            {
-                Account::credit(account, amount.0);
-            }
-        }
-        Event::Held { .. }
-        | Event::Settled { .. }
-        | Event::Voided { .. }
-        | Event::Recorded { .. } => {}
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::ledger::book::Book;
 use crate::ledger::entry::{Entry, Event};
 use crate::ledger::record::GenerationRecord;
-use crate::ledger::state::State;
+use crate::ledger::state::{MemberName, State};
 use crate::vocab::{AccountId, GenerationId, KeyId};
 
 use super::Place;
@@ -22,6 +22,8 @@ use super::rows::{self, PLACES_PER_ROW};
 pub(crate) struct Pending {
     accounts: HashSet<AccountId>,
     keys: HashSet<KeyId>,
+    organisations: HashSet<AccountId>,
+    members: HashSet<MemberName>,
     books: HashSet<Book>,
     receipts: Vec<String>,
     placed: HashSet<GenerationId>,
@@ -40,15 +42,30 @@ impl Pending {
     pub(crate) fn note(&mut self, entry: &Entry, place: Place, state: &State) {
         self.entries += 1;
         match &entry.event {
-            Event::AccountCreated { account } => self.touch_account(account),
+            Event::AccountCreated { account, .. } | Event::AccountChanged { account, .. } => {
+                self.touch_account(account);
+            }
+            Event::OrganisationSet { organisation, .. } => {
+                self.organisations.insert(organisation.clone());
+            }
+            Event::MemberSet { account, user, .. } | Event::MemberRemoved { account, user } => {
+                self.members.insert((account.clone(), user.clone()));
+            }
+            Event::Moved { from, to, receipt, .. } => {
+                self.touch_account(from);
+                self.touch_account(to);
+                self.receipts.push(receipt.clone());
+            }
             Event::ToppedUp { account, receipt, .. } | Event::Adjusted { account, receipt, .. } => {
                 self.touch_account(account);
                 self.receipts.push(receipt.clone());
             }
             Event::KeyCreated(new) => self.touch_key(&new.key),
-            Event::KeyDisabled { key } => self.touch_key(key),
+            Event::KeyChanged { key, .. }
+            | Event::KeyDisabled { key }
+            | Event::KeyDeleted { key } => self.touch_key(key),
             Event::Held { generation, key, .. } => {
-                self.touch_key(key);
+                self.touch_spender(key, state);
                 if let Some(key) = state.keys.get(key) {
                     self.touch_account(&key.entry.account);
                 }
@@ -56,7 +73,7 @@ impl Pending {
             }
             Event::Settled { record, .. } | Event::Voided { record, .. } => {
                 self.touch_account(&record.account);
-                self.touch_key(&record.key);
+                self.touch_spender(&record.key, state);
                 if !self.placed.remove(&record.id) {
                     self.gone.push(record.id);
                 }
@@ -64,7 +81,7 @@ impl Pending {
             }
             Event::Recorded { record } => self.ended.push((Arc::clone(record), place)),
         }
-        if let Some(transfer) = entry.event.transfer() {
+        for transfer in entry.event.transfers().into_iter().flatten() {
             for book in [transfer.debit, transfer.credit] {
                 if !matches!(book, Book::Customer(_)) {
                     self.books.insert(book);
@@ -76,6 +93,16 @@ impl Pending {
     fn touch_account(&mut self, id: &AccountId) {
         if !self.accounts.contains(id) {
             self.accounts.insert(id.clone());
+        }
+    }
+
+    /// A key, and the member whose it is.
+    fn touch_spender(&mut self, id: &KeyId, state: &State) {
+        self.touch_key(id);
+        if let Some(key) = state.keys.get(id)
+            && let Some(user) = &key.entry.terms.member
+        {
+            self.members.insert((key.entry.account.clone(), user.clone()));
         }
     }
 
@@ -98,6 +125,17 @@ impl Pending {
         for id in &pending.keys {
             if let Some(key) = state.keys.get(id) {
                 out.put.push((rows::key(b'k', id.as_str().as_bytes()), rows::key_row(key)));
+            }
+        }
+        for id in &pending.organisations {
+            if let Some(terms) = state.organisations.get(id) {
+                let key = rows::key(b'o', id.as_str().as_bytes());
+                out.put.push((key, rows::organisation(terms)));
+            }
+        }
+        for name in &pending.members {
+            if let Some(member) = state.members.get(name) {
+                out.put.push((rows::member_key(name), rows::member(member)));
             }
         }
         for book in &pending.books {

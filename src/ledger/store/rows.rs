@@ -3,8 +3,10 @@
 //! | key | value |
 //! |---|---|
 //! | `m` | sequence, time, chain hash and totals of the last entry contained |
-//! | `a` account | bought, used, held |
-//! | `k` key | the key as made, disabled, spent, held |
+//! | `a` account | terms, bought, used, held |
+//! | `o` organisation | terms |
+//! | `n` account, user | a member: terms, spent, held |
+//! | `k` key | the key with its terms, spent, held |
 //! | `h` generation | an open hold |
 //! | `b` book | balance |
 //! | `r` idempotency key | what it was used for |
@@ -14,17 +16,23 @@
 //! Generations are packed many to a row, because an insert costs sled as much as everything else
 //! that a request costs the ledger. Values start with a version and end with CRC32C.
 
+use crate::terms::OrganisationTerms;
 use crate::vocab::{AccountId, GenerationId, KeyId, NanoUsd};
 
 use super::Place;
 use super::index::{Store, StoreFailed};
 use crate::ledger::book::Book;
-use crate::ledger::entry::{NOTE_MAX, NewKeyEntry};
+use crate::ledger::entry::NOTE_MAX;
 use crate::ledger::record::id;
-use crate::ledger::state::{AccountState, HoldState, KeyState, Receipt, State};
+use crate::ledger::spell;
+use crate::ledger::state::{
+    AccountState, HoldState, KeyState, MemberName, MemberState, Receipt, Spent, State,
+};
+use crate::ledger::terms;
 use crate::ledger::wire::{Malformed, Put, Take};
 
-const VERSION: u8 = 1;
+/// 2: accounts and keys have terms.
+const VERSION: u8 = 2;
 
 /// How many places go into one row, which keeps it well below 4 KiB.
 pub(crate) const PLACES_PER_ROW: usize = 96;
@@ -104,6 +112,7 @@ pub(crate) fn meta(state: &State) -> Vec<u8> {
 pub(crate) fn account(state: &AccountState) -> Vec<u8> {
     seal(|to| {
         to.u64(state.created_ms);
+        terms::put_account(&state.terms, to);
         to.i64(state.bought.0);
         to.i64(state.used.0);
         to.i64(state.held.0);
@@ -112,12 +121,40 @@ pub(crate) fn account(state: &AccountState) -> Vec<u8> {
 
 pub(crate) fn key_row(state: &KeyState) -> Vec<u8> {
     seal(|to| {
-        state.entry.put(to);
+        spell::put_new_key(&state.entry, to);
         to.u64(state.created_ms);
-        to.u8(state.disabled.into());
-        to.i64(state.spent.0);
-        to.i64(state.held.0);
+        to.u64(state.updated_ms);
+        to.u8(state.deleted.into());
+        put_spent(&state.money, to);
     })
+}
+
+pub(crate) fn organisation(terms: &OrganisationTerms) -> Vec<u8> {
+    seal(|to| terms::put_organisation(terms, to))
+}
+
+pub(crate) fn member_key((account, user): &MemberName) -> Vec<u8> {
+    let mut key = vec![b'n'];
+    let mut put = Put(&mut key);
+    put.text(account.as_str(), AccountId::LEN_MAX);
+    put.text(user, NOTE_MAX);
+    key
+}
+
+pub(crate) fn member(state: &MemberState) -> Vec<u8> {
+    seal(|to| {
+        terms::put_member(&state.terms, to);
+        to.u64(state.created_ms);
+        to.u8(state.removed.into());
+        put_spent(&state.money, to);
+    })
+}
+
+fn put_spent(money: &Spent, to: &mut Put<'_>) {
+    to.i64(money.spent.0);
+    to.i64(money.byok.0);
+    to.i64(money.held.0);
+    terms::put_span(&money.span, to);
 }
 
 pub(crate) fn hold(state: &HoldState) -> Vec<u8> {
@@ -224,6 +261,20 @@ pub(crate) fn load(store: &dyn Store, window: usize) -> Result<Option<State>, St
         state.accounts.insert(name, unseal(value, take_account)?);
         Ok(())
     })?;
+    load_kind(store, b'o', |name, value| {
+        let name = id(text(name)?, AccountId::parse, "organisation")?;
+        state.organisations.insert(name, unseal(value, terms::take_organisation)?);
+        Ok(())
+    })?;
+    load_kind(store, b'n', |name, value| {
+        let mut from = Take(name);
+        let account = from.text(AccountId::LEN_MAX, "account")?;
+        let account = id(account, AccountId::parse, "account")?;
+        let user = from.text(NOTE_MAX, "user")?.to_owned();
+        from.end("member")?;
+        state.members.insert((account, user), unseal(value, take_member)?);
+        Ok(())
+    })?;
     load_kind(store, b'k', |name, value| {
         let name = id(text(name)?, KeyId::parse, "key")?;
         state.keys.insert(name, unseal(value, take_key)?);
@@ -271,6 +322,7 @@ fn text(bytes: &[u8]) -> Result<&str, Malformed> {
 fn take_account(from: &mut Take<'_>) -> Result<AccountState, Malformed> {
     Ok(AccountState {
         created_ms: from.u64("created")?,
+        terms: terms::take_account(from)?,
         bought: NanoUsd(from.i64("bought")?),
         used: NanoUsd(from.i64("used")?),
         held: NanoUsd(from.i64("held")?),
@@ -279,11 +331,29 @@ fn take_account(from: &mut Take<'_>) -> Result<AccountState, Malformed> {
 
 fn take_key(from: &mut Take<'_>) -> Result<KeyState, Malformed> {
     Ok(KeyState {
-        entry: NewKeyEntry::take(from)?,
+        entry: spell::take_new_key(from)?,
         created_ms: from.u64("created")?,
-        disabled: from.flag("disabled")?,
+        updated_ms: from.u64("updated")?,
+        deleted: from.flag("deleted")?,
+        money: take_spent(from)?,
+    })
+}
+
+fn take_member(from: &mut Take<'_>) -> Result<MemberState, Malformed> {
+    Ok(MemberState {
+        terms: terms::take_member(from)?,
+        created_ms: from.u64("created")?,
+        removed: from.flag("removed")?,
+        money: take_spent(from)?,
+    })
+}
+
+fn take_spent(from: &mut Take<'_>) -> Result<Spent, Malformed> {
+    Ok(Spent {
         spent: NanoUsd(from.i64("spent")?),
+        byok: NanoUsd(from.i64("spent")?),
         held: NanoUsd(from.i64("held")?),
+        span: terms::take_span(from)?,
     })
 }
 

@@ -9,8 +9,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use turnpike::ledger::{Ledger, NewKey, Options};
+use turnpike::ledger::{Ledger, Options};
 use turnpike::simulate::Running;
+use turnpike::terms::{AccountTerms, KeyTerms};
 use turnpike::vocab::{AccountId, NanoUsd};
 
 use super::Client;
@@ -243,12 +244,12 @@ fn open_account(data: &Path, credit: &str) -> String {
     let (ledger, _recovery) =
         Ledger::open(data, Options::new(|| 1_700_000_000_000)).expect("a ledger");
     let account = AccountId::parse(ACCOUNT).expect("an id");
-    ledger.create_account(&account).expect("an account");
+    ledger.create_account(&account, AccountTerms::default()).expect("an account");
     let amount = NanoUsd::parse_dollars(credit).expect("an amount");
     if amount > NanoUsd::ZERO {
         let _made = ledger.top_up(&account, amount, "test", "first").expect("credit");
     }
-    let (_id, key) = ledger.create_key(&account, NewKey::default()).expect("a key");
+    let (_id, key) = ledger.create_key(&account, KeyTerms::default()).expect("a key");
     ledger.close().expect("a closed ledger");
     key.reveal().to_owned()
 }
