@@ -45,6 +45,8 @@ pub mod stream;
 
 pub mod config;
 
+pub mod reconcile;
+
 #[cfg(feature = "host")]
 pub mod observe;
 

@@ -40,6 +40,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "balance", "stream", "route", "attempt",
         ],
     ),
+    ("reconcile", &["vocab", "catalog", "ledger"]),
     ("simulate", &["vocab", "error", "dialect", "catalog", "config"]),
     (
         "admin",

@@ -134,6 +134,7 @@ fn close_chat(
             line.push_attempt(mark);
         }
     }
+    chat.admission.correct(line.usage.unwrap_or_default().total());
     let end = End { facts, chat: &chat, line, meter, attempt: attempt.as_ref(), client_left };
     let record = record::of(session, &end);
     if let Some(hold) = chat.money.hold.take() {

@@ -17,6 +17,7 @@ use crate::cache::Intent;
 use crate::dialect::ir;
 use crate::dialect::scan::{Head, scan_as};
 use crate::edge::gateway::{Presence, Snapshot};
+use crate::edge::guard::Admission;
 use crate::edge::peer::Upstream;
 use crate::edge::task::Task;
 use crate::edge::watchdog::Watchdog;
@@ -73,6 +74,8 @@ pub(crate) struct Chat {
     pub(crate) snapshot: Arc<Snapshot>,
     /// Who asks and pays.
     pub(crate) caller: Arc<KeyEntry>,
+    /// Its terms; while this lives, the request counts as running.
+    pub(crate) admission: Admission,
     /// What is wanted, and in which format.
     pub(crate) task: Task,
     /// What is asked.

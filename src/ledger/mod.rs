@@ -22,10 +22,12 @@
 // Some of the pure half is called by the host half only.
 #![cfg_attr(not(feature = "host"), allow(dead_code, reason = "called by the host half"))]
 
+mod activity;
 mod agree;
 mod book;
 pub mod entry;
 mod keys;
+mod query;
 mod record;
 mod refused;
 mod spell;
@@ -40,8 +42,10 @@ mod store;
 #[cfg(feature = "host")]
 mod verify;
 
+pub use activity::{Activity, ActivityQuery, Sums, Who};
 pub use book::{Book, Transfer};
 pub use keys::{Account, Balance, KeyEntry, KeyHash, KeyTable, Member, Organisation};
+pub use query::{Cursor, GenerationPage, GenerationQuery};
 pub use record::{ApiType, Details, GenerationRecord, Leg, Tried, UnitPrices};
 pub use state::{CHARGE_MAX, Spent, TRANSFER_MAX};
 pub use wire::Malformed;

@@ -19,6 +19,7 @@ mod continuation;
 mod crash;
 mod failover;
 mod framing;
+mod guards;
 mod lifecycle;
 mod money;
 mod prefs;

@@ -15,6 +15,7 @@ use crate::terms::{AccountTerms, KeyTerms};
 use crate::vocab::{AccountId, ProviderId};
 
 mod crash;
+mod lists;
 
 fn options() -> Options {
     let time = AtomicU64::new(1_000);

@@ -36,6 +36,10 @@ pub(crate) struct Setup {
     pub(crate) more_prices: &'static str,
     /// The account's credit in dollars.
     pub(crate) credit: &'static str,
+    /// The account's terms.
+    pub(crate) account: AccountTerms,
+    /// The key's terms.
+    pub(crate) key: KeyTerms,
     /// The largest answer, in tokens.
     pub(crate) max_output: u32,
     /// Chat templates of providers that serve raw completions.
@@ -56,6 +60,8 @@ impl Default for Setup {
             prices: ("1", "2"),
             more_prices: "",
             credit: "1000",
+            account: AccountTerms::default(),
+            key: KeyTerms::default(),
             max_output: 4096,
             templates: Vec::new(),
             upstream_model: None,
@@ -88,7 +94,7 @@ impl Gateway {
         let (address, admin) = (free(), free());
         let text = config(providers, setup, dir.path(), address, admin);
         std::fs::write(dir.path().join("turnpike.toml"), text).expect("a configuration");
-        let key = open_account(&dir.path().join("data"), setup.credit);
+        let key = open_account(&dir.path().join("data"), setup);
         let mut gateway = Self { child: None, address, admin, key, dir };
         gateway.restart();
         gateway
@@ -240,16 +246,16 @@ pub(crate) fn free() -> SocketAddr {
 const PORTS: Range<usize> = 20_000..32_000;
 
 /// Makes the account with its credit and a key; gives the key.
-fn open_account(data: &Path, credit: &str) -> String {
+fn open_account(data: &Path, setup: &Setup) -> String {
     let (ledger, _recovery) =
         Ledger::open(data, Options::new(|| 1_700_000_000_000)).expect("a ledger");
     let account = AccountId::parse(ACCOUNT).expect("an id");
-    ledger.create_account(&account, AccountTerms::default()).expect("an account");
-    let amount = NanoUsd::parse_dollars(credit).expect("an amount");
+    ledger.create_account(&account, setup.account.clone()).expect("an account");
+    let amount = NanoUsd::parse_dollars(setup.credit).expect("an amount");
     if amount > NanoUsd::ZERO {
         let _made = ledger.top_up(&account, amount, "test", "first").expect("credit");
     }
-    let (_id, key) = ledger.create_key(&account, KeyTerms::default()).expect("a key");
+    let (_id, key) = ledger.create_key(&account, setup.key.clone()).expect("a key");
     ledger.close().expect("a closed ledger");
     key.reveal().to_owned()
 }
