@@ -161,6 +161,17 @@ pub struct Availability {
     pub field: Option<&'static str>,
 }
 
+/// A limit of the caller's that was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// How much it allows.
+    pub limit: u64,
+    /// How much of it is left.
+    pub remaining: u64,
+    /// When it begins anew, in milliseconds since 1970.
+    pub reset_ms: u64,
+}
+
 /// An error on its way to a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GatewayError {
@@ -178,6 +189,8 @@ pub struct GatewayError {
     pub provider: Option<ProviderSaid>,
     /// Why nothing could serve the request, if that is the error.
     pub availability: Option<Box<Availability>>,
+    /// The caller's own limit, if that is the error.
+    pub limit: Option<RateLimit>,
 }
 
 impl GatewayError {
@@ -192,6 +205,7 @@ impl GatewayError {
             retry_after: None,
             provider: None,
             availability: None,
+            limit: None,
         }
     }
 
@@ -220,6 +234,13 @@ impl GatewayError {
     #[must_use]
     pub fn with_availability(mut self, why: Availability) -> Self {
         self.availability = Some(Box::new(why));
+        self
+    }
+
+    /// Adds the caller's own limit.
+    #[must_use]
+    pub const fn with_limit(mut self, limit: RateLimit) -> Self {
+        self.limit = Some(limit);
         self
     }
 

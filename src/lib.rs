@@ -41,9 +41,13 @@ pub mod cache;
 
 pub mod attempt;
 
+pub mod charge;
+
 pub mod stream;
 
 pub mod config;
+
+pub mod reconcile;
 
 #[cfg(feature = "host")]
 pub mod observe;

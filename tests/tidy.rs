@@ -32,7 +32,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("cache", &["vocab", "error", "dialect"]),
     ("observe", &["vocab", "error", "dialect", "catalog"]),
     ("balance", &["vocab", "error", "catalog"]),
-    ("stream", &["vocab", "error", "dialect", "catalog"]),
+    ("charge", &["vocab", "dialect", "catalog"]),
+    ("stream", &["vocab", "error", "dialect", "catalog", "charge"]),
     ("route", &["vocab", "error", "terms", "dialect", "catalog", "balance"]),
     ("attempt", &["vocab", "error", "dialect", "catalog", "balance"]),
     (
@@ -42,6 +43,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "balance", "stream", "route", "attempt",
         ],
     ),
+    ("reconcile", &["vocab", "catalog", "ledger"]),
     ("simulate", &["vocab", "error", "dialect", "catalog", "config"]),
     (
         "admin",

@@ -63,7 +63,9 @@ pub(super) async fn create(
     let id = account_id("id", &body.id)?;
     let fields: AccountFields = door::fields(body.fields)?;
     let row = state
-        .blocking(move |desk| desk.create_account(&id, fields).map(|account| views::account(&account)))
+        .blocking(move |desk| {
+            desk.create_account(&id, fields).map(|account| views::account(&account))
+        })
         .await??;
     tracing::info!(account_id = %row["id"], "An account was opened.");
     Ok((StatusCode::CREATED, Json(row)))
@@ -86,7 +88,9 @@ pub(super) async fn change(
     let id = account_id("id", &in_path(id)?)?;
     let fields: AccountFields = door::read(request).await?;
     let row = state
-        .blocking(move |desk| desk.change_account(&id, fields).map(|account| views::account(&account)))
+        .blocking(move |desk| {
+            desk.change_account(&id, fields).map(|account| views::account(&account))
+        })
         .await??;
     tracing::info!(account_id = %row["id"], "An account's terms were changed.");
     Ok(Json(row))
@@ -112,10 +116,11 @@ pub(super) async fn top_up(
     let amount = dollars("amount_usd", &body.amount_usd)?;
     let method = checked_method(body.method)?;
     let key = checked_note("idempotency_key", body.idempotency_key)?;
-    state.moved(account, move |desk, account| {
-        Ok(desk.ledger().top_up(account, amount, &method, &key)?)
-    })
-    .await
+    state
+        .moved(account, move |desk, account| {
+            Ok(desk.ledger().top_up(account, amount, &method, &key)?)
+        })
+        .await
 }
 
 /// A correction by hand. `against` is `promotions`, or `cash-in:METHOD` where money goes back.
@@ -141,10 +146,11 @@ pub(super) async fn adjust(
     let against = book(body.against.as_deref())?;
     let reason = checked_reason(body.reason)?;
     let key = checked_note("idempotency_key", body.idempotency_key)?;
-    state.moved(account, move |desk, account| {
-        Ok(desk.ledger().adjust(account, amount, against, &reason, &key)?)
-    })
-    .await
+    state
+        .moved(account, move |desk, account| {
+            Ok(desk.ledger().adjust(account, amount, against, &reason, &key)?)
+        })
+        .await
 }
 
 fn book(name: Option<&str>) -> Result<Book, Refusal> {

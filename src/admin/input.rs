@@ -26,6 +26,11 @@ impl Page {
     /// The largest page.
     const LIMIT_MAX: usize = 1_000;
 
+    /// The most rows that are wanted.
+    pub(super) const fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// The rows of this page, by id, and what to give as `after` for the next one.
     pub(super) fn answer<'a, T>(
         &self,

@@ -32,9 +32,9 @@ pub(super) async fn list(
     state
         .blocking(move |desk| {
             let (table, now) = (desk.ledger().keys(), desk.now_ms());
-            let ours = table.keys().filter(|key| {
-                account.as_ref().is_none_or(|account| account == key.account().id())
-            });
+            let ours = table
+                .keys()
+                .filter(|key| account.as_ref().is_none_or(|account| account == key.account().id()));
             page.answer(ours.map(|key| (key.id().as_str(), key)), |key| views::key(key, now))
         })
         .await
@@ -72,9 +72,8 @@ pub(super) async fn show(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Value>, Refusal> {
     let id = key_id(&in_path(id)?)?;
-    let row = state.blocking(move |desk| {
-        desk.ledger().key(&id).map(|key| views::key(&key, desk.now_ms()))
-    });
+    let row = state
+        .blocking(move |desk| desk.ledger().key(&id).map(|key| views::key(&key, desk.now_ms())));
     Ok(Json(row.await??))
 }
 

@@ -18,6 +18,7 @@ mod desk;
 mod door;
 mod endpoints;
 mod fields;
+mod generations;
 mod input;
 mod invoices;
 mod keys;
@@ -25,10 +26,12 @@ mod organisations;
 mod probes;
 mod refusal;
 pub mod router;
+pub mod shown;
 mod views;
 
 pub use desk::Desk;
 pub use router::{AdminState, router};
+pub use shown::ShownGeneration;
 pub use status::{EndpointRow, NotReady, Status};
 
 /// The description of both management APIs: the operator's below `/admin/v1`, and the one for

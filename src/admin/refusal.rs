@@ -94,9 +94,9 @@ impl From<ManageError> for Refusal {
 fn sentence(text: &impl std::fmt::Display) -> String {
     let text = text.to_string();
     let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| {
-        format!("{}{}.", first.to_uppercase(), chars.as_str())
-    })
+    chars
+        .next()
+        .map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), chars.as_str()))
 }
 
 impl IntoResponse for Refusal {

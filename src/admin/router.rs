@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use super::desk::Desk;
 use super::refusal::Refusal;
 use super::status::Status;
-use super::{accounts, door, endpoints, invoices, keys, organisations, probes};
+use super::{accounts, door, endpoints, generations, invoices, keys, organisations, probes};
 use crate::catalog::Secret;
 use crate::error::Kind;
 use crate::observe::Metrics;
@@ -80,7 +80,7 @@ impl AdminState {
 }
 
 /// What is below `/admin/v1`; `openapi.json` describes it, and a test holds them together.
-const MANAGEMENT: [(&str, fn() -> MethodRouter<AdminState>); 16] = [
+const MANAGEMENT: [(&str, fn() -> MethodRouter<AdminState>); 18] = [
     ("/accounts", || get(accounts::list).post(accounts::create)),
     ("/accounts/{id}", || get(accounts::show).patch(accounts::change)),
     ("/accounts/{id}/top-ups", || post(accounts::top_up)),
@@ -98,6 +98,8 @@ const MANAGEMENT: [(&str, fn() -> MethodRouter<AdminState>); 16] = [
     ("/invoices/{id}/paid", || post(invoices::paid)),
     ("/invoices/{id}/void", || post(invoices::void)),
     ("/events", || get(invoices::events)),
+    ("/generations", || get(generations::list)),
+    ("/generations/{id}", || get(generations::show)),
     ("/endpoints", || get(endpoints::list)),
 ];
 

@@ -9,9 +9,9 @@ use crate::vocab::NanoUsd;
 
 pub(crate) fn account(account: &Account) -> Value {
     let (balance, terms) = (account.balance(), account.terms());
-    let auto = terms.auto_top_up.map(|auto| {
-        json!({"below_usd": auto.below.to_string(), "amount_usd": auto.amount.to_string()})
-    });
+    let auto = terms.auto_top_up.map(
+        |auto| json!({"below_usd": auto.below.to_string(), "amount_usd": auto.amount.to_string()}),
+    );
     json!({
         "id": account.id(),
         "name": terms.name,

@@ -12,6 +12,7 @@ pub mod policy;
 pub mod price;
 mod provider;
 pub mod quantization;
+pub mod share;
 pub mod tariff;
 pub mod typical;
 
@@ -28,6 +29,7 @@ pub use policy::{DataPolicy, Retention};
 pub use price::Prices;
 pub use provider::{Auth, AwsKeys, Origin, Probe, Profile, Provider, Secret, Timeouts};
 pub use quantization::Quantization;
+pub use share::Share;
 pub use tariff::{Hours, Override, Quote, Tariff, utc_minute};
 pub use typical::Typical;
 

@@ -31,7 +31,7 @@ pub struct Prices {
 }
 
 impl Prices {
-    /// The exact cost of a usage, in pico-dollars.
+    /// The exact cost of a usage, in pico-dollars; past the end of the numbers it is the largest.
     ///
     /// Providers do not say how much of the sound was cached, so that cached tokens are taken to be
     /// words as long as there are enough of them.
@@ -42,17 +42,20 @@ impl Prices {
         let audio_in = usage.audio_prompt.min(usage.fresh_prompt());
         let reasoning = usage.reasoning.min(usage.completion);
         let audio_out = usage.audio_completion.min(usage.completion - reasoning);
-        self.prompt.times(usage.fresh_prompt() - audio_in)
-            + self.audio_prompt.unwrap_or(self.prompt).times(audio_in)
-            + cache_read.times(usage.cache_read)
-            + write_5m.times(usage.cache_write_5m)
-            + write_1h.times(usage.cache_write_1h)
-            + self.completion.times(usage.completion - reasoning - audio_out)
-            + self.reasoning.unwrap_or(self.completion).times(reasoning)
-            + self.audio_completion.unwrap_or(self.completion).times(audio_out)
-            + self.request.times(1)
-            + self.image.times(usage.images)
-            + self.search.times(usage.searches)
+        let parts = [
+            self.prompt.times(usage.fresh_prompt() - audio_in),
+            self.audio_prompt.unwrap_or(self.prompt).times(audio_in),
+            cache_read.times(usage.cache_read),
+            write_5m.times(usage.cache_write_5m),
+            write_1h.times(usage.cache_write_1h),
+            self.completion.times(usage.completion - reasoning - audio_out),
+            self.reasoning.unwrap_or(self.completion).times(reasoning),
+            self.audio_completion.unwrap_or(self.completion).times(audio_out),
+            self.request.times(1),
+            self.image.times(usage.images),
+            self.search.times(usage.searches),
+        ];
+        parts.into_iter().fold(0, i128::saturating_add)
     }
 
     /// The cost of a usage, rounded once, half up.

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::Prices;
+use super::{Prices, Share};
 use crate::vocab::{NanoUsd, PicoUsd, Usage};
 
 /// Minutes of a day.
@@ -131,7 +131,7 @@ impl Tariff {
     /// What a request that arrived at this minute of the day is charged by.
     #[inline]
     pub fn quote(&self, minute: u16) -> Quote {
-        Quote { tariff: self.clone(), minute }
+        Quote { tariff: self.clone(), minute, share: Share::ALL }
     }
 }
 
@@ -146,23 +146,41 @@ impl From<Prices> for Tariff {
 pub struct Quote {
     tariff: Tariff,
     minute: u16,
+    share: Share,
 }
 
 impl Quote {
-    /// The prices for a prompt of this length.
+    /// The same, of which the caller pays only this share.
+    #[must_use]
+    pub const fn shared(mut self, share: Share) -> Self {
+        self.share = share;
+        self
+    }
+
+    /// The share of the list price that the caller pays.
+    pub const fn share(&self) -> Share {
+        self.share
+    }
+
+    /// The prices for a prompt of this length, as listed.
     pub fn prices(&self, prompt_tokens: u64) -> Prices {
         self.tariff.at(prompt_tokens, self.minute)
     }
 
-    /// The cost of a usage, rounded once, half up.
+    /// What a usage costs the caller, rounded once, half up.
     pub fn cost(&self, usage: &Usage) -> NanoUsd {
+        self.share.of(self.prices(usage.prompt).exact(usage))
+    }
+
+    /// What a usage costs by the list, rounded once, half up.
+    pub fn list_cost(&self, usage: &Usage) -> NanoUsd {
         self.prices(usage.prompt).cost(usage)
     }
 }
 
 impl From<Prices> for Quote {
     fn from(base: Prices) -> Self {
-        Self { tariff: base.into(), minute: 0 }
+        Self { tariff: base.into(), minute: 0, share: Share::ALL }
     }
 }
 

@@ -1,9 +1,14 @@
 //! The commands.
 
+mod accounts;
 mod catalog;
 mod check;
+mod data;
 mod demo;
+mod generations;
+mod keys;
 mod ledger;
+mod reconcile;
 mod route;
 mod serve;
 
@@ -41,10 +46,13 @@ enum Command {
     Simulate(simulate::cli::Args),
     /// Create, list and top up accounts.
     #[command(subcommand)]
-    Accounts(ledger::Accounts),
+    Accounts(accounts::Accounts),
     /// Create, list and disable keys.
     #[command(subcommand)]
-    Keys(ledger::Keys),
+    Keys(keys::Keys),
+    /// List and show records of generations.
+    #[command(subcommand)]
+    Generations(generations::Generations),
     /// Verify or export the ledger.
     #[command(subcommand)]
     Ledger(ledger::LedgerCommand),
@@ -82,6 +90,7 @@ pub fn run() -> ExitCode {
         Some(Command::Simulate(args)) => simulate::cli::run(&args).map_err(Failure::from),
         Some(Command::Accounts(command)) => command.run(),
         Some(Command::Keys(command)) => command.run(),
+        Some(Command::Generations(command)) => command.run(),
         Some(Command::Ledger(command)) => command.run(),
         Some(Command::Route(command)) => command.run(),
     };

@@ -134,7 +134,10 @@ fn close_chat(
             line.push_attempt(mark);
         }
     }
-    let end = End { facts, chat: &chat, line, meter, attempt: attempt.as_ref(), client_left };
+    chat.admission.correct(line.usage.unwrap_or_default().total());
+    let usage = &consumed.usage;
+    let attempt_now = attempt.as_ref();
+    let end = End { facts, chat: &chat, line, meter, attempt: attempt_now, usage, client_left };
     let record = record::of(session, &end);
     if let Some(hold) = chat.money.hold.take() {
         if consumed.billed {

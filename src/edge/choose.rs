@@ -13,6 +13,7 @@ use crate::edge::random;
 use crate::error::{GatewayError, Kind};
 use crate::ledger::KeyEntry;
 use crate::route::{self, Features, Plan, Record, auto, params_of, sticky};
+use crate::terms::{KeyTerms, Policy};
 use crate::vocab::Usage;
 
 /// A completion is taken to be as long as the mean of lengths that are spread exponentially and of
@@ -48,7 +49,13 @@ pub(crate) fn plan(
     };
     let first = models.first().filter(|_| model.is_empty()).map_or(model, String::as_str);
     let expected = snapshot.expected(first) / MEAN_OF_TYPICAL;
+    let variant = chat.admission.rules.key.variant.as_deref();
+    let (varied, all_varied) = vary(variant, model, models);
+    let model = varied.as_deref().unwrap_or(model);
+    let models = all_varied.as_deref().unwrap_or(models);
+    let policies: Vec<&Policy> = chat.admission.rules.policies().collect();
     let features = Features {
+        policies: &policies,
         model,
         models,
         prefs: head.provider.as_ref(),
@@ -76,10 +83,14 @@ pub(crate) fn plan(
 /// There is no such preset, or what comes out is not a sound request.
 pub(crate) fn preset(
     snapshot: &Snapshot,
+    terms: &KeyTerms,
     head: Head,
     body: &mut Bytes,
 ) -> Result<Head, GatewayError> {
-    let Some(asked) = preset::reference(&head) else { return Ok(head) };
+    let model = head.model.as_deref().unwrap_or_default();
+    let own = terms.preset.as_deref();
+    let own = own.map(|slug| preset::Reference { slug, model, suffix: "" });
+    let Some(asked) = preset::reference(&head).or(own) else { return Ok(head) };
     let Some(preset) = snapshot.presets.get(asked.slug) else {
         let slug: String = asked.slug.chars().take(64).filter(|c| !c.is_control()).collect();
         let text = format!(
@@ -134,6 +145,21 @@ fn automatic(
 pub(crate) fn knows(snapshot: &Snapshot, name: &str) -> bool {
     snapshot.table.model(name).is_some()
         || auto::suffixes(name).is_some() && !snapshot.auto.is_empty()
+}
+
+/// The models as the key's own suffix has them: it is added to names without one.
+fn vary(
+    variant: Option<&str>,
+    model: &str,
+    models: &[String],
+) -> (Option<String>, Option<Vec<String>>) {
+    let Some(variant) = variant else { return (None, None) };
+    let one = |name: &str| match name {
+        "" => String::new(),
+        name if name.contains(':') => name.to_owned(),
+        name => format!("{name}:{variant}"),
+    };
+    (Some(one(model)), Some(models.iter().map(|name| one(name)).collect()))
 }
 
 /// Decides, and writes down what it was decided from where that is wanted.

@@ -1,9 +1,8 @@
-//! From a sound head to a chat completion that knows its caller, its plan and its credit.
+//! From a sound head to a request that knows its caller and what it asks.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 use bytes::Bytes;
 use pingora::Result;
@@ -11,20 +10,17 @@ use pingora::proxy::Session;
 
 use crate::auth;
 use crate::cache::{self, Intent};
-use crate::catalog::utc_minute;
-use crate::dialect::{self, abilities, embed, rerank, scan, tokens};
+use crate::dialect::{embed, preset, rerank, scan, tokens};
 use crate::edge::arrive;
 use crate::edge::body;
 use crate::edge::choose;
-use crate::edge::clock;
 use crate::edge::gateway::Gateway;
+use crate::edge::guard::Admission;
 use crate::edge::journey::{Ask, CacheUse, Chat, Facts, Money};
 use crate::edge::metadata;
-use crate::edge::models;
 use crate::edge::task::Task;
-use crate::edge::write;
 use crate::error::{GatewayError, Kind};
-use crate::ledger::{HoldAsk, HoldRefused, KeyEntry};
+use crate::ledger::KeyEntry;
 use crate::route::Plan;
 use crate::stream::Asked;
 use crate::vocab::NanoUsd;
@@ -52,7 +48,7 @@ pub(crate) async fn chat(
     gateway: &Gateway,
     session: &mut Session,
     facts: &mut Facts,
-    caller: Arc<KeyEntry>,
+    (caller, admission): (Arc<KeyEntry>, Admission),
     task: Task,
 ) -> Result<std::result::Result<Box<Chat>, GatewayError>> {
     let snapshot = gateway.now.load_full();
@@ -63,7 +59,12 @@ pub(crate) async fn chat(
     facts.bytes_in = body.bytes.len();
     let mut body = body;
     let head = scan::scan_as(task.form(), &body.bytes);
-    let head = match head.and_then(|head| choose::preset(&snapshot, head, &mut body.bytes)) {
+    let mut preset = None;
+    let head = match head.and_then(|head| {
+        let named = preset::reference(&head).map(|named| named.slug);
+        preset = named.or(admission.rules.key.preset.as_deref()).map(Into::into);
+        choose::preset(&snapshot, &admission.rules.key, head, &mut body.bytes)
+    }) {
         Ok(head) => head,
         Err(error) => return Ok(Err(error)),
     };
@@ -80,12 +81,14 @@ pub(crate) async fn chat(
         parsed: None,
         asked,
         prompt_tokens,
+        preset,
         session: session_id(session),
         _memory: body.memory,
     };
     Ok(Ok(Box::new(Chat {
         snapshot,
         caller,
+        admission,
         task,
         metadata: metadata::wanted(session),
         ask,
@@ -169,6 +172,7 @@ fn cache_use(
         intent: Intent::Off,
         key: None,
         hit: false,
+        source: None,
         filling: false,
         good: Arc::clone(&good),
     };
@@ -188,209 +192,8 @@ fn cache_use(
     let (account, surface) = (caller.account().id(), task.label().as_str());
     let scope = cache::Scope { account, surface, stream: head.stream };
     match cache::key(scope, body) {
-        Ok(key) => CacheUse { intent, key: Some(key), hit: false, filling: false, good },
+        Ok(key) => CacheUse { intent, key: Some(key), good, ..off },
         // Too deep or too complex to be worth a key: answered without the cache.
         Err(_unkeyed) => off,
-    }
-}
-
-/// Chooses where the request may be answered and sets credit aside for it. Runs only when the
-/// cache has no answer.
-///
-/// # Errors
-/// What to tell the client: no such model, no endpoint, not enough credit.
-pub(crate) fn plan_and_hold(
-    gateway: &Gateway,
-    facts: &Facts,
-    chat: &mut Chat,
-) -> std::result::Result<(), GatewayError> {
-    let now = clock::now();
-    let mut plan = choose::plan(gateway, facts, chat, now).map_err(|error| {
-        let head = &chat.ask.head;
-        let asked = head.model.as_ref().or_else(|| head.models.first());
-        asked.and_then(|id| models::how_to_wake(&chat.snapshot.catalog, id)).unwrap_or(error)
-    })?;
-    keep_able(&mut plan, chat)?;
-    if chat.ask.head.provider.as_ref().is_some_and(|prefs| prefs.require_parameters) {
-        keep_faithful(&mut plan, chat)?;
-    }
-    let estimate = Estimate::of(&plan, chat, utc_minute(facts.arrived_ms));
-    chat.plan = plan;
-    let ask = HoldAsk {
-        generation: facts.id,
-        want: estimate.want,
-        floor: estimate.floor,
-        now_ms: facts.arrived_ms,
-    };
-    let hold = gateway
-        .ledger
-        .hold(&chat.caller, ask)
-        .map_err(|refused| refusal(refused, &estimate, chat.ask.prompt_tokens))?;
-    chat.money.limit = estimate.limit(hold.granted(), chat.ask.head.max_tokens);
-    chat.money.hold = Some(hold);
-    gateway.retries.deposit(now);
-    Ok(())
-}
-
-/// Keeps the candidates whose dialect knows this kind of request.
-fn keep_able(plan: &mut Plan, chat: &Chat) -> std::result::Result<(), GatewayError> {
-    let what = match chat.task {
-        Task::Answer(_) => return Ok(()),
-        Task::Embed => "makes embeddings",
-        Task::Rerank => "ranks documents",
-    };
-    plan.candidates.retain(|candidate| {
-        let endpoint = &candidate.slot.endpoint;
-        let dialect = endpoint.provider.dialect;
-        write::path(chat.task, dialect, &endpoint.upstream_model, false).is_some()
-    });
-    if plan.candidates.is_empty() {
-        let text = format!("No endpoint of this model {what}; GET /v1/models lists other models.");
-        return Err(GatewayError::new(Kind::NoEndpoints, text).with_param("model"));
-    }
-    Ok(())
-}
-
-/// Keeps the candidates to which nothing of the request is lost (`provider.require_parameters`).
-fn keep_faithful(plan: &mut Plan, chat: &mut Chat) -> std::result::Result<(), GatewayError> {
-    let Task::Answer(surface) = chat.task else { return Ok(()) };
-    let (body, head) = (&*chat.ask.body, &chat.ask.head);
-    let mut ask = dialect::Ask { surface, body, head, parsed: &mut chat.ask.parsed };
-    let request = ask.tree()?;
-    let mut lost = None;
-    plan.candidates.retain(|candidate| {
-        let provider = &candidate.slot.endpoint.provider;
-        let losses = abilities::losses(request, provider.dialect);
-        let faithful = losses.is_empty();
-        if !faithful {
-            lost.get_or_insert((provider.name.clone(), losses));
-        }
-        faithful
-    });
-    match lost {
-        Some((provider, losses)) if plan.candidates.is_empty() => {
-            let names: Vec<&str> = losses.iter().map(|loss| loss.param.as_ref()).collect();
-            let text = format!(
-                "No endpoint takes all parameters of this request, as provider.require_parameters \
-                 demands: {provider} does not take {}. Leave them out, or allow them to be dropped \
-                 with require_parameters: false.",
-                names.join(", ")
-            );
-            let first = losses.first().map(|loss| loss.param.to_string()).unwrap_or_default();
-            Err(GatewayError::new(Kind::InvalidRequest, text).with_param(first))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// What a request may cost, at the dearest endpoint of its plan.
-struct Estimate {
-    /// The prompt and the expected answer.
-    want: NanoUsd,
-    /// The prompt and the shortest answer that makes sense.
-    floor: NanoUsd,
-    /// The prompt alone, in pico-dollars.
-    prompt_pico: i128,
-    /// One token of the answer, in pico-dollars, times the number of choices.
-    token_pico: i128,
-    /// Tokens of the expected answer.
-    tokens: u64,
-    /// The answer must not cost more than what is set aside.
-    capped: bool,
-}
-
-/// The shortest answer worth giving when credit is short, in tokens.
-const SHORTEST_ANSWER: u64 = 16;
-
-/// When credit is short, a request without a limit sets at most one part in so many of it aside for
-/// an answer of unusual length, so that dozens of requests fit at the same time.
-const SHARE: i64 = 16;
-
-impl Estimate {
-    fn of(plan: &Plan, chat: &Chat, minute: u16) -> Self {
-        let head = &chat.ask.head;
-        let choices = i128::from(head.n.max(1));
-        let (mut prompt_pico, mut token_pico, mut most) = (0, 0, 1);
-        for candidate in &plan.candidates {
-            let endpoint = &candidate.slot.endpoint;
-            // A prompt that is counted a little higher must not reach a price that was not seen.
-            let at_most = chat.ask.prompt_tokens.saturating_add(chat.ask.prompt_tokens / 8);
-            let prices = endpoint.prices.at(at_most, minute);
-            let prompt =
-                prices.prompt_at_most().times(chat.ask.prompt_tokens) + prices.request.times(1);
-            let asked = chat.ask.asked.as_ref();
-            let asked = asked.map(|asked| asked.estimate(endpoint.provider.dialect));
-            let asked = asked.map_or(0, |usage| i128::from(prices.cost(&usage).0) * 1_000);
-            prompt_pico = prompt_pico.max(prompt).max(asked);
-            token_pico = token_pico.max(prices.completion_at_most().times(1) * choices);
-            most = most.max(u64::from(endpoint.max_output));
-        }
-        let typical = chat.snapshot.typical(plan).min(most);
-        let tokens = head.max_tokens.unwrap_or(typical).clamp(1, most);
-        let shortest = tokens.min(SHORTEST_ANSWER);
-        let cost = |n: u64| NanoUsd::from_pico_up(prompt_pico + token_pico * i128::from(n));
-        let mut want = cost(tokens);
-        // No limit was asked for and credit is short: an answer of unusual length must still be
-        // covered, so more is set aside and the answer is limited to it.
-        let open = head.max_tokens.is_none();
-        let available = chat.caller.account().available();
-        let short = open && available < cost(most).times(10);
-        if short {
-            want = want.max(cost(most).min(NanoUsd(available.0 / SHARE)));
-        }
-        Self { want, floor: cost(shortest), prompt_pico, token_pico, tokens, capped: short }
-    }
-
-    /// The limit on completion tokens that keeps the cost within the credit granted.
-    fn limit(&self, granted: NanoUsd, asked: Option<u64>) -> Option<u32> {
-        if self.token_pico == 0 {
-            return None;
-        }
-        let left = i128::from(granted.0) * 1_000 - self.prompt_pico;
-        let tokens = u64::try_from((left / self.token_pico).max(1)).unwrap_or(u64::MAX);
-        // With a limit asked for this is at least that limit, unless credit is short; a dialect
-        // that would raise the limit (to make room for thinking) is kept to what was held.
-        let known = asked.is_some() || self.capped || granted < self.want;
-        known.then(|| u32::try_from(tokens).unwrap_or(u32::MAX))
-    }
-}
-
-fn refusal(refused: HoldRefused, estimate: &Estimate, prompt_tokens: u64) -> GatewayError {
-    match refused {
-        HoldRefused::Unavailable => GatewayError::new(
-            Kind::Unavailable,
-            "The ledger cannot take charges at the moment; try again shortly.",
-        )
-        .with_retry_after(Duration::from_secs(1)),
-        HoldRefused::Credit { available, .. } => {
-            let left = i128::from(available.0.max(0)) * 1_000 - estimate.prompt_pico;
-            let afford = left.checked_div(estimate.token_pico).unwrap_or(0).max(0);
-            GatewayError::new(
-                Kind::InsufficientCredits,
-                format!(
-                    "This request requires more credits, or fewer max_tokens. You requested up \
-                     to {} tokens on a prompt of about {prompt_tokens}, which may cost ${}, but \
-                     can only afford {afford}: ${available} is available. Add credits, or lower \
-                     max_tokens.",
-                    estimate.tokens, estimate.want,
-                ),
-            )
-        }
-        HoldRefused::Member { available, .. } => GatewayError::new(
-            Kind::Forbidden,
-            format!(
-                "The budget of this key's member leaves ${available}, and the request may cost \
-                 ${}. Ask an admin of the account to raise it, or lower max_tokens.",
-                estimate.want,
-            ),
-        ),
-        HoldRefused::Limit { available, .. } => GatewayError::new(
-            Kind::InsufficientCredits,
-            format!(
-                "This key's spending limit leaves ${available}, and the request may cost ${}. \
-                 Raise the key's limit, use another key, or lower max_tokens.",
-                estimate.want,
-            ),
-        ),
     }
 }

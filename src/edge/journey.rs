@@ -17,6 +17,7 @@ use crate::cache::Intent;
 use crate::dialect::ir;
 use crate::dialect::scan::{Head, scan_as};
 use crate::edge::gateway::{Presence, Snapshot};
+use crate::edge::guard::Admission;
 use crate::edge::peer::Upstream;
 use crate::edge::task::Task;
 use crate::edge::watchdog::Watchdog;
@@ -73,6 +74,8 @@ pub(crate) struct Chat {
     pub(crate) snapshot: Arc<Snapshot>,
     /// Who asks and pays.
     pub(crate) caller: Arc<KeyEntry>,
+    /// Its terms; while this lives, the request counts as running.
+    pub(crate) admission: Admission,
     /// What is wanted, and in which format.
     pub(crate) task: Task,
     /// What is asked.
@@ -138,6 +141,8 @@ pub(crate) struct Ask {
     pub(crate) asked: Option<Asked>,
     /// Tokens in the prompt, estimated.
     pub(crate) prompt_tokens: u64,
+    /// The preset that it was built on.
+    pub(crate) preset: Option<Box<str>>,
     /// The name of the session, from the head.
     pub(crate) session: Option<Box<str>>,
     /// The body's share of the memory for bodies.
@@ -170,6 +175,8 @@ pub(crate) struct CacheUse {
     pub(crate) key: Option<[u8; 32]>,
     /// The answer came from the cache.
     pub(crate) hit: bool,
+    /// The generation that was paid for, if the answer came from the cache.
+    pub(crate) source: Option<GenerationId>,
     /// The answer under way is being gathered for the cache.
     pub(crate) filling: bool,
     /// The answer is complete and may be kept.

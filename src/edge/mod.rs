@@ -8,6 +8,7 @@
 //! as soon as the last stream has ended (`server`).
 
 mod account;
+mod account_api;
 mod answer;
 mod arrive;
 mod background;
@@ -16,10 +17,13 @@ mod cachestore;
 mod choose;
 pub(crate) mod clock;
 mod continuation;
+mod credit;
 mod decisions;
 mod failure;
 mod fetch;
 mod gateway;
+mod generation;
+mod guard;
 mod intake;
 mod journey;
 mod local;
@@ -38,6 +42,7 @@ mod task;
 mod tls;
 mod upstream;
 mod watchdog;
+mod webhooks;
 mod write;
 
 pub use quit::Quit;

@@ -16,10 +16,12 @@ use pingora::{Error, ErrorType, Result};
 
 use crate::edge::arrive::{self, Route};
 use crate::edge::gateway::{Gateway, Presence};
+use crate::edge::guard::Admission;
 use crate::edge::journey::{Facts, Journey, Stage};
 use crate::edge::upstream;
 use crate::edge::{
-    account, answer, cachestore, clock, continuation, failure, intake, local, random, reply, write,
+    account, answer, cachestore, clock, continuation, credit, failure, intake, local, random,
+    reply, write,
 };
 use crate::error::GatewayError;
 use crate::observe::Surface;
@@ -99,7 +101,11 @@ impl ProxyHttp for Turnpike {
             Ok(caller) => caller,
             Err(error) => return self.refuse(session, ctx, error).await,
         };
-        match intake::chat(&self.0, session, &mut ctx.facts, caller, task).await? {
+        let admission = match Admission::new(&caller, ctx.facts.arrived_ms) {
+            Ok(admission) => admission,
+            Err(error) => return self.refuse(session, ctx, error).await,
+        };
+        match intake::chat(&self.0, session, &mut ctx.facts, (caller, admission), task).await? {
             Ok(chat) => {
                 ctx.stage = Stage::Chat(chat);
                 Ok(false)
@@ -125,11 +131,11 @@ impl ProxyHttp for Turnpike {
         &self,
         _: &mut Session,
         _: &CacheMeta,
-        _: &mut HitHandler,
+        handler: &mut HitHandler,
         _: bool,
         ctx: &mut Journey,
     ) -> Result<Option<ForcedFreshness>> {
-        Ok(ctx.chat().map(cachestore::on_hit))
+        Ok(ctx.chat().map(|chat| cachestore::on_hit(chat, handler)))
     }
 
     // 4 where: only what the cache cannot answer is planned and paid for
@@ -140,7 +146,7 @@ impl ProxyHttp for Turnpike {
         ctx: &mut Journey,
     ) -> Result<bool> {
         let Journey { stage: Stage::Chat(chat), facts, .. } = ctx else { return Ok(false) };
-        match intake::plan_and_hold(&self.0, facts, chat) {
+        match credit::plan_and_hold(&self.0, facts, chat) {
             Ok(()) => Ok(true),
             Err(error) => Box::pin(reply::error(session, facts, error)).await.map(|()| false),
         }

@@ -58,6 +58,11 @@ async fn error_with(
         header
             .insert_header("retry-after", HeaderValue::from(u64::try_from(seconds).unwrap_or(1)))?;
     }
+    if let Some(limit) = &error.limit {
+        header.insert_header("x-ratelimit-limit", HeaderValue::from(limit.limit))?;
+        header.insert_header("x-ratelimit-remaining", HeaderValue::from(limit.remaining))?;
+        header.insert_header("x-ratelimit-reset", HeaderValue::from(limit.reset_ms))?;
+    }
     if error.kind == Kind::MethodNotAllowed
         && let Some(allow) = &error.param
     {

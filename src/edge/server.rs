@@ -23,6 +23,7 @@ use pingora::server::{ExecutionPhase, RunArgs, Server, ShutdownSignal, ShutdownS
 use pingora::services::background::background_service;
 use tokio::sync::Semaphore;
 
+use crate::admin::Desk;
 use crate::balance::RetryBudget;
 use crate::cache::Limits;
 use crate::config::{Config, settings};
@@ -32,10 +33,13 @@ use crate::edge::decisions::Decisions;
 use crate::edge::gateway::{Gateway, Snapshot};
 use crate::edge::proxy::Turnpike;
 use crate::edge::quit::Quit;
+use crate::edge::webhooks::Postman;
 use crate::edge::{clock, manage, tls};
+use crate::events::Events;
 use crate::ledger::Ledger;
 use crate::observe::access_log::BUFFER_BYTES_DEFAULT;
 use crate::observe::{AccessLog, LineFormat, Metrics, Target};
+use crate::payment::Manual;
 use crate::route::Conversations;
 
 /// What is gathered of an answer before it is written, in bytes.
@@ -93,10 +97,13 @@ pub fn serve(serve: Serve) -> Result<(), RunError> {
     let mut server = Server::new_with_opt_and_conf(None, server_conf(&config));
     server.bootstrap();
     add_proxy(&mut server, &gateway, &config)?;
+    let postman = config.webhooks.as_ref().map(Postman::new).transpose();
+    let postman = postman.map_err(RunError)?;
     let background = Background {
         gateway: Arc::clone(&gateway),
         admin: std::sync::Mutex::new(admin),
         admin_token: config.admin.token.clone(),
+        postman,
         config_path,
         boot: config.clone(),
     };
@@ -134,9 +141,16 @@ fn gateway(config: &Config, ledger: Ledger) -> Result<Gateway, RunError> {
         })
     });
     let access = access_log(config)?;
+    let events = Events::open(&config.ledger.data_dir, Arc::new(Manual), config.webhooks.is_some())
+        .map_err(|e| RunError(format!("events and invoices cannot be read: {e}")))?;
+    let events = Arc::new(events);
+    let clock: crate::ledger::Clock = Arc::new(clock::unix_ms);
+    let desk = Arc::new(Desk::new(ledger.clone(), clock, Arc::clone(&events)));
     Ok(Gateway {
         now: ArcSwap::from_pointee(snapshot),
         ledger,
+        desk,
+        events,
         retries: RetryBudget::new(config.routing.retries()),
         conversations: Conversations::default(),
         decisions: decisions(config)?,

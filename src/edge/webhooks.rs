@@ -116,9 +116,8 @@ async fn deliver(events: &Arc<Events>, postman: &Postman) {
     }
     let outcomes = sending.join_all().await;
     let events = Arc::clone(events);
-    let stored = tokio::task::spawn_blocking(move || {
-        events.sent(outcomes, clock::unix_ms(), random::u64())
-    });
+    let stored =
+        tokio::task::spawn_blocking(move || events.sent(outcomes, clock::unix_ms(), random::u64()));
     match stored.await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {

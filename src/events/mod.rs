@@ -429,7 +429,7 @@ pub(crate) fn view(invoice: &Invoice) -> Value {
 
 fn fresh_id(prefix: &str) -> io::Result<String> {
     let mut random = [0_u8; 16];
-    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    getrandom::fill(&mut random).map_err(|why| io::Error::other(why.to_string()))?;
     Ok(format!("{prefix}{:032x}", u128::from_be_bytes(random)))
 }
 

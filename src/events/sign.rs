@@ -44,11 +44,8 @@ mod tests {
     fn the_specification_s_own_example_comes_out() {
         // From the reference implementations' tests.
         let secret = SigningSecret::parse("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").expect("fits");
-        let signed = secret.sign(
-            "msg_p5jXN8AQM9LWM0D4loKWxJek",
-            1_614_265_330,
-            br#"{"test": 2432232314}"#,
-        );
+        let signed =
+            secret.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, br#"{"test": 2432232314}"#);
         let expected = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
         assert_eq!(signed.as_deref(), Some(expected));
         assert!(!format!("{secret:?}").contains("MfKQ"));
@@ -56,7 +53,8 @@ mod tests {
 
     #[test]
     fn weak_or_misspelled_secrets_are_refused() {
-        for text in ["", "whsec_", "whsec_c2hvcnQ=", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_?"] {
+        for text in ["", "whsec_", "whsec_c2hvcnQ=", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_?"]
+        {
             assert!(SigningSecret::parse(text).is_none(), "{text}");
         }
     }

@@ -22,10 +22,12 @@
 // Some of the pure half is called by the host half only.
 #![cfg_attr(not(feature = "host"), allow(dead_code, reason = "called by the host half"))]
 
+mod activity;
 mod agree;
 mod book;
 pub mod entry;
 mod keys;
+mod query;
 mod record;
 mod refused;
 mod spell;
@@ -36,12 +38,16 @@ mod wire;
 #[cfg(feature = "host")]
 mod live;
 #[cfg(feature = "host")]
+mod reading;
+#[cfg(feature = "host")]
 mod store;
 #[cfg(feature = "host")]
 mod verify;
 
+pub use activity::{Activity, ActivityQuery, Sums, Who};
 pub use book::{Book, Transfer};
 pub use keys::{Account, Balance, KeyEntry, KeyHash, KeyTable, Member, Organisation};
+pub use query::{Cursor, GenerationPage, GenerationQuery};
 pub use record::{ApiType, Details, GenerationRecord, Leg, Tried, UnitPrices};
 pub use state::{CHARGE_MAX, Spent, TRANSFER_MAX};
 pub use wire::Malformed;
@@ -51,6 +57,8 @@ pub use live::{
     COMMIT_BUCKETS_US, Charge, Clock, Durable, Hold, HoldAsk, HoldRefused, Ledger, LedgerDown,
     Made, ManageError, Options, RecordRefused, Recovery, Stats,
 };
+#[cfg(feature = "host")]
+pub use reading::sum_records;
 #[cfg(feature = "host")]
 pub use store::OpenError;
 #[cfg(feature = "host")]

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::terms::Policy;
+use crate::terms::Rates;
 
 /// The length of the window, in milliseconds.
 pub const WINDOW_MS: u64 = 60_000;
@@ -73,21 +73,21 @@ impl Minute {
 }
 
 impl Meter {
-    /// Counts a request, if the policy's limits of requests let it in. Afterwards
+    /// Counts a request, if the limits of requests let it in. Afterwards
     /// [`Self::leave`] must be called, once.
     ///
     /// # Errors
     /// The limit that was reached; nothing was counted.
-    pub fn enter(&self, policy: &Policy, now_ms: u64) -> Result<(), Over> {
+    pub fn enter(&self, rates: Rates, now_ms: u64) -> Result<(), Over> {
         let running = self.running.fetch_add(1, Ordering::AcqRel);
-        if let Some(limit) = policy.concurrency
+        if let Some(limit) = rates.concurrency
             && running >= limit
         {
             self.running.fetch_sub(1, Ordering::AcqRel);
             let limit = u64::from(limit);
             return Err(Over { what: What::Concurrency, limit, left: 0, reset_ms: now_ms });
         }
-        let Some(limit) = policy.rpm else { return Ok(()) };
+        let Some(limit) = rates.rpm else { return Ok(()) };
         let mut minute = self.minute.lock();
         let minute = minute.at(now_ms);
         if minute.requests >= limit {
@@ -105,26 +105,21 @@ impl Meter {
     }
 
     /// A request that was let in here was refused elsewhere: it does not count.
-    pub fn take_back(&self, policy: &Policy, now_ms: u64) {
+    pub fn take_back(&self, rates: Rates, now_ms: u64) {
         self.leave();
-        if policy.rpm.is_some() {
+        if rates.rpm.is_some() {
             let mut minute = self.minute.lock();
             let minute = minute.at(now_ms);
             minute.requests = minute.requests.saturating_sub(1);
         }
     }
 
-    /// Counts tokens ahead, if the policy's limit lets them in; `None` if it has none.
+    /// Counts tokens ahead, if the limit lets them in; `None` if it has none.
     ///
     /// # Errors
     /// The limit that was reached; nothing was counted.
-    pub fn count(
-        &self,
-        policy: &Policy,
-        tokens: u64,
-        now_ms: u64,
-    ) -> Result<Option<Counted>, Over> {
-        let Some(limit) = policy.tpm else { return Ok(None) };
+    pub fn count(&self, rates: Rates, tokens: u64, now_ms: u64) -> Result<Option<Counted>, Over> {
+        let Some(limit) = rates.tpm else { return Ok(None) };
         let mut minute = self.minute.lock();
         let minute = minute.at(now_ms);
         let left = limit.saturating_sub(minute.tokens);
@@ -153,55 +148,53 @@ impl Meter {
 mod tests {
     use super::*;
 
-    fn policy() -> Policy {
-        Policy { rpm: Some(3), tpm: Some(100), concurrency: Some(2), ..Policy::default() }
+    fn rates() -> Rates {
+        Rates { rpm: Some(3), tpm: Some(100), concurrency: Some(2) }
     }
 
     #[test]
     fn exactly_as_many_are_let_in() {
-        let (meter, policy) = (Meter::default(), policy());
-        meter.enter(&policy, 1_000).unwrap();
-        meter.enter(&policy, 1_000).unwrap();
-        assert_eq!(meter.enter(&policy, 1_000).unwrap_err().what, What::Concurrency);
+        let (meter, rates) = (Meter::default(), rates());
+        meter.enter(rates, 1_000).unwrap();
+        meter.enter(rates, 1_000).unwrap();
+        assert_eq!(meter.enter(rates, 1_000).unwrap_err().what, What::Concurrency);
         meter.leave();
-        meter.enter(&policy, 1_001).unwrap();
+        meter.enter(rates, 1_001).unwrap();
         meter.leave();
-        let over = meter.enter(&policy, 1_002).unwrap_err();
+        let over = meter.enter(rates, 1_002).unwrap_err();
         assert_eq!((over.what, over.limit, over.reset_ms), (What::Requests, 3, 61_000));
         assert_eq!(meter.running(), 1, "a refused one does not run");
-        meter.enter(&policy, 61_000).unwrap();
-        meter.take_back(&policy, 61_000);
+        meter.enter(rates, 61_000).unwrap();
+        meter.take_back(rates, 61_000);
         for _ in 0..3 {
-            meter.enter(&policy, 61_001).unwrap();
+            meter.enter(rates, 61_001).unwrap();
             meter.leave();
         }
-        assert!(meter.enter(&policy, 61_002).is_err(), "what was taken back was free again");
+        assert!(meter.enter(rates, 61_002).is_err(), "what was taken back was free again");
     }
 
     #[test]
     fn tokens_are_counted_ahead_and_corrected() {
-        let (meter, policy) = (Meter::default(), policy());
-        let first = meter.count(&policy, 60, 0).unwrap().unwrap();
-        let over = meter.count(&policy, 60, 0).unwrap_err();
+        let (meter, rates) = (Meter::default(), rates());
+        let first = meter.count(rates, 60, 0).unwrap().unwrap();
+        let over = meter.count(rates, 60, 0).unwrap_err();
         assert_eq!((over.what, over.left), (What::Tokens, 40));
         meter.correct(first, 10);
-        let second = meter.count(&policy, 90, 1).unwrap().unwrap();
-        assert!(meter.count(&policy, 1, 59_999).is_err());
-        assert!(meter.count(&policy, 100, 60_000).is_ok(), "a new minute");
+        let second = meter.count(rates, 90, 1).unwrap().unwrap();
+        assert!(meter.count(rates, 1, 59_999).is_err());
+        assert!(meter.count(rates, 100, 60_000).is_ok(), "a new minute");
         meter.correct(second, 0);
-        assert!(meter.count(&policy, 1, 60_001).is_err(), "an old minute's is not given back");
-        assert_eq!(meter.count(&Policy::default(), 1_000, 0), Ok(None));
+        assert!(meter.count(rates, 1, 60_001).is_err(), "an old minute's is not given back");
+        assert_eq!(meter.count(Rates::default(), 1_000, 0), Ok(None));
     }
 
     #[test]
     fn racing_requests_are_counted_once_each() {
-        let policy = Policy { rpm: Some(1_000), ..Policy::default() };
+        let rates = Rates { rpm: Some(1_000), ..Rates::default() };
         let meter = Meter::default();
         let let_in: usize = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..8)
-                .map(|_| {
-                    scope.spawn(|| (0..500).filter(|_| meter.enter(&policy, 5).is_ok()).count())
-                })
+                .map(|_| scope.spawn(|| (0..500).filter(|_| meter.enter(rates, 5).is_ok()).count()))
                 .collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).sum()
         });

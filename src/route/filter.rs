@@ -7,11 +7,20 @@ use super::table::Slot;
 use crate::catalog::{Endpoint, Model, Param, Params, Prices, Quantization, Tier};
 use crate::dialect::Dialect;
 use crate::dialect::scan::Prefs;
+use crate::terms::Policy;
 
 /// What removes endpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Filter {
+    /// The key, or the account or organisation that it belongs to, may not use the model.
+    PolicyModel,
+    /// It may not use the provider.
+    PolicyProvider,
+    /// It may only use endpoints that do not train on what they are sent.
+    PolicyTraining,
+    /// It may only use endpoints that keep nothing.
+    PolicyZdr,
     /// `provider.only` does not name it.
     Only,
     /// `provider.ignore` names it.
@@ -54,6 +63,10 @@ impl Filter {
     /// ours.
     pub const fn code(self) -> &'static str {
         match self {
+            Self::PolicyModel => "key_policy:models",
+            Self::PolicyProvider => "key_policy:providers",
+            Self::PolicyTraining => "data_policy:training",
+            Self::PolicyZdr => "data_policy:zdr",
             Self::Only | Self::Ignore | Self::Order | Self::FallbacksOff => "allowed_providers",
             Self::Tier => "service_tier",
             Self::Expired => "expired",
@@ -86,16 +99,31 @@ impl Filter {
             Self::Context => 12,
             Self::Order => 13,
             Self::FallbacksOff => 14,
+            Self::PolicyModel => 15,
+            Self::PolicyProvider => 16,
+            Self::PolicyTraining => 17,
+            Self::PolicyZdr => 18,
         }
+    }
+
+    /// Whether the caller's terms are behind it, not the request.
+    pub const fn is_policy(self) -> bool {
+        matches!(
+            self,
+            Self::PolicyModel | Self::PolicyProvider | Self::PolicyTraining | Self::PolicyZdr
+        )
     }
 
     /// The request's field behind it.
     pub const fn field(self) -> &'static str {
         match self {
+            Self::PolicyProvider | Self::PolicyTraining | Self::PolicyZdr => "provider",
             Self::Only => "provider.only",
             Self::Ignore => "provider.ignore",
             Self::Tier => "service_tier",
-            Self::Expired | Self::Extended | Self::BetterParameters(_) => "model",
+            Self::PolicyModel | Self::Expired | Self::Extended | Self::BetterParameters(_) => {
+                "model"
+            }
             Self::DataCollection => "provider.data_collection",
             Self::Zdr => "provider.zdr",
             Self::Distillable => "provider.enforce_distillable_text",
@@ -145,6 +173,9 @@ impl<'a> Sieve<'a> {
     /// What forbids an endpoint, if anything does.
     pub(super) fn removes(&self, slot: &Slot, model: &Model, prices: &Prices) -> Option<Filter> {
         let endpoint = &slot.endpoint;
+        if let Some(by) = self.features.policies.iter().find_map(|p| forbids(p, endpoint, model)) {
+            return Some(by);
+        }
         if let Some(prefs) = self.prefs
             && let Some(by) = self.preferences(prefs, slot, model, prices)
         {
@@ -216,6 +247,21 @@ impl<'a> Sieve<'a> {
         let tag = &slot.endpoint.tag;
         prefs.order.iter().chain(&prefs.only).any(|name| tag.eq_ignore_ascii_case(name))
     }
+}
+
+/// What of a policy forbids an endpoint.
+fn forbids(policy: &Policy, endpoint: &Endpoint, model: &Model) -> Option<Filter> {
+    let data = endpoint.policy;
+    if !policy.allows_model(model.id.as_str()) {
+        return Some(Filter::PolicyModel);
+    }
+    if !policy.allows_provider(endpoint.provider.id.as_str()) {
+        return Some(Filter::PolicyProvider);
+    }
+    if policy.no_training && (data.trains || data.publishes) {
+        return Some(Filter::PolicyTraining);
+    }
+    (policy.zdr && !data.zero_retention()).then_some(Filter::PolicyZdr)
 }
 
 fn is_too_dear(prefs: &Prefs, prices: &Prices) -> bool {

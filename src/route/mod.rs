@@ -45,6 +45,7 @@ pub use table::{RoutingTable, Row, Slot};
 use crate::balance::Wait;
 use crate::catalog::{Params, Tier};
 pub use crate::dialect::scan::Prefs;
+use crate::terms::Policy;
 
 /// What routing needs to know of a request.
 #[derive(Clone, Copy, Debug, Default)]
@@ -53,6 +54,8 @@ pub struct Features<'a> {
     pub model: &'a str,
     /// Models to fall back to, in this order, each with its own suffixes; may name `model` again.
     pub models: &'a [String],
+    /// What the caller is restricted to, whatever it wishes.
+    pub policies: &'a [&'a Policy],
     /// The caller's wishes about providers.
     pub prefs: Option<&'a Prefs>,
     /// Tokens in the prompt, estimated.

@@ -15,6 +15,7 @@ use super::{Features, Prefs, RoutingTable};
 use crate::balance::{Nanos, Wait};
 use crate::catalog::{Catalog, Model, Param, Tier};
 use crate::error::GatewayError;
+use crate::terms::Policy;
 
 /// The inputs of one decision.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -31,6 +32,9 @@ pub struct Record {
     /// Models to fall back to.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<String>,
+    /// What the caller is restricted to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<Policy>,
     /// The caller's wishes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prefs: Option<Prefs>,
@@ -130,6 +134,7 @@ impl Record {
             seed,
             model: features.model.to_owned(),
             models: features.models.to_vec(),
+            policies: features.policies.iter().map(|policy| (*policy).clone()).collect(),
             prefs: features.prefs.cloned(),
             prompt_tokens: features.prompt_tokens,
             max_tokens: features.max_tokens,
@@ -153,9 +158,11 @@ impl Record {
     pub fn decide(&self, table: &RoutingTable) -> Result<Plan, GatewayError> {
         let known: HashMap<&str, &Numbers> =
             self.health.iter().map(|(id, numbers)| (id.as_str(), numbers)).collect();
+        let policies: Vec<&Policy> = self.policies.iter().collect();
         let features = Features {
             model: &self.model,
             models: &self.models,
+            policies: &policies,
             prefs: self.prefs.as_ref(),
             prompt_tokens: self.prompt_tokens,
             max_tokens: self.max_tokens,

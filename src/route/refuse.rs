@@ -124,7 +124,9 @@ pub(super) fn nothing_left(features: &Features<'_>, plan: &Plan) -> GatewayError
     }
     let field = filters.last().map(|filter| filter.field());
     let param = field.filter(|_| filters.len() == 1).unwrap_or("provider");
-    GatewayError::new(Kind::NoEndpoints, text)
+    // Where the caller's terms alone are behind it, asking otherwise does not help.
+    let forbidden = !filters.is_empty() && filters.iter().all(|filter| filter.is_policy());
+    GatewayError::new(if forbidden { Kind::Forbidden } else { Kind::NoEndpoints }, text)
         .with_param(param)
         .with_availability(constrained(features, plan, &filters))
 }
@@ -133,6 +135,11 @@ const LOOSEN: &str = "Loosen what the request says under `provider`.";
 
 fn removed(filter: Filter) -> String {
     match filter {
+        Filter::PolicyModel | Filter::PolicyProvider => {
+            "this key, or its account, may not use".to_owned()
+        }
+        Filter::PolicyTraining => "what trains on prompts is closed to this key:".to_owned(),
+        Filter::PolicyZdr => "what keeps prompts is closed to this key:".to_owned(),
         Filter::Only => "`provider.only` removed".to_owned(),
         Filter::Ignore => "`provider.ignore` removed".to_owned(),
         Filter::Tier => "the service tier removed".to_owned(),
@@ -156,6 +163,10 @@ fn removed(filter: Filter) -> String {
 /// What to change, where one filter alone is behind it.
 const fn advice(filter: Filter) -> &'static str {
     match filter {
+        Filter::PolicyModel
+        | Filter::PolicyProvider
+        | Filter::PolicyTraining
+        | Filter::PolicyZdr => "Choose another model, or ask whoever manages the key.",
         Filter::Only => "Name a provider that serves this model in `provider.only`.",
         Filter::Ignore => "Leave one of them out of `provider.ignore`.",
         Filter::Tier => "Leave `service_tier` out, or name the tier's own slug in `provider.only`.",

@@ -7,7 +7,7 @@ mod policy;
 
 pub use pattern::matches;
 pub use period::{Reset, Span};
-pub use policy::Policy;
+pub use policy::{Policy, Rates};
 
 use crate::vocab::{AccountId, NanoUsd};
 

@@ -1,11 +1,14 @@
 //! What a request may use, and how much of it.
 
+use serde::{Deserialize, Serialize};
+
 use super::TEXT_MAX;
 use super::pattern::matches;
 
 /// Restrictions. By default there are none. Where several apply (the key's, its account's, its
 /// organisation's), each of them must allow what is asked.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Policy {
     /// Only these models, as patterns with `*`; all if empty.
     pub allowed_models: Vec<String>,
@@ -27,7 +30,40 @@ pub struct Policy {
     pub concurrency: Option<u32>,
 }
 
+/// How much may be asked in a minute and at the same time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rates {
+    /// The most requests in a minute.
+    pub rpm: Option<u32>,
+    /// The most tokens in a minute.
+    pub tpm: Option<u64>,
+    /// The most requests at the same time.
+    pub concurrency: Option<u32>,
+}
+
+impl Rates {
+    /// What both allow.
+    pub fn and(self, other: Self) -> Self {
+        fn less<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
+            match (a, b) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            }
+        }
+        Self {
+            rpm: less(self.rpm, other.rpm),
+            tpm: less(self.tpm, other.tpm),
+            concurrency: less(self.concurrency, other.concurrency),
+        }
+    }
+}
+
 impl Policy {
+    /// How much it allows to be asked.
+    pub const fn rates(&self) -> Rates {
+        Rates { rpm: self.rpm, tpm: self.tpm, concurrency: self.concurrency }
+    }
+
     /// The most patterns in all four lists together.
     pub const PATTERNS_MAX: usize = 64;
 

@@ -32,7 +32,7 @@ impl NanoUsd {
 
     /// Rounds an exact sum in pico-dollars half up to nano-dollars: the only rounding there is.
     pub fn from_pico(pico: i128) -> Self {
-        let nano = (pico + 500).div_euclid(1_000);
+        let nano = pico.saturating_add(500).div_euclid(1_000);
         Self(i64::try_from(nano).unwrap_or(if nano < 0 { i64::MIN } else { i64::MAX }))
     }
 
@@ -151,9 +151,9 @@ impl PicoUsd {
         u64::try_from(pico).map(Self).map_err(|_| BadPrice::OutOfRange)
     }
 
-    /// The exact price of `units`, in pico-dollars.
+    /// The exact price of `units`, in pico-dollars; past the end of the numbers it is the largest.
     pub fn times(self, units: u64) -> i128 {
-        i128::from(self.0) * i128::from(units)
+        i128::from(self.0).saturating_mul(i128::from(units))
     }
 
     /// The price of a million units as a decimal string in dollars: `0.15`.

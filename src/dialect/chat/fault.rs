@@ -3,7 +3,7 @@
 use super::answer;
 use crate::dialect::json;
 use crate::dialect::sink::AnswerShape;
-use crate::error::{Availability, GatewayError};
+use crate::error::{Availability, GatewayError, RateLimit};
 
 /// The body of an error answer: `{"error":{…}}`.
 pub fn error_body(error: &GatewayError) -> Vec<u8> {
@@ -52,7 +52,21 @@ fn error_object(out: &mut Vec<u8>, error: &GatewayError) {
     if let Some(why) = &error.availability {
         availability(out, why);
     }
+    if let Some(limit) = &error.limit {
+        rate_limit(out, limit);
+    }
     out.extend_from_slice(b"}}");
+}
+
+/// Appends the member `headers`: the caller's limit, as in the answer's header.
+pub(crate) fn rate_limit(out: &mut Vec<u8>, limit: &RateLimit) {
+    json::key(out, "headers");
+    out.push(b'{');
+    let mut number = itoa::Buffer::new();
+    json::text_member(out, "X-RateLimit-Limit", number.format(limit.limit));
+    json::text_member(out, "X-RateLimit-Remaining", number.format(limit.remaining));
+    json::text_member(out, "X-RateLimit-Reset", number.format(limit.reset_ms));
+    out.push(b'}');
 }
 
 /// Appends the member `availability`: why nothing could serve the request.

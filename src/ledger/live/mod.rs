@@ -12,7 +12,9 @@ use parking_lot::Mutex;
 
 use crate::vocab::{GenerationId, NanoUsd};
 
+use super::activity::{Activity, ActivityQuery};
 use super::keys::{KeyEntry, KeyTable};
+use super::query::{GenerationPage, GenerationQuery};
 use super::record::GenerationRecord;
 use super::store::OpenError;
 use super::store::dir::Dir;
@@ -234,6 +236,23 @@ impl Ledger {
         upstream: &str,
     ) -> Result<Option<Arc<GenerationRecord>>, StoreFailed> {
         self.inner.records.find_upstream(upstream)
+    }
+
+    /// A page of generations that have ended, the last that ended first.
+    ///
+    /// # Errors
+    /// The disk cannot be read, or the ledger is closed.
+    pub fn generations(&self, query: &GenerationQuery) -> Result<GenerationPage, StoreFailed> {
+        self.inner.records.list(query)
+    }
+
+    /// What each day adds up to, by account, key, model and endpoint, in this order. Of today
+    /// everything counts that ended before the last checkpoint, usually a second ago.
+    ///
+    /// # Errors
+    /// The disk cannot be read, or the ledger is closed.
+    pub fn activity(&self, query: &ActivityQuery) -> Result<Vec<Activity>, StoreFailed> {
+        self.inner.records.activity(query)
     }
 
     /// Whether holds are taken: the ledger is open and can write.

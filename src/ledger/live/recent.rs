@@ -6,19 +6,40 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::ledger::activity::{Activity, ActivityQuery};
+use crate::ledger::entry::Entry;
+use crate::ledger::query::{Cursor, GenerationPage, GenerationQuery};
 use crate::ledger::record::GenerationRecord;
 use crate::ledger::state::History;
 use crate::ledger::store::index::{Store, StoreFailed};
-use crate::ledger::store::{Place, journal, rows};
+use crate::ledger::store::lists::{self, By};
+use crate::ledger::store::{Place, journal, rollups, rows};
 use crate::vocab::GenerationId;
 
 /// How many records are kept in memory even when the index knows them.
 const KEEP: usize = 1_024;
 
+/// A generation that ended, with its entry's sequence and time.
+#[derive(Clone)]
+pub(crate) struct Recent {
+    seq: u64,
+    time_ms: u64,
+    record: Arc<GenerationRecord>,
+}
+
+impl Recent {
+    /// The generation that an entry ends, if it ends one.
+    pub(crate) fn of(entry: &Entry) -> Option<Self> {
+        let record = Arc::clone(entry.event.record()?);
+        Some(Self { seq: entry.seq, time_ms: entry.time_ms, record })
+    }
+}
+
 #[derive(Default)]
 struct Inner {
     records: HashMap<GenerationId, Arc<GenerationRecord>>,
-    order: VecDeque<(u64, GenerationId)>,
+    /// In the order of the journal.
+    order: VecDeque<Recent>,
     indexed_seq: u64,
 }
 
@@ -36,11 +57,11 @@ impl Records {
     }
 
     /// Remembers records that are durable in the journal.
-    pub(crate) fn add(&self, records: impl Iterator<Item = (u64, Arc<GenerationRecord>)>) {
+    pub(crate) fn add(&self, records: impl Iterator<Item = Recent>) {
         let mut inner = self.inner.lock();
-        for (seq, record) in records {
-            inner.order.push_back((seq, record.id));
-            inner.records.insert(record.id, record);
+        for recent in records {
+            inner.records.insert(recent.record.id, Arc::clone(&recent.record));
+            inner.order.push_back(recent);
         }
         inner.trim();
     }
@@ -84,10 +105,79 @@ impl Records {
         }
     }
 
+    /// A page of generations. What the index does not know yet is found in memory.
+    pub(crate) fn list(&self, query: &GenerationQuery) -> Result<GenerationPage, StoreFailed> {
+        let limit = query.limit.clamp(1, GenerationQuery::LIMIT_MAX);
+        let mut page = Builder { query, limit, looks: 0, page: GenerationPage::default() };
+        let indexed = {
+            let inner = self.inner.lock();
+            let new = inner.order.iter().rev().take_while(|r| r.seq > inner.indexed_seq);
+            for recent in new {
+                if !page.look(recent) {
+                    return Ok(page.page);
+                }
+            }
+            inner.indexed_seq
+        };
+        let end = |ms: u64| ms.saturating_sub(1) / 1_000;
+        let to = query.to_ms.map_or(u64::MAX, end);
+        let below = indexed.saturating_add(1);
+        let span = lists::Span {
+            from: query.from_ms.unwrap_or(0) / 1_000,
+            to: query.after.map_or(to, |after| to.min(after.time_ms / 1_000)),
+            below: query.after.map_or(below, |after| below.min(after.seq)),
+        };
+        let by = match (&query.key, &query.account, &query.model) {
+            (Some(key), ..) => By::Key(key.as_str()),
+            (_, Some(account), _) => By::Account(account.as_str()),
+            (_, _, Some(model)) => By::Model(model.as_str()),
+            _ => By::All,
+        };
+        lists::visit(&*self.store, by, span, &mut |item| {
+            let entry = journal::read_at(&self.journal, item.place)
+                .map_err(|error| StoreFailed(format!("journal: {error}")))?;
+            Ok(Recent::of(&entry).is_none_or(|recent| page.look(&recent)))
+        })?;
+        Ok(page.page)
+    }
+
+    /// What days add up to.
+    pub(crate) fn activity(&self, query: &ActivityQuery) -> Result<Vec<Activity>, StoreFailed> {
+        rollups::query(&*self.store, query)
+    }
+
     fn read(&self, place: Place) -> Result<Option<Arc<GenerationRecord>>, StoreFailed> {
         let entry = journal::read_at(&self.journal, place)
             .map_err(|error| StoreFailed(format!("journal: {error}")))?;
         Ok(entry.event.record().cloned())
+    }
+}
+
+/// A page while it is being filled.
+struct Builder<'a> {
+    query: &'a GenerationQuery,
+    limit: usize,
+    looks: usize,
+    page: GenerationPage,
+}
+
+impl Builder<'_> {
+    /// Takes a generation into the page if it is wanted; says whether there is room for more.
+    fn look(&mut self, recent: &Recent) -> bool {
+        if self.query.after.is_some_and(|after| recent.seq >= after.seq) {
+            return true;
+        }
+        if self.page.records.len() == self.limit || self.looks == GenerationQuery::LOOKS_MAX {
+            // There is at least this one more: the next page begins with it.
+            let (time_ms, seq) = (recent.time_ms, recent.seq + 1);
+            self.page.next = Some(Cursor { time_ms, seq });
+            return false;
+        }
+        self.looks += 1;
+        if self.query.wants(&recent.record, recent.time_ms) {
+            self.page.records.push(Arc::clone(&recent.record));
+        }
+        true
     }
 }
 
@@ -103,11 +193,9 @@ impl History for Records {
 impl Inner {
     fn trim(&mut self) {
         while self.order.len() > KEEP
-            && let Some((seq, id)) = self.order.front().copied()
-            && seq <= self.indexed_seq
+            && let Some(oldest) = self.order.pop_front_if(|oldest| oldest.seq <= self.indexed_seq)
         {
-            self.order.pop_front();
-            self.records.remove(&id);
+            self.records.remove(&oldest.record.id);
         }
     }
 }

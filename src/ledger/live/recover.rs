@@ -24,7 +24,7 @@ use crate::vocab::{GenerationId, NanoUsd};
 
 use super::Options;
 use super::queue::GROUP_MAX;
-use super::recent::Records;
+use super::recent::{Recent, Records};
 use super::scribe::Scribe;
 
 /// What recovery found and did.
@@ -125,10 +125,11 @@ fn catch_up(
     options: &Options,
 ) -> Result<CaughtUp, Trouble> {
     let from_nothing = indexed.is_none();
+    let mut pending = Pending::after(&*store, indexed.as_ref())
+        .map_err(|error| Trouble::Index(error.to_string()))?;
     let mut state = indexed.unwrap_or_default();
     let (base_seq, base_head) = (state.seq, state.head);
     let records = Arc::new(Records::new(Arc::clone(&store), dir.journal()));
-    let mut pending = Pending::default();
     let mut trouble = None;
     let mut visit = |line: Line| {
         if line.entry.seq <= base_seq {
@@ -149,7 +150,7 @@ fn catch_up(
             return Ok(());
         }
         state.head = line.hash;
-        records.add(line.entry.event.record().map(|r| (line.entry.seq, Arc::clone(r))).into_iter());
+        records.add(Recent::of(&line.entry).into_iter());
         pending.note(&line.entry, line.place, &state);
         if pending.len() >= CATCH_UP {
             let rows = pending.take_rows(&state, options.index_upstream_ids);
@@ -163,6 +164,15 @@ fn catch_up(
     let tail = replay(&dir.journal(), base_seq, &mut visit).map_err(Trouble::Fatal)?;
     if let Some(trouble) = trouble {
         return Err(Trouble::Index(trouble));
+    }
+    if tail.seq < base_seq && tail.torn_bytes > 0 {
+        // The index learns of an entry only once it is durable: so this is no torn tail.
+        return Err(Trouble::Fatal(OpenError::Corrupt(format!(
+            "the journal is damaged after entry {}, and the index knows of entries up to \
+             {base_seq}: restore the journal from a copy, or, to accept their loss, remove the \
+             index",
+            tail.seq
+        ))));
     }
     if tail.seq < base_seq {
         return Err(Trouble::Index(format!(
@@ -212,7 +222,7 @@ fn end_open_holds(
         scribe.commit().map_err(OpenError::at(&dir.journal()))?;
         let mut ended = Vec::new();
         scribe.finish(|entry| {
-            ended.extend(entry.event.record().map(|r| (entry.seq, Arc::clone(r))));
+            ended.extend(Recent::of(entry));
         });
         records.add(ended.into_iter());
     }

@@ -18,7 +18,6 @@ use arc_swap::ArcSwap;
 
 use crate::ledger::entry::Event;
 use crate::ledger::keys::KeyTable;
-use crate::ledger::record::GenerationRecord;
 use crate::ledger::state::{Receipt, Refused};
 use crate::ledger::store::index::{Rows, Store, StoreFailed};
 use crate::vocab::NanoUsd;
@@ -27,7 +26,7 @@ use super::Clock;
 use super::life::bring_to_life;
 use super::pace::Pace;
 use super::queue::{BUG, End, INDEX_DOWN, JOURNAL_DOWN, LedgerDown, Op, Reply, ReplyError, Shared};
-use super::recent::Records;
+use super::recent::{Recent, Records};
 use super::scribe::Scribe;
 
 /// How often a closing ledger tries to write before it gives up.
@@ -54,7 +53,7 @@ pub(crate) struct Writer {
 struct After {
     replies: Vec<Arc<Reply>>,
     slots: Vec<u32>,
-    records: Vec<(u64, Arc<GenerationRecord>)>,
+    records: Vec<Recent>,
 }
 
 impl Writer {
@@ -127,9 +126,7 @@ impl Writer {
         let Self { scribe, table, .. } = self;
         scribe.finish(|entry| {
             bring_to_life(entry, table);
-            if let Some(record) = entry.event.record() {
-                after.records.push((entry.seq, Arc::clone(record)));
-            }
+            after.records.extend(Recent::of(entry));
         });
         self.records.add(after.records.drain(..));
         self.shared.progress.give_back(&after.slots);

@@ -11,6 +11,9 @@ use crate::ledger::wire::{Malformed, Put, Take};
 
 /// In place of "absent" and "present": as another field says.
 const AS_SAID: u8 = 2;
+const MODEL: &str = "model";
+/// The model is called as the whole endpoint.
+const WHOLE: u8 = 3;
 
 impl GenerationRecord {
     /// Appends the record. The texts must be [bounded](Self::bound) for it to read back the same.
@@ -23,6 +26,7 @@ impl GenerationRecord {
         let said = |text: Option<&str>, same: Option<&str>| text.is_some() && text == same;
         match self.model.as_ref().map(ModelId::as_str) {
             text if said(text, model) => to.u8(AS_SAID),
+            text if said(text, self.endpoint.as_ref().map(EndpointId::as_str)) => to.u8(WHOLE),
             text => to.opt_text(text, ModelId::LEN_MAX),
         }
         match self.provider.as_ref().map(ProviderId::as_str) {
@@ -80,16 +84,18 @@ impl GenerationRecord {
             id(from.text(AccountId::LEN_MAX, "account")?, AccountId::parse, "account")?,
             id(from.text(KeyId::LEN_MAX, "key")?, KeyId::parse, "key")?,
         );
-        let model = Named::take(from, ModelId::LEN_MAX, "model")?;
+        let model = Named::take(from, ModelId::LEN_MAX, MODEL)?;
         let provider = Named::take(from, ProviderId::LEN_MAX, "provider")?;
         record.endpoint = from
             .opt_text(EndpointId::LEN_MAX, "endpoint")?
             .map(|text| id(text, EndpointId::parse, "endpoint"))
             .transpose()?;
         let named = named_by(record.endpoint.as_ref());
-        let model = model.resolve(named.1, "model")?;
+        let whole = record.endpoint.as_ref().map(EndpointId::as_str);
+        let said = if model.is_whole() { whole } else { named.1 };
+        let model = model.resolve(said, MODEL)?;
         let provider = provider.resolve(named.0, "provider")?;
-        record.model = model.map(|text| id(text, ModelId::parse, "model")).transpose()?;
+        record.model = model.map(|text| id(text, ModelId::parse, MODEL)).transpose()?;
         record.provider =
             provider.map(|text| id(text, ProviderId::parse, "provider")).transpose()?;
         record.upstream_id = from.opt_text(Self::TEXT_MAX, "upstream id")?.map(str::to_owned);
@@ -134,15 +140,22 @@ fn named_by(endpoint: Option<&EndpointId>) -> (Option<&str>, Option<&str>) {
 enum Named<'a> {
     Spelled(Option<&'a str>),
     AsSaid,
+    Whole,
 }
 
 impl<'a> Named<'a> {
     fn take(from: &mut Take<'a>, max: usize, what: &'static str) -> Result<Self, Malformed> {
-        if from.0.first() == Some(&AS_SAID) {
-            from.u8(what)?;
-            return Ok(Self::AsSaid);
-        }
-        from.opt_text(max, what).map(Self::Spelled)
+        let named = match from.0.first() {
+            Some(&AS_SAID) => Self::AsSaid,
+            Some(&WHOLE) if what == MODEL => Self::Whole,
+            _ => return from.opt_text(max, what).map(Self::Spelled),
+        };
+        from.u8(what)?;
+        Ok(named)
+    }
+
+    const fn is_whole(&self) -> bool {
+        matches!(self, Self::Whole)
     }
 
     fn resolve<'b>(
@@ -155,7 +168,7 @@ impl<'a> Named<'a> {
     {
         match self {
             Self::Spelled(text) => Ok(text),
-            Self::AsSaid => said.map(Some).ok_or(Malformed(what)),
+            Self::AsSaid | Self::Whole => said.map(Some).ok_or(Malformed(what)),
         }
     }
 }

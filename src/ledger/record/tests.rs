@@ -86,6 +86,9 @@ fn what_another_field_says_is_not_spelled_again() {
     let said = bytes(&record);
     assert_eq!(read(&said), Ok(record.clone()));
     assert_eq!(spelled - said.len(), "meta/llama-3.3".len() + 1 + "eos".len() + 1);
+    record.model = ModelId::parse("fast/llama-3.3").ok();
+    assert_eq!(bytes(&record).len(), said.len(), "a model that is called as the endpoint");
+    assert_eq!(read(&bytes(&record)), Ok(record.clone()));
     record.endpoint = None;
     assert_eq!(read(&bytes(&record)), Ok(record), "without an endpoint all is spelled");
 }

@@ -65,6 +65,17 @@ pub trait Store: Send + Sync {
     /// The store failed.
     fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreFailed>;
 
+    /// Visits the rows whose keys start with `prefix` and come before `below`, backwards.
+    ///
+    /// # Errors
+    /// The store failed.
+    fn scan_back(
+        &self,
+        prefix: &[u8],
+        below: &[u8],
+        visit: &mut Visit<'_>,
+    ) -> Result<(), StoreFailed>;
+
     /// Closes and opens the store, after a failure.
     ///
     /// # Errors
@@ -147,6 +158,26 @@ impl Store for SledStore {
             for row in open.db.scan_prefix(prefix) {
                 let (key, value) = row.map_err(failed)?;
                 if !visit(&key, &value) {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn scan_back(
+        &self,
+        prefix: &[u8],
+        below: &[u8],
+        visit: &mut Visit<'_>,
+    ) -> Result<(), StoreFailed> {
+        if below <= prefix {
+            return Ok(());
+        }
+        self.with(|open| {
+            for row in open.db.range(prefix..below).rev() {
+                let (key, value) = row.map_err(failed)?;
+                if !key.starts_with(prefix) || !visit(&key, &value) {
                     break;
                 }
             }
@@ -250,6 +281,21 @@ mod tests {
             })
             .unwrap();
         assert_eq!(count, 1, "a scan can be ended");
+        let back = |prefix: &str, below: &str| {
+            let mut seen = Vec::new();
+            store
+                .scan_back(prefix.as_bytes(), below.as_bytes(), &mut |key, _| {
+                    seen.push(String::from_utf8(key.to_vec()).unwrap());
+                    true
+                })
+                .unwrap();
+            seen
+        };
+        assert_eq!(back("a", "b"), ["a2", "a1"], "backwards");
+        assert_eq!(back("a", "a2"), ["a1"], "what comes before");
+        assert!(
+            back("a", "a").is_empty() && back("b", "a").is_empty() && back("c", "d").is_empty()
+        );
     }
 
     #[test]

@@ -18,9 +18,11 @@ use std::path::{Path, PathBuf};
 pub(crate) mod dir;
 pub(crate) mod index;
 pub(crate) mod journal;
+pub(crate) mod lists;
 pub(crate) mod pending;
 pub(crate) mod progress;
 pub(crate) mod replay;
+pub(crate) mod rollups;
 pub(crate) mod rows;
 
 /// Why a ledger cannot be used.

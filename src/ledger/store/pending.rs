@@ -14,7 +14,9 @@ use crate::ledger::state::{MemberName, State};
 use crate::vocab::{AccountId, GenerationId, KeyId};
 
 use super::Place;
-use super::index::Rows;
+use super::index::{Rows, Store, StoreFailed};
+use super::lists;
+use super::rollups::Rollups;
 use super::rows::{self, PLACES_PER_ROW};
 
 /// The changes since the last checkpoint.
@@ -28,11 +30,30 @@ pub(crate) struct Pending {
     receipts: Vec<String>,
     placed: HashSet<GenerationId>,
     gone: Vec<GenerationId>,
-    ended: Vec<(Arc<GenerationRecord>, Place)>,
+    ended: Vec<Ended>,
+    rollups: Rollups,
     entries: usize,
 }
 
+/// A generation that ended.
+pub(crate) struct Ended {
+    /// The entry that ended it, and its time.
+    pub(crate) seq: u64,
+    pub(crate) time_ms: u64,
+    pub(crate) record: Arc<GenerationRecord>,
+    pub(crate) place: Place,
+}
+
 impl Pending {
+    /// Nothing yet, after what the index knows.
+    pub(crate) fn after(store: &dyn Store, indexed: Option<&State>) -> Result<Self, StoreFailed> {
+        let rollups = match indexed {
+            Some(state) => Rollups::load(store, state.time_ms)?,
+            None => Rollups::default(),
+        };
+        Ok(Self { rollups, ..Self::default() })
+    }
+
     /// How many entries are remembered.
     pub(crate) const fn len(&self) -> usize {
         self.entries
@@ -41,6 +62,11 @@ impl Pending {
     /// Remembers what an entry, which was applied to `state`, changed.
     pub(crate) fn note(&mut self, entry: &Entry, place: Place, state: &State) {
         self.entries += 1;
+        self.rollups.note(entry);
+        if let Some(record) = entry.event.record() {
+            let (seq, time_ms, record) = (entry.seq, entry.time_ms, Arc::clone(record));
+            self.ended.push(Ended { seq, time_ms, record, place });
+        }
         match &entry.event {
             Event::AccountCreated { account, .. } | Event::AccountChanged { account, .. } => {
                 self.touch_account(account);
@@ -77,9 +103,8 @@ impl Pending {
                 if !self.placed.remove(&record.id) {
                     self.gone.push(record.id);
                 }
-                self.ended.push((Arc::clone(record), place));
             }
-            Event::Recorded { record } => self.ended.push((Arc::clone(record), place)),
+            Event::Recorded { .. } => {}
         }
         for transfer in entry.event.transfers().into_iter().flatten() {
             for book in [transfer.debit, transfer.credit] {
@@ -114,8 +139,10 @@ impl Pending {
 
     /// Spells the changes as rows, with their values in `state`, and forgets them.
     pub(crate) fn take_rows(&mut self, state: &State, upstream_ids: bool) -> Rows {
-        let pending = std::mem::take(self);
+        let mut pending = std::mem::take(self);
         let mut out = Rows { seq: state.seq, ..Rows::default() };
+        pending.rollups.put_rows(&mut out);
+        self.rollups = std::mem::take(&mut pending.rollups);
         out.put.push((rows::META.to_vec(), rows::meta(state)));
         for id in &pending.accounts {
             if let Some(account) = state.accounts.get(id) {
@@ -155,13 +182,14 @@ impl Pending {
         let hold_key = |id: &GenerationId| rows::key(b'h', &id.bits().to_be_bytes());
         out.delete.extend(pending.gone.iter().map(hold_key));
         ended_rows(&pending.ended, upstream_ids, &mut out);
+        lists::put_rows(&pending.ended, &mut out);
         out
     }
 }
 
-fn ended_rows(ended: &[(Arc<GenerationRecord>, Place)], upstream_ids: bool, out: &mut Rows) {
+fn ended_rows(ended: &[Ended], upstream_ids: bool, out: &mut Rows) {
     let mut by_second: BTreeMap<u64, Vec<(GenerationId, Place)>> = BTreeMap::new();
-    for (record, place) in ended {
+    for Ended { record, place, .. } in ended {
         by_second.entry(record.id.unix_ms() / 1_000).or_default().push((record.id, *place));
         if let Some(upstream) = record.upstream_id.as_deref().filter(|_| upstream_ids) {
             let row = rows::upstream(record.id, *place);

@@ -12,6 +12,8 @@
 //! | `r` idempotency key | what it was used for |
 //! | `g` second, sequence, part | places of generations that began in this second, ended before this sequence |
 //! | `u` hash of an upstream id | generation and place |
+//! | `i` … | lists of generations ([`super::lists`]) |
+//! | `d` … | what each day adds up to ([`super::rollups`]) |
 //!
 //! Generations are packed many to a row, because an insert costs sled as much as everything else
 //! that a request costs the ledger. Values start with a version and end with CRC32C.

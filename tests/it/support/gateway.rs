@@ -36,6 +36,10 @@ pub(crate) struct Setup {
     pub(crate) more_prices: &'static str,
     /// The account's credit in dollars.
     pub(crate) credit: &'static str,
+    /// The account's terms.
+    pub(crate) account: AccountTerms,
+    /// The key's terms.
+    pub(crate) key: KeyTerms,
     /// The largest answer, in tokens.
     pub(crate) max_output: u32,
     /// Chat templates of providers that serve raw completions.
@@ -56,6 +60,8 @@ impl Default for Setup {
             prices: ("1", "2"),
             more_prices: "",
             credit: "1000",
+            account: AccountTerms::default(),
+            key: KeyTerms::default(),
             max_output: 4096,
             templates: Vec::new(),
             upstream_model: None,
@@ -79,6 +85,8 @@ pub(crate) struct Gateway {
     pub(crate) key: String,
     /// Holds the configuration, the ledger and the logs.
     pub(crate) dir: tempfile::TempDir,
+    /// What stands before the command when the process is started, for instance `nsenter`.
+    pub(crate) within: Vec<String>,
 }
 
 impl Gateway {
@@ -88,8 +96,9 @@ impl Gateway {
         let (address, admin) = (free(), free());
         let text = config(providers, setup, dir.path(), address, admin);
         std::fs::write(dir.path().join("turnpike.toml"), text).expect("a configuration");
-        let key = open_account(&dir.path().join("data"), setup.credit);
-        let mut gateway = Self { child: None, address, admin, key, dir };
+        let key = open_account(&dir.path().join("data"), setup);
+        let within = Vec::new();
+        let mut gateway = Self { child: None, address, admin, key, dir, within };
         gateway.restart();
         gateway
     }
@@ -101,8 +110,11 @@ impl Gateway {
             let path = self.dir.path().join(name);
             File::options().create(true).append(true).open(path).expect("a log file")
         };
-        let child = Command::new(env!("CARGO_BIN_EXE_turnpike"))
-            .args(["serve", "-c", "turnpike.toml"])
+        let words = self.within.iter().map(String::as_str);
+        let mut words =
+            words.chain([env!("CARGO_BIN_EXE_turnpike"), "serve", "-c", "turnpike.toml"]);
+        let child = Command::new(words.next().expect("a command"))
+            .args(words)
             .current_dir(self.dir.path())
             .env("SIM_KEY", "provider-secret-canary")
             .env("ADMIN_TOKEN", "admin-token-of-the-test")
@@ -240,16 +252,16 @@ pub(crate) fn free() -> SocketAddr {
 const PORTS: Range<usize> = 20_000..32_000;
 
 /// Makes the account with its credit and a key; gives the key.
-fn open_account(data: &Path, credit: &str) -> String {
+fn open_account(data: &Path, setup: &Setup) -> String {
     let (ledger, _recovery) =
         Ledger::open(data, Options::new(|| 1_700_000_000_000)).expect("a ledger");
     let account = AccountId::parse(ACCOUNT).expect("an id");
-    ledger.create_account(&account, AccountTerms::default()).expect("an account");
-    let amount = NanoUsd::parse_dollars(credit).expect("an amount");
+    ledger.create_account(&account, setup.account.clone()).expect("an account");
+    let amount = NanoUsd::parse_dollars(setup.credit).expect("an amount");
     if amount > NanoUsd::ZERO {
         let _made = ledger.top_up(&account, amount, "test", "first").expect("credit");
     }
-    let (_id, key) = ledger.create_key(&account, KeyTerms::default()).expect("a key");
+    let (_id, key) = ledger.create_key(&account, setup.key.clone()).expect("a key");
     ledger.close().expect("a closed ledger");
     key.reveal().to_owned()
 }

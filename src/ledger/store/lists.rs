@@ -1,0 +1,267 @@
+//! Generations in the order in which they ended: all of them, and by account, key and model.
+//!
+//! | key | value |
+//! |---|---|
+//! | `i` day, list, second of the day, sequence | the generations of a list that ended in this second |
+//!
+//! A list is named by eight bytes of a hash; two names that share them cost a look, since whoever
+//! reads a list looks at the records themselves. A generation costs some five bytes per list, many
+//! stand in a row, and a page is found by its time and sequence without reading what comes after.
+
+use std::collections::BTreeMap;
+
+use super::Place;
+use super::index::{Rows, Store, StoreFailed};
+use super::pending::Ended;
+use super::rows::{seal, unseal};
+use crate::ledger::wire::Malformed;
+use crate::vocab::ModelId;
+
+const KIND: u8 = b'i';
+
+/// How many generations go into one row, which keeps it well below 4 KiB.
+const PER_ROW: usize = 128;
+
+/// The length of a key up to its second.
+const HEAD: usize = 1 + 2 + 8;
+
+const DAY_SECS: u64 = 86_400;
+
+/// What a list has in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum By<'a> {
+    All,
+    Account(&'a str),
+    Key(&'a str),
+    Model(&'a str),
+}
+
+impl By<'_> {
+    /// The list's name: FNV-1a of what it is by.
+    fn name(self) -> [u8; 8] {
+        let (kind, text) = match self {
+            Self::All => (0, ""),
+            Self::Account(id) => (1, id),
+            Self::Key(id) => (2, id),
+            Self::Model(id) => (3, id),
+        };
+        let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        text.bytes().fold(step(0xcbf2_9ce4_8422_2325, kind), step).to_be_bytes()
+    }
+}
+
+/// A generation in a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Item {
+    /// The sequence of the entry that ended it.
+    pub(crate) seq: u64,
+    pub(crate) place: Place,
+}
+
+/// A part of the time; lists are read backwards through it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    /// The first second.
+    pub(crate) from: u64,
+    /// The last second.
+    pub(crate) to: u64,
+    /// Only what ended before this entry.
+    pub(crate) below: u64,
+}
+
+fn day_key(day: u64, list: [u8; 8]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(HEAD + 3 + 8);
+    key.push(KIND);
+    key.extend_from_slice(&u16::try_from(day).unwrap_or(u16::MAX).to_be_bytes());
+    key.extend_from_slice(&list);
+    key
+}
+
+fn row_key(list: [u8; 8], second: u64, seq: u64) -> Vec<u8> {
+    let mut key = day_key(second / DAY_SECS, list);
+    let of_day = u32::try_from(second % DAY_SECS).unwrap_or(0).to_be_bytes();
+    key.extend_from_slice(&of_day[1..]);
+    key.extend_from_slice(&seq.to_be_bytes());
+    key
+}
+
+fn row(items: &[Item]) -> Vec<u8> {
+    seal(|to| {
+        let mut last = Item { seq: 0, place: Place { segment: 0, offset: 0 } };
+        for item in items {
+            to.u64(item.seq - last.seq);
+            to.u64(item.place.segment - last.place.segment);
+            let same = item.place.segment == last.place.segment;
+            to.u64(item.place.offset - if same { last.place.offset } else { 0 });
+            last = *item;
+        }
+    })
+}
+
+fn read_row(value: &[u8]) -> Result<Vec<Item>, Malformed> {
+    unseal(value, |from| {
+        let mut items: Vec<Item> = Vec::new();
+        let mut last = Item { seq: 0, place: Place { segment: 0, offset: 0 } };
+        let add = |a: u64, b: u64| a.checked_add(b).ok_or(Malformed("list"));
+        while !from.0.is_empty() {
+            if items.len() == PER_ROW {
+                return Err(Malformed("list (too long)"));
+            }
+            let seq = add(last.seq, from.u64("sequence")?)?;
+            let segment = add(last.place.segment, from.u64("segment")?)?;
+            let base = if segment == last.place.segment { last.place.offset } else { 0 };
+            let offset = add(base, from.u64("offset")?)?;
+            last = Item { seq, place: Place { segment, offset } };
+            items.push(last);
+        }
+        Ok(items)
+    })
+}
+
+/// Spells what ended since the last checkpoint, which must be in the order of the journal.
+pub(crate) fn put_rows(ended: &[Ended], out: &mut Rows) {
+    let mut lists: BTreeMap<([u8; 8], u64), Vec<Item>> = BTreeMap::new();
+    for Ended { seq, time_ms, record, place } in ended {
+        let by = [
+            Some(By::All),
+            Some(By::Account(record.account.as_str())),
+            Some(By::Key(record.key.as_str())),
+            record.model.as_ref().map(ModelId::as_str).map(By::Model),
+        ];
+        let item = Item { seq: *seq, place: *place };
+        for list in by.into_iter().flatten() {
+            lists.entry((list.name(), time_ms / 1_000)).or_default().push(item);
+        }
+    }
+    for ((list, second), items) in &lists {
+        for chunk in items.chunks(PER_ROW) {
+            out.put.push((row_key(*list, *second, chunk[0].seq), row(chunk)));
+        }
+    }
+}
+
+/// Visits a list backwards, until `visit` has seen enough.
+pub(crate) fn visit(
+    store: &dyn Store,
+    by: By<'_>,
+    span: Span,
+    visit: &mut dyn FnMut(Item) -> Result<bool, StoreFailed>,
+) -> Result<(), StoreFailed> {
+    let Some((oldest, newest)) = days(store)? else { return Ok(()) };
+    let list = by.name();
+    let mut result = Ok(true);
+    for day in (oldest.max(span.from / DAY_SECS)..=newest.min(span.to / DAY_SECS)).rev() {
+        let prefix = day_key(day, list);
+        let next = span.to.saturating_add(1);
+        let below = if day == next / DAY_SECS { row_key(list, next, 0) } else { after(&prefix) };
+        store.scan_back(&prefix, &below, &mut |key, value| {
+            result = one_row(key, value, span, day, visit);
+            matches!(result, Ok(true))
+        })?;
+        match result {
+            Ok(true) => {}
+            Ok(false) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Visits a row's items backwards; says whether to go on.
+fn one_row(
+    key: &[u8],
+    value: &[u8],
+    span: Span,
+    day: u64,
+    visit: &mut dyn FnMut(Item) -> Result<bool, StoreFailed>,
+) -> Result<bool, StoreFailed> {
+    let second = match key.get(HEAD..HEAD + 3) {
+        Some(bytes) => bytes.iter().fold(0, |second, byte| second << 8 | u64::from(*byte)),
+        None => return Err(StoreFailed("a list's row has a short key".to_owned())),
+    };
+    if day * DAY_SECS + second < span.from {
+        return Ok(false);
+    }
+    let items = read_row(value).map_err(|error| StoreFailed(error.to_string()))?;
+    for item in items.into_iter().rev().filter(|item| item.seq < span.below) {
+        if !visit(item)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The first key after all that start with a prefix.
+fn after(prefix: &[u8]) -> Vec<u8> {
+    let mut after = prefix.to_vec();
+    while let Some(last) = after.pop() {
+        if let Some(next) = last.checked_add(1) {
+            after.push(next);
+            break;
+        }
+    }
+    after
+}
+
+/// The first and the last day of which there are lists.
+fn days(store: &dyn Store) -> Result<Option<(u64, u64)>, StoreFailed> {
+    let (mut oldest, mut newest) = (None, None);
+    let day = |key: &[u8]| Some(u64::from(u16::from_be_bytes(key.get(1..3)?.try_into().ok()?)));
+    store.scan(&[KIND], &mut |key, _| {
+        oldest = day(key);
+        false
+    })?;
+    store.scan_back(&[KIND], &[KIND + 1], &mut |key, _| {
+        newest = day(key);
+        false
+    })?;
+    Ok(oldest.zip(newest))
+}
+
+/// The keys of rows of days before this one, at most `most` of them.
+pub(crate) fn rows_before(
+    store: &dyn Store,
+    day: u64,
+    most: usize,
+) -> Result<Vec<Vec<u8>>, StoreFailed> {
+    let end = day_key(day, [0; 8]);
+    let mut keys = Vec::new();
+    store.scan(&[KIND], &mut |key, _| {
+        let old = key < end.as_slice();
+        if old {
+            keys.push(key.to_vec());
+        }
+        old && keys.len() < most
+    })?;
+    Ok(keys)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_short_and_round_trip() {
+        let item = |n: u64| Item {
+            seq: 1_000_000 + 2 * n,
+            place: Place { segment: 900_000 + n / 50, offset: 10_000 + 350 * n },
+        };
+        let items: Vec<Item> = (0..100).map(item).collect();
+        let bytes = row(&items);
+        assert!(bytes.len() <= 520, "{} bytes for 100", bytes.len());
+        assert_eq!(read_row(&bytes), Ok(items));
+        assert!(read_row(&bytes[..bytes.len() - 1]).is_err());
+        let most: Vec<Item> = (0..=PER_ROW as u64).map(item).collect();
+        assert!(read_row(&row(&most)).is_err(), "longer than any that is written");
+    }
+
+    #[test]
+    fn the_end_of_a_prefix_is_found() {
+        assert_eq!(after(b"ab"), b"ac");
+        assert_eq!(after(&[1, 0xff, 0xff]), [2]);
+        let list = By::Key("k").name();
+        let last = row_key(list, 86_399, u64::MAX);
+        assert!(last < after(&day_key(0, list)), "the last second is in its day");
+        assert!(last < row_key(list, 86_400, 0) && last > row_key(list, 86_399, 7));
+    }
+}

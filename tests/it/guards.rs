@@ -1,0 +1,175 @@
+//! What keys and accounts are allowed, at the door.
+
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use turnpike::dialect::Dialect;
+use turnpike::simulate::{Behaviour, Fault, FaultRule};
+use turnpike::terms::{AccountTerms, KeyTerms, Policy};
+
+use crate::support::gateway::MODEL;
+use crate::support::{Answer, Gateway, Setup, ask, providers};
+
+fn keyed(policy: Policy) -> Setup {
+    Setup { key: KeyTerms { policy, ..KeyTerms::default() }, ..Setup::default() }
+}
+
+/// How many of so many clients, all at once, are answered; every other one gets this status.
+fn answered(gateway: &Gateway, clients: usize, refused: u16) -> (u32, Vec<Answer>) {
+    let (good, barrier) = (AtomicU32::new(0), Barrier::new(clients));
+    let others = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..clients)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut client = gateway.client();
+                    barrier.wait();
+                    let answer = client.chat(&ask(MODEL, "Say something", false, 8));
+                    if answer.is_good() {
+                        good.fetch_add(1, Ordering::Relaxed);
+                        return None;
+                    }
+                    assert_eq!(answer.status, refused, "{}", answer.text());
+                    Some(answer)
+                })
+            })
+            .collect();
+        threads.into_iter().filter_map(|t| t.join().expect("no panic")).collect::<Vec<_>>()
+    });
+    (good.into_inner(), others)
+}
+
+#[test]
+fn a_management_key_cannot_ask() {
+    let running = providers(&[("one", Dialect::OpenAi)]);
+    let key = KeyTerms { management: true, ..KeyTerms::default() };
+    let gateway = Gateway::start(&running, &Setup { key, ..Setup::default() });
+    let mut client = gateway.client();
+    let answer = client.chat(&ask(MODEL, "Hi", false, 8));
+    assert_eq!(answer.status, 403, "{}", answer.text());
+    assert!(answer.text().contains("management key"), "{}", answer.text());
+    let shown = client.get("/api/v1/key").json();
+    assert_eq!(shown["data"]["is_management_key"], true, "{shown}");
+}
+
+#[test]
+fn a_minute_lets_exactly_as_many_requests_in() {
+    let running = providers(&[("one", Dialect::OpenAi)]);
+    let setup = keyed(Policy { rpm: Some(7), ..Policy::default() });
+    let gateway = Gateway::start(&running, &setup);
+    let (good, refused) = answered(&gateway, 40, 429);
+    assert_eq!((good, refused.len()), (7, 33));
+    let (answer, body) = (&refused[0], refused[0].json());
+    assert_eq!(answer.header("x-ratelimit-limit"), Some("7"));
+    assert_eq!(answer.header("x-ratelimit-remaining"), Some("0"));
+    let reset = answer.header("x-ratelimit-reset").expect("a reset");
+    assert_eq!(body["error"]["metadata"]["headers"]["X-RateLimit-Reset"], reset, "{body}");
+    let after: u64 = answer.header("retry-after").expect("a time").parse().expect("seconds");
+    assert!((1..=60).contains(&after), "{after}");
+    assert_eq!(body["error"]["code"], 429, "{body}");
+}
+
+#[test]
+fn the_accounts_own_rate_counts_all_its_keys() {
+    let running = providers(&[("one", Dialect::OpenAi)]);
+    let policy = Policy { rpm: Some(5), ..Policy::default() };
+    let account = AccountTerms { policy, ..AccountTerms::default() };
+    let gateway = Gateway::start(&running, &Setup { account, ..Setup::default() });
+    let (good, refused) = answered(&gateway, 20, 429);
+    assert_eq!(good, 5);
+    assert!(refused[0].text().contains("This account"), "{}", refused[0].text());
+}
+
+#[test]
+fn tokens_in_a_minute_are_counted_before_they_are_used() {
+    let running = providers(&[("one", Dialect::OpenAi)]);
+    // A prompt of 9 tokens by our count, and 8 for the answer.
+    let each = 4 + u64::from("userSay something".len().div_ceil(4) as u32) + 8;
+    let setup = keyed(Policy { tpm: Some(each * 6), ..Policy::default() });
+    let gateway = Gateway::start(&running, &setup);
+    let (good, _) = answered(&gateway, 30, 429);
+    assert!(good >= 6, "{good}: answers may be shorter than what was counted ahead");
+    let spent = gateway.client().chat(&ask(MODEL, "Say something", false, 4000));
+    assert_eq!(spent.status, 429, "{}", spent.text());
+    assert!(spent.text().contains("can never be answered"), "{}", spent.text());
+}
+
+#[test]
+fn so_many_requests_run_at_the_same_time() {
+    let running = providers(&[("one", Dialect::OpenAi)]);
+    let setup = keyed(Policy { concurrency: Some(2), ..Policy::default() });
+    let gateway = Gateway::start(&running, &setup);
+    // The provider holds its answers back until all clients have asked.
+    let slow = Behaviour { ttft_ms: 1_500, ..Behaviour::default() };
+    running.provider("one").expect("a provider").set(slow).expect("a behaviour");
+    let (good, refused) = answered(&gateway, 10, 429);
+    assert_eq!((good, refused.len()), (2, 8));
+    assert!(refused[0].text().contains("at the same time"), "{}", refused[0].text());
+    let quick = Behaviour { ttft_ms: 1, ..Behaviour::default() };
+    running.provider("one").expect("a provider").set(quick).expect("a behaviour");
+    for _ in 0..5 {
+        assert!(gateway.client().chat(&ask(MODEL, "Hi", false, 8)).is_good(), "they have ended");
+    }
+}
+
+#[test]
+fn a_refused_request_is_not_left_running() {
+    let running = providers(&[("one", Dialect::OpenAi)]);
+    let setup = keyed(Policy { concurrency: Some(1), ..Policy::default() });
+    let gateway = Gateway::start(&running, &setup);
+    let mut client = gateway.client();
+    for body in ["{", "{\"model\":\"no/such\",\"messages\":[]}", "[]"] {
+        assert!(client.chat(body).status < 429, "{body}");
+    }
+    let broken =
+        Behaviour { faults: vec![FaultRule::always(Fault::Status(500))], ..Behaviour::default() };
+    running.provider("one").expect("a provider").set(broken).expect("a behaviour");
+    assert!(client.chat(&ask(MODEL, "Hi", false, 8)).status >= 500);
+    running.provider("one").expect("a provider").set(Behaviour::default()).expect("a behaviour");
+    assert!(client.chat(&ask(MODEL, "Hi", false, 8)).is_good());
+}
+
+#[test]
+fn models_and_providers_are_closed_by_the_key_and_by_the_account() {
+    let running = providers(&[("one", Dialect::OpenAi), ("two", Dialect::OpenAi)]);
+    let only_two = Policy { ignored_providers: vec!["on*".to_owned()], ..Policy::default() };
+    let gateway = Gateway::start(&running, &keyed(only_two));
+    for _ in 0..6 {
+        assert!(gateway.client().chat(&ask(MODEL, "Hi", false, 8)).is_good());
+    }
+    let seen = |name: &str| running.provider(name).expect("a provider").stats().requests;
+    assert_eq!((seen("one"), seen("two")), (0, 6));
+
+    let policy = Policy { allowed_models: vec!["other/*".to_owned()], ..Policy::default() };
+    let account = AccountTerms { policy, ..AccountTerms::default() };
+    let gateway = Gateway::start(&running, &Setup { account, ..Setup::default() });
+    let answer = gateway.client().chat(&ask(MODEL, "Hi", false, 8));
+    assert_eq!(answer.status, 403, "{}", answer.text());
+    assert!(answer.text().contains("key_policy:models"), "{}", answer.text());
+    assert_eq!((seen("one"), seen("two")), (0, 6), "nobody was asked");
+}
+
+#[test]
+fn what_keeps_prompts_is_closed_to_a_key_of_zero_retention() {
+    let running = providers(&[("one", Dialect::OpenAi)]);
+    let gateway = Gateway::start(&running, &keyed(Policy { zdr: true, ..Policy::default() }));
+    // Nothing is declared for the provider, so the worst is assumed.
+    let answer = gateway.client().chat(&ask(MODEL, "Hi", false, 8));
+    assert_eq!(answer.status, 403, "{}", answer.text());
+    assert!(answer.text().contains("data_policy:zdr"), "{}", answer.text());
+}
+
+#[test]
+fn a_key_has_a_preset_and_a_variant_of_its_own() {
+    let running = providers(&[("one", Dialect::OpenAi)]);
+    let key = KeyTerms {
+        preset: Some("short".to_owned()),
+        variant: Some("floor".to_owned()),
+        ..KeyTerms::default()
+    };
+    let more = "[[presets]]\nslug = \"short\"\nparameters = '{\"max_tokens\":3}'\n".to_owned();
+    let gateway = Gateway::start(&running, &Setup { key, more, ..Setup::default() });
+    let body = format!(r#"{{"model":"{MODEL}","messages":[{{"role":"user","content":"Hi"}}]}}"#);
+    let answer = gateway.client().chat(&body);
+    assert!(answer.is_good(), "{}", answer.text());
+    assert_eq!(answer.json()["usage"]["completion_tokens"], 3, "{}", answer.text());
+}
