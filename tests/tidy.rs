@@ -28,6 +28,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("auth", &["vocab", "error", "terms", "ledger"]),
     ("ledger", &["vocab", "error", "terms", "limits", "auth"]),
     ("cache", &["vocab", "error", "dialect"]),
+    ("content", &["vocab", "error", "dialect", "catalog"]),
     ("observe", &["vocab", "error", "dialect", "catalog"]),
     ("balance", &["vocab", "error", "catalog"]),
     ("charge", &["vocab", "dialect", "catalog"]),

@@ -15,7 +15,7 @@ use super::router::AdminState;
 use super::shown::ShownGeneration;
 use crate::catalog::date;
 use crate::ledger::{Cursor, GenerationPage, GenerationQuery, GenerationRecord};
-use crate::vocab::{KeyId, ModelId, ProviderId};
+use crate::vocab::{AccountId, KeyId, ModelId, ProviderId};
 
 /// The records of generations, as management sees them. Every method may block.
 pub trait Generations: Send + Sync + 'static {
@@ -30,6 +30,18 @@ pub trait Generations: Send + Sync + 'static {
     /// # Errors
     /// [`BankError::NotFound`] if there is none; or they cannot be read.
     fn one(&self, id: &str) -> Result<Arc<GenerationRecord>, BankError>;
+
+    /// Deletes the prompt and answer that are kept of one.
+    ///
+    /// # Errors
+    /// [`BankError::NotFound`] if there is none, or nothing of it is kept; or it cannot be deleted.
+    fn forget(&self, id: &str) -> Result<(), BankError>;
+
+    /// Deletes all prompts and answers that are kept of an account; says of how many generations.
+    ///
+    /// # Errors
+    /// They cannot be deleted: then some may still be there.
+    fn forget_account(&self, account: &AccountId) -> Result<u64, BankError>;
 }
 
 #[derive(Deserialize)]
@@ -99,6 +111,35 @@ pub(super) async fn show(
     let generations = state.generations();
     let record = state.blocking(move || generations.one(&id)).await??;
     json(&ShownGeneration::with_owner(&record))
+}
+
+/// Deletes what is kept of one.
+pub(super) async fn forget(
+    State(state): State<AdminState>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, Refusal> {
+    let id = in_path(id)?;
+    let generations = state.generations();
+    state.blocking(move || generations.forget(&id)).await??;
+    json(&Deleted { deleted: 1 })
+}
+
+/// Deletes what is kept of an account's generations.
+pub(super) async fn forget_account(
+    State(state): State<AdminState>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, Refusal> {
+    let account = account_id("id", &in_path(id)?)?;
+    let generations = state.generations();
+    let named = account.clone();
+    let deleted = state.blocking(move || generations.forget_account(&account)).await??;
+    tracing::info!(account_id = %named, deleted, "An account's kept content was deleted.");
+    json(&Deleted { deleted })
+}
+
+#[derive(Serialize)]
+struct Deleted {
+    deleted: u64,
 }
 
 #[derive(Serialize)]

@@ -100,6 +100,8 @@ pub fn router(state: AdminState) -> Router {
         .route("/keys/{id}", delete(keys::disable))
         .route("/generations", get(generations::list))
         .route("/generations/{id}", get(generations::show))
+        .route("/generations/{id}/content", delete(generations::forget))
+        .route("/accounts/{id}/content", delete(generations::forget_account))
         .route("/endpoints", get(endpoints::list))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)

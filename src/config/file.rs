@@ -6,12 +6,14 @@
 //! once. Keys carry their unit: `_ms`, `_s`, `_bytes`. Paths are relative to the working directory.
 
 mod catalog;
+mod content;
 
 use serde::{Deserialize, Serialize};
 
 pub use catalog::{
     DefaultParameters, Endpoint, Model, Policy, PriceOverride, Prices, Profile, Reasoning,
 };
+pub use content::Content;
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -23,6 +25,8 @@ pub struct File {
     pub admin: Admin,
     /// Accounts, keys and charges.
     pub ledger: Ledger,
+    /// Prompts and answers of accounts that have asked for them to be kept.
+    pub content: Content,
     /// Identical answers, free.
     pub cache: Cache,
     /// How an endpoint is chosen, and what happens when it fails.
@@ -124,6 +128,9 @@ pub struct Ledger {
     pub checkpoint_ms: i64,
     /// Size at which a new journal file is begun, 65536 to 17179869184 bytes. Default `67108864`.
     pub segment_bytes_max: i64,
+    /// Whether every generation can be found by its provider's id, which costs the database a row
+    /// for each; otherwise only the newest thousand can. Default `true`.
+    pub index_upstream_ids: bool,
 }
 
 impl Default for Ledger {
@@ -132,6 +139,7 @@ impl Default for Ledger {
             data_dir: "turnpike-data".to_owned(),
             checkpoint_ms: 1_000,
             segment_bytes_max: 67_108_864,
+            index_upstream_ids: true,
         }
     }
 }

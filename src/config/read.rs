@@ -54,10 +54,11 @@ pub(super) fn read(text: &str, faults: &mut Faults) -> File {
 }
 
 /// The keys whose values are tables; a test holds this against `file`.
-pub(super) const TABLES: [&str; 16] = [
+pub(super) const TABLES: [&str; 17] = [
     "server",
     "admin",
     "ledger",
+    "content",
     "cache",
     "routing",
     "timeouts",

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::edge::arrive::Route;
 use crate::edge::gateway::Gateway;
 use crate::edge::journey::Facts;
-use crate::edge::{failure, generation, intake, models, reply};
+use crate::edge::{content, failure, generation, intake, models, reply};
 use crate::error::GatewayError;
 use crate::ledger::KeyEntry;
 use crate::observe::Surface;
@@ -30,7 +30,11 @@ pub(crate) const fn surface(route: &Route) -> Surface {
         | Route::Endpoints(_)
         | Route::Count
         | Route::Providers => Surface::Models,
-        Route::Credits | Route::Key | Route::Generation(_) => Surface::Account,
+        Route::Credits
+        | Route::Key
+        | Route::Generation(_)
+        | Route::Content(_)
+        | Route::ForgetContent(_) => Surface::Account,
     }
 }
 
@@ -82,6 +86,14 @@ fn body(
         Route::Generation(id) => {
             let caller = intake::caller(gateway, session, facts)?;
             generation::answer(gateway, &caller, id.as_deref())
+        }
+        Route::Content(id) => {
+            let caller = intake::caller(gateway, session, facts)?;
+            content::show(gateway, &caller, id.as_deref())
+        }
+        Route::ForgetContent(id) => {
+            let caller = intake::caller(gateway, session, facts)?;
+            content::forget(gateway, &caller, id.as_deref())
         }
         Route::Ask(_) | Route::CountTokens => {
             Err(failure::internal("what has a body is not answered here"))

@@ -10,13 +10,14 @@ use crate::admin::{
 };
 use crate::balance::{Availability, BreakerState, Wait};
 use crate::catalog::Secret;
+use crate::content::Owner;
 use crate::edge::clock;
 use crate::edge::gateway::Gateway;
 use crate::ledger::{
     self, COMMIT_BUCKETS_US, GenerationPage, GenerationQuery, GenerationRecord, Ledger, Made,
     ManageError,
 };
-use crate::observe::gauges::{CacheGauges, CommitTimes, LedgerGauges};
+use crate::observe::gauges::{CacheGauges, CommitTimes, ContentGauges, LedgerGauges};
 use crate::observe::{self, Readings};
 use crate::terms::{AccountTerms, KeyTerms};
 use crate::vocab::{AccountId, GenerationId, KeyId};
@@ -25,7 +26,7 @@ use crate::vocab::{AccountId, GenerationId, KeyId};
 pub(super) fn router(gateway: &Arc<Gateway>, token: Option<Secret>) -> axum::Router {
     let bank = Arc::new(LedgerBank(gateway.ledger.clone()));
     let status = Arc::new(GatewayStatus(Arc::clone(gateway)));
-    let generations = Arc::new(LedgerGenerations(gateway.ledger.clone()));
+    let generations = Arc::new(LedgerGenerations(Arc::clone(gateway)));
     let metrics = Arc::clone(&gateway.metrics);
     admin::router(AdminState::new(bank, generations, status, metrics, token))
 }
@@ -64,7 +65,18 @@ fn readings(gateway: &Gateway) -> Readings {
         },
         breakers: breakers.collect(),
         retry_budget: gateway.retries.left(now),
+        content: content(gateway),
         access_log_dropped_total: gateway.access.as_ref().map_or(0, observe::AccessLog::dropped),
+    }
+}
+
+fn content(gateway: &Gateway) -> ContentGauges {
+    let stats = gateway.content.as_ref().map(|keeper| keeper.stats()).unwrap_or_default();
+    ContentGauges {
+        written_total: stats.written,
+        dropped_total: stats.dropped,
+        failed_total: stats.failed,
+        bytes: stats.bytes,
     }
 }
 
@@ -118,21 +130,42 @@ impl Status for GatewayStatus {
     }
 }
 
-/// Records of generations, out of the ledger.
-struct LedgerGenerations(Ledger);
+fn undeleted(error: std::io::Error) -> BankError {
+    BankError::Internal(format!("kept content could not be deleted: {error}"))
+}
+
+/// Records of generations, out of the ledger, and what is kept of them.
+struct LedgerGenerations(Arc<Gateway>);
 
 impl Generations for LedgerGenerations {
     fn page(&self, query: &GenerationQuery) -> Result<GenerationPage, BankError> {
-        self.0.generations(query).map_err(|error| BankError::Internal(error.to_string()))
+        self.0.ledger.generations(query).map_err(|error| BankError::Internal(error.to_string()))
     }
 
     fn one(&self, id: &str) -> Result<Arc<GenerationRecord>, BankError> {
         let found = match GenerationId::parse(id) {
-            Some(id) => self.0.generation(id),
-            None => self.0.generation_by_upstream(id),
+            Some(id) => self.0.ledger.generation(id),
+            None => self.0.ledger.generation_by_upstream(id),
         };
         let found = found.map_err(|error| BankError::Internal(error.to_string()))?;
         found.ok_or(BankError::NotFound("generation"))
+    }
+
+    fn forget(&self, id: &str) -> Result<(), BankError> {
+        let record = self.one(id)?;
+        let owner = Owner { account: record.account.clone(), generation: record.id };
+        let deleted = match &self.0.content {
+            Some(keeper) => keeper.delete(&owner).map_err(undeleted)?,
+            None => false,
+        };
+        if deleted { Ok(()) } else { Err(BankError::NotFound("kept content")) }
+    }
+
+    fn forget_account(&self, account: &AccountId) -> Result<u64, BankError> {
+        match &self.0.content {
+            Some(keeper) => keeper.delete_account(account).map_err(undeleted),
+            None => Ok(0),
+        }
     }
 }
 

@@ -15,6 +15,7 @@ mod body;
 mod cachestore;
 mod choose;
 pub(crate) mod clock;
+mod content;
 mod continuation;
 mod credit;
 mod decisions;

@@ -128,6 +128,14 @@ impl Generations for Records {
         let id = GenerationId::from_bits(7);
         Ok(Arc::new(GenerationRecord::bare(id, 1_767_225_600_000, account, key)))
     }
+
+    fn forget(&self, id: &str) -> Result<(), BankError> {
+        self.one(id).map(drop)
+    }
+
+    fn forget_account(&self, account: &AccountId) -> Result<u64, BankError> {
+        Ok(if account.as_str() == "acme" { 3 } else { 0 })
+    }
 }
 
 #[derive(Default)]
@@ -273,6 +281,41 @@ async fn management_needs_the_token() {
         let off = open.send(method, path, "authorization: Bearer t0ken\r\n", "").await;
         assert_eq!(off.error(), (403, "permission_denied".to_owned()), "{method} {path}");
         assert!(off.body.contains("`[admin]`"), "it says how to set one: {}", off.body);
+    }
+}
+
+#[tokio::test]
+async fn generations_are_paged_shown_and_forgotten() {
+    let served = served(Some("t0ken")).await;
+    let page = served.get("/admin/v1/generations?account=acme&from=2026-01-01&limit=5").await;
+    assert_eq!(page.status, 200, "{}", page.body);
+    let json = page.json();
+    assert_eq!((&json["data"][0]["account"], &json["next"]), (&json!("acme"), &json!("19b7a2-2a")));
+    let last = served.get("/admin/v1/generations?after=19b7a2-2a").await;
+    assert_eq!((last.status, &last.json()["next"]), (200, &Value::Null));
+    for wrong in [
+        "from=yesterday",
+        "after=x",
+        "limit=0",
+        "limit=1001",
+        "key=a%20b",
+        "provider=",
+        "color=red",
+    ] {
+        let answer = served.get(&format!("/admin/v1/generations?{wrong}")).await;
+        assert_eq!(answer.error(), (400, "invalid_request".to_owned()), "{wrong}");
+    }
+    let bug = served.get("/admin/v1/generations?account=bug").await;
+    assert!(bug.status == 500 && !bug.body.contains("secret"), "{}", bug.body);
+    assert_eq!(served.get("/admin/v1/generations/gen-1").await.json()["key"], "key_0");
+    assert_eq!(served.get("/admin/v1/generations/gen-2").await.error().0, 404);
+    let token = "authorization: Bearer t0ken\r\n";
+    for (path, status) in [
+        ("/admin/v1/generations/gen-1/content", 200),
+        ("/admin/v1/generations/gen-2/content", 404),
+        ("/admin/v1/accounts/acme/content", 200),
+    ] {
+        assert_eq!(served.send("DELETE", path, token, "").await.status, status, "{path}");
     }
 }
 

@@ -15,8 +15,8 @@ use crate::terms::{AccountTerms, KeyTerms};
 use crate::vocab::{AccountId, ProviderId};
 
 mod crash;
-mod terms;
 mod lists;
+mod terms;
 
 fn options() -> Options {
     let time = AtomicU64::new(1_000);
