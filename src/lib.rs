@@ -50,6 +50,9 @@ pub mod config;
 pub mod reconcile;
 
 #[cfg(feature = "host")]
+pub mod content;
+
+#[cfg(feature = "host")]
 pub mod observe;
 
 #[cfg(feature = "host")]

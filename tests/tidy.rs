@@ -30,6 +30,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("payment", &["vocab"]),
     ("events", &["vocab", "error", "terms", "auth", "ledger", "payment"]),
     ("cache", &["vocab", "error", "dialect"]),
+    ("content", &["vocab", "error", "dialect", "catalog"]),
     ("observe", &["vocab", "error", "dialect", "catalog"]),
     ("balance", &["vocab", "error", "catalog"]),
     ("charge", &["vocab", "dialect", "catalog"]),
@@ -49,7 +50,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         "admin",
         &[
             "vocab", "error", "terms", "dialect", "catalog", "auth", "ledger", "cache", "observe",
-            "balance", "stream", "route", "attempt", "config", "payment", "events",
+            "balance", "stream", "route", "attempt", "config", "payment", "events", "content",
         ],
     ),
     ("edge", ALL),

@@ -6,9 +6,12 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::auth::KeyText;
+use crate::content::{Keeper, Owner};
 use crate::events::Events;
 use crate::ledger::state::Refused;
-use crate::ledger::{Account, Clock, KeyEntry, Ledger, Made, ManageError, Member, Organisation};
+use crate::ledger::{
+    Account, Clock, GenerationRecord, KeyEntry, Ledger, Made, ManageError, Member, Organisation,
+};
 use crate::vocab::{AccountId, KeyId, NanoUsd};
 
 use super::fields::{AccountFields, KeyFields, MemberFields, OrganisationFields, Wrong};
@@ -18,6 +21,7 @@ pub struct Desk {
     ledger: Ledger,
     clock: Clock,
     events: Arc<Events>,
+    content: Option<Arc<Keeper>>,
     /// Held from reading terms until they are changed, so that no change is lost.
     changing: Mutex<()>,
 }
@@ -56,9 +60,26 @@ impl From<Refused> for DeskError {
 }
 
 impl Desk {
-    /// A desk over this ledger. `clock` gives milliseconds since 1970.
-    pub fn new(ledger: Ledger, clock: Clock, events: Arc<Events>) -> Self {
-        Self { ledger, clock, events, changing: Mutex::new(()) }
+    /// A desk over this ledger. `clock` gives milliseconds since 1970, `content` is what is kept of
+    /// prompts and answers.
+    pub fn new(
+        ledger: Ledger,
+        clock: Clock,
+        events: Arc<Events>,
+        content: Option<Arc<Keeper>>,
+    ) -> Self {
+        Self { ledger, clock, events, content, changing: Mutex::new(()) }
+    }
+
+    /// Deletes what is kept of a generation's prompt and answer, if anything is.
+    pub(crate) fn forget(&self, record: &GenerationRecord) -> std::io::Result<bool> {
+        let owner = Owner { account: record.account.clone(), generation: record.id };
+        self.content.as_ref().map_or(Ok(false), |keeper| keeper.delete(&owner))
+    }
+
+    /// Deletes what is kept of all of an account's; says of how many generations.
+    pub(crate) fn forget_account(&self, account: &AccountId) -> std::io::Result<u64> {
+        self.content.as_ref().map_or(Ok(0), |keeper| keeper.delete_account(account))
     }
 
     /// The ledger.

@@ -1,18 +1,21 @@
 //! Generations for the operator: pages of their records.
 
+use std::sync::Arc;
+
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
+use super::Desk;
 use super::input::{account_id, in_path, page, queried};
 use super::refusal::Refusal;
 use super::router::AdminState;
 use super::shown::ShownGeneration;
 use crate::catalog::date;
 use crate::error::Kind;
-use crate::ledger::{Cursor, GenerationQuery};
+use crate::ledger::{Cursor, GenerationQuery, GenerationRecord};
 use crate::vocab::{GenerationId, KeyId, ModelId, ProviderId};
 
 #[derive(Deserialize)]
@@ -79,16 +82,59 @@ pub(super) async fn show(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Refusal> {
     let id = in_path(id)?;
-    let found = state
-        .blocking(move |desk| match GenerationId::parse(&id) {
-            Some(id) => desk.ledger().generation(id),
-            None => desk.ledger().generation_by_upstream(&id),
-        })
-        .await?
-        .map_err(|why| Refusal::internal(&why.0))?;
-    let none = || Refusal::new(Kind::NotFound, "There is no such generation.");
-    let record = found.ok_or_else(none)?;
+    let record = state.blocking(move |desk| find(desk, &id)).await??;
     json(&ShownGeneration::with_owner(&record))
+}
+
+/// Deletes what is kept of one.
+pub(super) async fn forget(
+    State(state): State<AdminState>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, Refusal> {
+    let id = in_path(id)?;
+    let deleted = state
+        .blocking(move |desk| {
+            let record = find(desk, &id)?;
+            desk.forget(&record).map_err(|why| Refusal::internal(&why.to_string()))
+        })
+        .await??;
+    if !deleted {
+        return Err(Refusal::new(Kind::NotFound, "Nothing is kept of this generation."));
+    }
+    json(&Deleted { deleted: 1 })
+}
+
+/// Deletes what is kept of an account's generations.
+pub(super) async fn forget_account(
+    State(state): State<AdminState>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, Refusal> {
+    let account = account_id("id", &in_path(id)?)?;
+    let named = account.clone();
+    let deleted = state
+        .blocking(move |desk| {
+            desk.account(&account)?;
+            let done = desk.forget_account(&account);
+            done.map_err(|why| Refusal::internal(&why.to_string()))
+        })
+        .await??;
+    tracing::info!(account_id = %named, deleted, "An account's kept content was deleted.");
+    json(&Deleted { deleted })
+}
+
+#[derive(Serialize)]
+struct Deleted {
+    deleted: u64,
+}
+
+/// A record, by our id or by the provider's.
+fn find(desk: &Desk, id: &str) -> Result<Arc<GenerationRecord>, Refusal> {
+    let found = match GenerationId::parse(id) {
+        Some(id) => desk.ledger().generation(id),
+        None => desk.ledger().generation_by_upstream(id),
+    };
+    let found = found.map_err(|why| Refusal::internal(&why.0))?;
+    found.ok_or_else(|| Refusal::new(Kind::NotFound, "There is no such generation."))
 }
 
 #[derive(Serialize)]

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::http::{HeaderValue, header};
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::Response;
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 use tokio::sync::Semaphore;
 
 use super::desk::Desk;
@@ -80,7 +80,7 @@ impl AdminState {
 }
 
 /// What is below `/admin/v1`; `openapi.json` describes it, and a test holds them together.
-const MANAGEMENT: [(&str, fn() -> MethodRouter<AdminState>); 18] = [
+const MANAGEMENT: [(&str, fn() -> MethodRouter<AdminState>); 20] = [
     ("/accounts", || get(accounts::list).post(accounts::create)),
     ("/accounts/{id}", || get(accounts::show).patch(accounts::change)),
     ("/accounts/{id}/top-ups", || post(accounts::top_up)),
@@ -100,6 +100,8 @@ const MANAGEMENT: [(&str, fn() -> MethodRouter<AdminState>); 18] = [
     ("/events", || get(invoices::events)),
     ("/generations", || get(generations::list)),
     ("/generations/{id}", || get(generations::show)),
+    ("/generations/{id}/content", || delete(generations::forget)),
+    ("/accounts/{id}/content", || delete(generations::forget_account)),
     ("/endpoints", || get(endpoints::list)),
 ];
 

@@ -6,6 +6,7 @@
 //! once. Keys carry their unit: `_ms`, `_s`, `_bytes`. Paths are relative to the working directory.
 
 mod catalog;
+mod content;
 mod webhooks;
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 pub use catalog::{
     DefaultParameters, Endpoint, Model, Policy, PriceOverride, Prices, Profile, Reasoning,
 };
+pub use content::Content;
 pub use webhooks::Webhooks;
 
 /// The whole file.
@@ -25,6 +27,8 @@ pub struct File {
     pub admin: Admin,
     /// Accounts, keys and charges.
     pub ledger: Ledger,
+    /// Prompts and answers of accounts that have asked for them to be kept.
+    pub content: Content,
     /// Identical answers, free.
     pub cache: Cache,
     /// How an endpoint is chosen, and what happens when it fails.
@@ -128,6 +132,9 @@ pub struct Ledger {
     pub checkpoint_ms: i64,
     /// Size at which a new journal file is begun, 65536 to 17179869184 bytes. Default `67108864`.
     pub segment_bytes_max: i64,
+    /// Whether every generation can be found by its provider's id, which costs the database a row
+    /// for each; otherwise only the newest thousand can. Default `true`.
+    pub index_upstream_ids: bool,
 }
 
 impl Default for Ledger {
@@ -136,6 +143,7 @@ impl Default for Ledger {
             data_dir: "turnpike-data".to_owned(),
             checkpoint_ms: 1_000,
             segment_bytes_max: 67_108_864,
+            index_upstream_ids: true,
         }
     }
 }

@@ -58,6 +58,7 @@ pub(super) const TABLES: [&str; 17] = [
     "server",
     "admin",
     "ledger",
+    "content",
     "cache",
     "routing",
     "timeouts",

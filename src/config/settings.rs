@@ -22,6 +22,8 @@ pub struct Config {
     pub admin: Admin,
     /// Accounts, keys and charges.
     pub ledger: Ledger,
+    /// Prompts and answers that are kept; `None`: none are.
+    pub content: Option<Content>,
     /// Identical answers.
     pub cache: Cache,
     /// How an endpoint is chosen, and what happens when it fails.
@@ -95,6 +97,23 @@ pub struct Ledger {
     pub checkpoint: Duration,
     /// Size at which a new journal file is begun, in bytes.
     pub segment_bytes_max: u64,
+    /// Whether every generation can be found by its provider's id.
+    pub index_upstream_ids: bool,
+}
+
+/// How prompts and answers are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Content {
+    /// 64 hexadecimal digits.
+    pub key: Secret,
+    /// Where.
+    pub dir: PathBuf,
+    /// All together, in bytes.
+    pub bytes_max: u64,
+    /// One request with its answer, in bytes.
+    pub generation_bytes_max: u64,
+    /// All that waits to be written, in bytes.
+    pub queue_bytes_max: u64,
 }
 
 /// Identical answers.

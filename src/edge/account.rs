@@ -7,6 +7,7 @@ use crate::catalog::utc_minute;
 use crate::dialect::ir::FinishReason;
 use crate::edge::choose;
 use crate::edge::clock;
+use crate::edge::content;
 use crate::edge::continuation;
 use crate::edge::failure;
 use crate::edge::gateway::Gateway;
@@ -139,6 +140,7 @@ fn close_chat(
     let attempt_now = attempt.as_ref();
     let end = End { facts, chat: &chat, line, meter, attempt: attempt_now, usage, client_left };
     let record = record::of(session, &end);
+    content::keep(facts, &mut chat, line.status);
     if let Some(hold) = chat.money.hold.take() {
         if consumed.billed {
             hold.settle(Charge { cost: record.cost, record });

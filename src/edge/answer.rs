@@ -435,6 +435,9 @@ pub(crate) fn commit(
     facts.bytes_out += length;
     if let Some(bytes) = body.as_ref().filter(|bytes| !bytes.is_empty()) {
         continuation::remember(chat, bytes);
+        if let Some(content) = &mut chat.content {
+            content.add(bytes);
+        }
     }
     if chat.committed || chat.cache.hit || length == 0 {
         return Ok(());

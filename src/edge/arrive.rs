@@ -49,6 +49,10 @@ pub(crate) enum Route {
     OpenApi,
     /// `GET /v1/generation?id=…`.
     Generation(Option<String>),
+    /// `GET /v1/generation/content?id=…`.
+    Content(Option<String>),
+    /// `DELETE /v1/generation/content?id=…`.
+    ForgetContent(Option<String>),
 }
 
 /// Checks the head's size and framing.
@@ -145,6 +149,10 @@ pub(crate) fn route(request: &RequestHeader) -> Result<Route, GatewayError> {
         "/v1/openapi.json" => (Route::OpenApi, Method::GET),
         "/v1/credits" => (Route::Credits, Method::GET),
         "/v1/key" | "/v1/auth/key" => (Route::Key, Method::GET),
+        "/v1/generation/content" if request.method == Method::DELETE => {
+            (Route::ForgetContent(query(request, "id")), Method::DELETE)
+        }
+        "/v1/generation/content" => (Route::Content(query(request, "id")), Method::GET),
         "/v1/generation" => (Route::Generation(query(request, "id")), Method::GET),
         _ => (below(path, request).ok_or_else(unknown)?, Method::GET),
     };
@@ -220,7 +228,8 @@ fn unknown() -> GatewayError {
         "There is no such path. There are POST /v1/chat/completions, /v1/responses, /v1/messages, \
          /v1/completions, /v1/embeddings and /v1/rerank, and GET /v1/models (and below it), /v1/model, \
          /v1/embeddings/models, /v1/endpoints/zdr, /v1/parameters, /v1/providers, /v1/credits, \
-         /v1/key, /v1/generation and, for management keys, /v1/keys and /v1/activity, all of them also under /api/v1.",
+         /v1/key, /v1/generation, /v1/generation/content and, for management keys, /v1/keys and \
+         /v1/activity, all of them also under /api/v1.",
     )
 }
 
@@ -362,6 +371,12 @@ mod tests {
             ("GET", "/api/v1/models/", Route::Models),
             ("GET", "/v1/models/a/b%3Afree", Route::Model("a/b:free".to_owned())),
             ("GET", "/v1/auth/key", Route::Key),
+            ("GET", "/v1/generation/content?id=gen-1", Route::Content(Some("gen-1".to_owned()))),
+            (
+                "DELETE",
+                "/api/v1/generation/content?id=gen-1",
+                Route::ForgetContent(Some("gen-1".to_owned())),
+            ),
             ("GET", "/v1/generation?x=1&id=gen-1", Route::Generation(Some("gen-1".to_owned()))),
         ] {
             assert_eq!(route(&request(method, path, &[])), Ok(expected), "{method} {path}");

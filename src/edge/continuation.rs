@@ -130,6 +130,9 @@ pub(crate) fn recover(session: &Session, chat: &mut Chat, facts: &mut Facts) {
     }
     let mut bytes = BytesMut::new();
     pieces.iter().rev().for_each(|piece| bytes.extend_from_slice(piece));
+    if let Some(content) = &mut chat.content {
+        content.take_back(bytes.len());
+    }
     if let Some(attempt) = &mut chat.attempt {
         attempt.unsent.iter().for_each(|rest| bytes.extend_from_slice(rest));
         attempt.unsent = Some(bytes.freeze());

@@ -16,6 +16,7 @@ use crate::cache;
 use crate::catalog::listing::{self, Live, Query, Scope, View};
 use crate::catalog::{Catalog, Provider, Typical};
 use crate::config;
+use crate::content::Keeper;
 use crate::dialect::preset::Preset;
 use crate::edge::body::BodyLimits;
 use crate::edge::cachestore::ResponseCache;
@@ -52,6 +53,8 @@ pub(crate) struct Gateway {
     pub(crate) access: Option<AccessLog>,
     /// Whole answers; `None` where it is switched off.
     pub(crate) cache: Option<&'static ResponseCache>,
+    /// Prompts and answers of accounts that have asked for it; `None` where there is no key.
+    pub(crate) content: Option<Arc<Keeper>>,
     /// Memory for request bodies, in bytes.
     pub(crate) body_memory: Arc<Semaphore>,
     /// Requests that have arrived and not yet ended.

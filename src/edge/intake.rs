@@ -14,6 +14,7 @@ use crate::dialect::{embed, preset, rerank, scan, tokens};
 use crate::edge::arrive;
 use crate::edge::body;
 use crate::edge::choose;
+use crate::edge::content::Gathered;
 use crate::edge::gateway::Gateway;
 use crate::edge::guard::Admission;
 use crate::edge::journey::{Ask, CacheUse, Chat, Facts, Money};
@@ -58,6 +59,7 @@ pub(crate) async fn chat(
     };
     facts.bytes_in = body.bytes.len();
     let mut body = body;
+    let content = Gathered::begin(gateway, &admission.rules.account, &body.bytes);
     let head = scan::scan_as(task.form(), &body.bytes);
     let mut preset = None;
     let head = match head.and_then(|head| {
@@ -104,6 +106,7 @@ pub(crate) async fn chat(
         legs: Vec::new(),
         recent: VecDeque::new(),
         resume: None,
+        content,
         _open_stream: open_stream,
     })))
 }

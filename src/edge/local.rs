@@ -9,7 +9,7 @@ use crate::admin::{self, account};
 use crate::edge::arrive::Route;
 use crate::edge::gateway::Gateway;
 use crate::edge::journey::Facts;
-use crate::edge::{account_api, failure, generation, intake, models, reply};
+use crate::edge::{account_api, content, failure, generation, intake, models, reply};
 use crate::error::GatewayError;
 use crate::ledger::KeyEntry;
 use crate::observe::Surface;
@@ -30,9 +30,13 @@ pub(crate) const fn surface(route: &Route) -> Surface {
         | Route::Endpoints(_)
         | Route::Count
         | Route::Providers => Surface::Models,
-        Route::Credits | Route::Key | Route::Account(_) | Route::OpenApi | Route::Generation(_) => {
-            Surface::Account
-        }
+        Route::Credits
+        | Route::Key
+        | Route::Account(_)
+        | Route::OpenApi
+        | Route::Generation(_)
+        | Route::Content(_)
+        | Route::ForgetContent(_) => Surface::Account,
     }
 }
 
@@ -90,6 +94,14 @@ fn body(
         Route::Generation(id) => {
             let caller = intake::caller(gateway, session, facts)?;
             generation::answer(gateway, &caller, id.as_deref())
+        }
+        Route::Content(id) => {
+            let caller = intake::caller(gateway, session, facts)?;
+            content::show(gateway, &caller, id.as_deref())
+        }
+        Route::ForgetContent(id) => {
+            let caller = intake::caller(gateway, session, facts)?;
+            content::forget(gateway, &caller, id.as_deref())
         }
         Route::OpenApi => Ok(Bytes::from_static(admin::OPENAPI.as_bytes())),
         Route::Ask(_) | Route::CountTokens | Route::Account(_) => {

@@ -10,7 +10,7 @@ use crate::catalog::Secret;
 use crate::edge::clock;
 use crate::edge::gateway::Gateway;
 use crate::ledger::COMMIT_BUCKETS_US;
-use crate::observe::gauges::{CacheGauges, CommitTimes, LedgerGauges};
+use crate::observe::gauges::{CacheGauges, CommitTimes, ContentGauges, LedgerGauges};
 use crate::observe::{self, Readings};
 
 /// The admin listener's routes over this gateway.
@@ -54,7 +54,18 @@ fn readings(gateway: &Gateway) -> Readings {
         },
         breakers: breakers.collect(),
         retry_budget: gateway.retries.left(now),
+        content: content(gateway),
         access_log_dropped_total: gateway.access.as_ref().map_or(0, observe::AccessLog::dropped),
+    }
+}
+
+fn content(gateway: &Gateway) -> ContentGauges {
+    let stats = gateway.content.as_ref().map(|keeper| keeper.stats()).unwrap_or_default();
+    ContentGauges {
+        written_total: stats.written,
+        dropped_total: stats.dropped,
+        failed_total: stats.failed,
+        bytes: stats.bytes,
     }
 }
 

@@ -16,6 +16,7 @@ mod body;
 mod cachestore;
 mod choose;
 pub(crate) mod clock;
+mod content;
 mod continuation;
 mod credit;
 mod decisions;

@@ -68,7 +68,9 @@ pub(crate) fn answer(
         | Route::Key
         | Route::Account(_)
         | Route::OpenApi
-        | Route::Generation(_) => Err(failure::internal("this is not about the catalog")),
+        | Route::Generation(_)
+        | Route::Content(_)
+        | Route::ForgetContent(_) => Err(failure::internal("this is not about the catalog")),
     }
 }
 

@@ -27,6 +27,7 @@ use crate::admin::Desk;
 use crate::balance::RetryBudget;
 use crate::cache::Limits;
 use crate::config::{Config, settings};
+use crate::content::{self, Folder, Keeper, MasterKey};
 use crate::edge::background::Background;
 use crate::edge::cachestore::ResponseCache;
 use crate::edge::decisions::Decisions;
@@ -145,7 +146,9 @@ fn gateway(config: &Config, ledger: Ledger) -> Result<Gateway, RunError> {
         .map_err(|e| RunError(format!("events and invoices cannot be read: {e}")))?;
     let events = Arc::new(events);
     let clock: crate::ledger::Clock = Arc::new(clock::unix_ms);
-    let desk = Arc::new(Desk::new(ledger.clone(), clock, Arc::clone(&events)));
+    let content = keeper(config, &ledger)?;
+    let desk = Desk::new(ledger.clone(), clock, Arc::clone(&events), content.clone());
+    let desk = Arc::new(desk);
     Ok(Gateway {
         now: ArcSwap::from_pointee(snapshot),
         ledger,
@@ -157,12 +160,38 @@ fn gateway(config: &Config, ledger: Ledger) -> Result<Gateway, RunError> {
         metrics,
         access,
         cache,
+        content,
         body_memory: Arc::new(Semaphore::new(
             config.server.body_memory_bytes_max.min(Semaphore::MAX_PERMITS),
         )),
         in_flight: AtomicUsize::new(0),
         draining: AtomicBool::new(false),
     })
+}
+
+fn keeper(config: &Config, ledger: &Ledger) -> Result<Option<Arc<Keeper>>, RunError> {
+    let Some(content) = &config.content else {
+        let keys = ledger.keys();
+        let asked = keys.accounts().filter(|account| account.terms().content_days > 0).count();
+        if asked > 0 {
+            tracing::warn!(
+                accounts = asked,
+                "Accounts have asked for their prompts and answers to be kept, and there is no \
+                 [content] key: nothing is kept."
+            );
+        }
+        return Ok(None);
+    };
+    let key = MasterKey::parse(content.key.expose())
+        .ok_or_else(|| RunError("content.key is not 64 hexadecimal digits".to_owned()))?;
+    let limits = content::Limits {
+        bytes_max: content.bytes_max,
+        generation_bytes_max: content.generation_bytes_max,
+        queue_bytes_max: content.queue_bytes_max,
+    };
+    Keeper::start(Folder::new(content.dir.clone()), key, limits, clock::unix_ms)
+        .map(|keeper| Some(Arc::new(keeper)))
+        .map_err(|e| RunError(format!("kept content cannot be set up: {e}")))
 }
 
 fn decisions(config: &Config) -> Result<Option<Decisions>, RunError> {
@@ -291,6 +320,9 @@ impl Leaving {
         }
         if let Some(access) = &self.gateway.access {
             access.close(Duration::from_secs(5));
+        }
+        if let Some(content) = &self.gateway.content {
+            content.close();
         }
         if let Some(decisions) = &self.gateway.decisions {
             decisions.close(Duration::from_secs(5));

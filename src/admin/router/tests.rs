@@ -50,7 +50,7 @@ async fn served(token: Option<&str>) -> Served {
     let events = Arc::new(Events::open(dir.path(), Arc::new(Manual), true).expect("events"));
     let clock: Clock = Arc::new(|| 7);
     let state = AdminState::new(
-        Arc::new(Desk::new(ledger.clone(), clock, events)),
+        Arc::new(Desk::new(ledger.clone(), clock, events, None)),
         Arc::clone(&running) as Arc<dyn Status>,
         Arc::new(Metrics::new().expect("metrics")),
         token.map(|token| Secret::new(token.to_owned())),
@@ -174,6 +174,41 @@ async fn management_needs_the_token() {
         let off = open.send(method, path, "authorization: Bearer t0ken\r\n", "").await;
         assert_eq!(off.error(), (403, "permission_denied".to_owned()), "{method} {path}");
         assert!(off.body.contains("`[admin]`"), "it says how to set one: {}", off.body);
+    }
+}
+
+#[tokio::test]
+async fn generations_are_paged_shown_and_forgotten() {
+    let served = served(Some("t0ken")).await;
+    let page = served.get("/admin/v1/generations?account=acme&from=2026-01-01&limit=5").await;
+    assert_eq!(page.status, 200, "{}", page.body);
+    let json = page.json();
+    assert_eq!((&json["data"][0]["account"], &json["next"]), (&json!("acme"), &json!("19b7a2-2a")));
+    let last = served.get("/admin/v1/generations?after=19b7a2-2a").await;
+    assert_eq!((last.status, &last.json()["next"]), (200, &Value::Null));
+    for wrong in [
+        "from=yesterday",
+        "after=x",
+        "limit=0",
+        "limit=1001",
+        "key=a%20b",
+        "provider=",
+        "color=red",
+    ] {
+        let answer = served.get(&format!("/admin/v1/generations?{wrong}")).await;
+        assert_eq!(answer.error(), (400, "invalid_request".to_owned()), "{wrong}");
+    }
+    let bug = served.get("/admin/v1/generations?account=bug").await;
+    assert!(bug.status == 500 && !bug.body.contains("secret"), "{}", bug.body);
+    assert_eq!(served.get("/admin/v1/generations/gen-1").await.json()["key"], "key_0");
+    assert_eq!(served.get("/admin/v1/generations/gen-2").await.error().0, 404);
+    let token = "authorization: Bearer t0ken\r\n";
+    for (path, status) in [
+        ("/admin/v1/generations/gen-1/content", 200),
+        ("/admin/v1/generations/gen-2/content", 404),
+        ("/admin/v1/accounts/acme/content", 200),
+    ] {
+        assert_eq!(served.send("DELETE", path, token, "").await.status, status, "{path}");
     }
 }
 

@@ -14,6 +14,7 @@ const SMALLEST: &str = include_str!("../../../conf/turnpike.toml");
 const SHAPES: &str = concat!(
     include_str!("../file.rs"),
     include_str!("../file/catalog.rs"),
+    include_str!("../file/content.rs"),
     include_str!("../file/webhooks.rs")
 );
 const REFERENCE: &str = include_str!("../../../conf/reference.md");
@@ -52,6 +53,7 @@ fn the_full_file_states_the_defaults() {
     assert_eq!(file.server, default.server);
     assert_eq!(file.admin, default.admin);
     assert_eq!(file.ledger, default.ledger);
+    assert_eq!(file.content, default.content);
     assert_eq!(file.cache, default.cache);
     assert_eq!(file.routing, default.routing);
     assert_eq!(file.timeouts, default.timeouts);

@@ -63,6 +63,8 @@ pub struct Options {
     /// until a restart. Off unless said otherwise: a row of the index for every generation costs
     /// twice as much as all else that the ledger does for it.
     pub index_upstream_ids: bool,
+    /// Whether accounts may ask for their prompts and answers to be kept: there is a key for that.
+    pub keeps_content: bool,
     /// The wall clock.
     pub clock: Clock,
     /// Makes every write to the journal fail while it is set.
@@ -79,6 +81,7 @@ impl Options {
             checkpoint_every: Duration::from_secs(1),
             checkpoint_entries: 100_000,
             index_upstream_ids: false,
+            keeps_content: false,
             clock: Arc::new(clock),
             #[cfg(test)]
             broken: Arc::default(),
@@ -105,6 +108,7 @@ struct Inner {
     shared: Arc<Shared>,
     table: Arc<ArcSwap<KeyTable>>,
     records: Arc<Records>,
+    keeps_content: bool,
     threads: Mutex<Option<Threads>>,
 }
 
@@ -149,6 +153,7 @@ impl Ledger {
             scribe.journal.broken = options.broken;
             scribe
         };
+        let keeps_content = options.keeps_content;
         let table = Arc::new(ArcSwap::from_pointee(table));
         let (jobs, work) = std::sync::mpsc::sync_channel(1);
         let busy = Arc::new(AtomicBool::new(false));
@@ -177,7 +182,7 @@ impl Ledger {
             })?
         };
         let threads = Mutex::new(Some(Threads { writer, indexer, store, dir }));
-        Ok(Self { inner: Arc::new(Inner { shared, table, records, threads }) })
+        Ok(Self { inner: Arc::new(Inner { shared, table, records, keeps_content, threads }) })
     }
 
     /// The keys and accounts as they are now.

@@ -130,6 +130,7 @@ fn catch_up(
     let mut state = indexed.unwrap_or_default();
     let (base_seq, base_head) = (state.seq, state.head);
     let records = Arc::new(Records::new(Arc::clone(&store), dir.journal()));
+    records.indexed(base_seq);
     let mut trouble = None;
     let mut visit = |line: Line| {
         if line.entry.seq <= base_seq {
