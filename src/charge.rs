@@ -130,7 +130,8 @@ mod tests {
 
     #[test]
     fn an_answer_with_nothing_in_it_is_free() {
-        let prices = Prices { prompt: PicoUsd(1_000), completion: PicoUsd(2_000), ..Prices::default() };
+        let prices =
+            Prices { prompt: PicoUsd(1_000), completion: PicoUsd(2_000), ..Prices::default() };
         let quote = Quote::from(prices);
         let usage = |completion| Usage { prompt: 5, completion, ..Usage::default() };
         for (completion, finish, nano) in [

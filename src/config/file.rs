@@ -124,6 +124,9 @@ pub struct Ledger {
     pub checkpoint_ms: i64,
     /// Size at which a new journal file is begun, 65536 to 17179869184 bytes. Default `67108864`.
     pub segment_bytes_max: i64,
+    /// What accounts get off every price for letting their prompts and answers be learned from, 0 %
+    /// to 100 % with at most two decimal places. Default `"1%"`.
+    pub logging_discount: String,
 }
 
 impl Default for Ledger {
@@ -132,6 +135,7 @@ impl Default for Ledger {
             data_dir: "turnpike-data".to_owned(),
             checkpoint_ms: 1_000,
             segment_bytes_max: 67_108_864,
+            logging_discount: "1%".to_owned(),
         }
     }
 }
@@ -317,6 +321,9 @@ pub struct Provider {
     pub service_account: Option<String>,
     /// Whether the provider is used; while it is not, its endpoints are left out. Default `true`.
     pub enabled: bool,
+    /// Whether the provider bills an answer although its connection is closed when the client
+    /// leaves. Optional; absent: `true` for bedrock, gemini, vertex and mistral, else `false`.
+    pub bills_after_cancel: Option<bool>,
     /// Limits on time of this provider alone.
     pub timeouts: TimeoutsOverride,
     /// An active health check. Optional; absent: none.
@@ -341,6 +348,7 @@ impl Default for Provider {
             aws: None,
             service_account: None,
             enabled: true,
+            bills_after_cancel: None,
             timeouts: TimeoutsOverride::default(),
             probe: None,
             policy: Policy::default(),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::attempt;
 use crate::balance;
-use crate::catalog::{Catalog, Secret};
+use crate::catalog::{Catalog, Secret, Share};
 use crate::dialect::preset::Preset;
 use crate::route::auto::Rule;
 
@@ -93,6 +93,8 @@ pub struct Ledger {
     pub checkpoint: Duration,
     /// Size at which a new journal file is begun, in bytes.
     pub segment_bytes_max: u64,
+    /// What accounts get off every price for letting their prompts and answers be learned from.
+    pub logging_discount: Share,
 }
 
 /// Identical answers.

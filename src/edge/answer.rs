@@ -21,11 +21,11 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 
 use crate::attempt::Outcome;
-use crate::catalog::utc_minute;
 use crate::dialect::frames::Framing;
 use crate::dialect::{AnswerFault, Surface};
 use crate::edge::clock;
 use crate::edge::continuation;
+use crate::edge::credit;
 use crate::edge::failure;
 use crate::edge::journey::{Attempt, Chat, Cut, Facts, Progress};
 use crate::edge::metadata;
@@ -134,7 +134,7 @@ fn shape(chat: &Chat, facts: &Facts) -> Option<Shape> {
         model: endpoint.model.clone(),
         provider: endpoint.provider.name.as_str().into(),
         stream: head.stream,
-        prices: endpoint.prices.quote(utc_minute(facts.arrived_ms)),
+        prices: credit::quote(chat, endpoint, facts.arrived_ms),
         prompt_estimate,
         request: chat.ask.body.clone(),
         completion_max: most.saturating_mul(u64::from(head.n.max(1))),
@@ -353,7 +353,7 @@ pub(crate) fn abort(chat: &mut Chat, outcome: Outcome, error: GatewayError) -> B
         if let Progress::Answering(mut pipe) | Progress::Broken(mut pipe, _) = progress {
             if pipe.started() {
                 usage = pipe.meter().usage(pipe.shape().prompt_estimate);
-                chat.money.cost += pipe.shape().prices.cost(&usage);
+                chat.money.cost += pipe.cost();
             }
             let unsent = attempt.unsent.take();
             last = joined(unsent, Some(pipe.abort(&error))).unwrap_or_default();
@@ -380,8 +380,7 @@ fn note_progress(chat: &mut Chat, released: bool) -> Result<()> {
     if !released || (shown.is_some() && !meter.complete) {
         return Ok(());
     }
-    let usage = meter.usage(pipe.shape().prompt_estimate);
-    chat.money.cost = continuation::spent(&chat.legs).1 + pipe.shape().prices.cost(&usage);
+    chat.money.cost = continuation::spent(&chat.legs).1 + pipe.cost();
     if let Err(error) = note_cost(chat) {
         if let Some(attempt) = &mut chat.attempt {
             attempt.progress = Progress::Failed(Outcome::Internal);

@@ -81,7 +81,7 @@ pub(crate) fn part(chat: &mut Chat, attempt: &mut Attempt) -> bool {
     // Who has given the client nothing is paid nothing.
     if attempt.shown.is_some() || pipe.started() {
         let usage = pipe.meter().usage(pipe.shape().prompt_estimate);
-        let cost = pipe.shape().prices.cost(&usage);
+        let cost = pipe.cost();
         chat.legs.push(Leg { slot: attempt.slot.clone(), usage, cost });
         chat.money.cost = spent(&chat.legs).1;
         if let Err(error) = answer::note_cost(chat) {

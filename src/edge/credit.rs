@@ -1,8 +1,9 @@
 //! Credit for a request: where it may be answered, what that may cost, and what is set aside for it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::catalog::utc_minute;
+use crate::catalog::{Endpoint, Prices, Quote, Share, utc_minute};
 use crate::dialect::{self, abilities};
 use crate::edge::choose;
 use crate::edge::clock;
@@ -12,9 +13,9 @@ use crate::edge::models;
 use crate::edge::task::Task;
 use crate::edge::write;
 use crate::error::{GatewayError, Kind};
-use crate::ledger::{HoldAsk, HoldRefused};
-use crate::route::Plan;
-use crate::vocab::NanoUsd;
+use crate::ledger::{GenerationRecord, HoldAsk, HoldRefused, UnitPrices};
+use crate::route::{Plan, Slot};
+use crate::vocab::{EndpointId, NanoUsd, PicoUsd, Usage};
 
 /// Chooses where the request may be answered and sets credit aside for it. Runs only when the
 /// cache has no answer.
@@ -54,6 +55,75 @@ pub(crate) fn plan_and_hold(
     chat.money.hold = Some(hold);
     gateway.retries.deposit(now);
     Ok(())
+}
+
+/// What a request that arrived at this time is charged by at this endpoint.
+pub(crate) fn quote(chat: &Chat, endpoint: &Endpoint, arrived_ms: u64) -> Quote {
+    endpoint.prices.quote(utc_minute(arrived_ms)).shared(share(chat))
+}
+
+/// The share of list prices that the caller pays: all of it, less what the account gets for
+/// letting its prompts and answers be learned from.
+pub(crate) fn share(chat: &Chat) -> Share {
+    if chat.admission.rules.account.discount_logging {
+        chat.snapshot.logging_discount.rest()
+    } else {
+        Share::ALL
+    }
+}
+
+/// Writes down by which prices a record's cost came about, so that it can be computed again.
+pub(crate) fn explain(record: &mut GenerationRecord, chat: &Chat, billed: bool) {
+    if !billed {
+        return;
+    }
+    let minute = utc_minute(record.created_ms);
+    let endpoint = |id: &EndpointId| {
+        let place = |slot: &&Arc<Slot>| slot.endpoint.id == *id;
+        let legs = chat.legs.iter().map(|leg| &leg.slot);
+        let plan = chat.plan.candidates.iter().map(|candidate| &candidate.slot);
+        legs.chain(plan).find(place)
+    };
+    let mut before = Usage::default();
+    let (mut list, mut known) = (NanoUsd::ZERO, true);
+    let mut add = |id: &EndpointId, usage: &Usage| {
+        let slot = endpoint(id);
+        known &= slot.is_some();
+        let prices = slot.map(|slot| slot.endpoint.prices.at(usage.prompt, minute));
+        let prices = prices.unwrap_or_default();
+        list += prices.cost(usage);
+        unit_prices(&prices)
+    };
+    for leg in &record.legs {
+        record.details.leg_prices.push(add(&leg.endpoint, &leg.usage));
+        before = before.and(&leg.usage);
+    }
+    if let Some(id) = &record.endpoint {
+        let last = record.usage.less(&before);
+        record.details.prices = Some(add(id, &last));
+    }
+    let answered = record.finish_reason.is_some() && record.legs.is_empty();
+    record.details.insured = answered && record.cost == NanoUsd::ZERO && list > NanoUsd::ZERO;
+    if known && share(chat) != Share::ALL && !record.details.insured {
+        record.details.discount = list - record.cost;
+    }
+}
+
+fn unit_prices(prices: &Prices) -> UnitPrices {
+    let some = |price: PicoUsd| Some(price).filter(|price| *price != PicoUsd::ZERO);
+    UnitPrices {
+        prompt: prices.prompt,
+        completion: prices.completion,
+        cache_read: prices.cache_read,
+        cache_write_5m: prices.cache_write_5m,
+        cache_write_1h: prices.cache_write_1h,
+        reasoning: prices.reasoning,
+        audio_prompt: prices.audio_prompt,
+        audio_completion: prices.audio_completion,
+        request: some(prices.request),
+        image: some(prices.image),
+        search: some(prices.search),
+    }
 }
 
 /// Keeps the candidates whose dialect knows this kind of request.
@@ -149,6 +219,9 @@ impl Estimate {
             token_pico = token_pico.max(prices.completion_at_most().times(1) * choices);
             most = most.max(u64::from(endpoint.max_output));
         }
+        let part = i128::from(share(chat).points());
+        let of_list = |pico: i128| pico.saturating_mul(part).saturating_add(9_999) / 10_000;
+        let (prompt_pico, token_pico) = (of_list(prompt_pico), of_list(token_pico));
         let typical = chat.snapshot.typical(plan).min(most);
         let tokens = head.max_tokens.unwrap_or(typical).clamp(1, most);
         let shortest = tokens.min(SHORTEST_ANSWER);

@@ -214,7 +214,7 @@ impl Relay {
         let mut writer = StreamWriter::new(&answer);
         let mut wire = Vec::with_capacity(512);
         writer.write(&Event::Usage(usage), None, &mut wire);
-        writer.write(&Event::End, Some(shape.prices.cost(&usage)), &mut wire);
+        writer.write(&Event::End, Some(shape.price(&usage, meter.finish)), &mut wire);
         Ok(Verdict::Replace(wire))
     }
 

@@ -263,7 +263,7 @@ impl Translate {
         meter.complete = true;
         meter.count_rest(&shape.request);
         let mut usage = meter.usage(shape.prompt_estimate);
-        let mut cost = shape.prices.cost(&usage);
+        let mut cost = shape.price(&usage, meter.finish);
         if let Some(joined) = &mut self.joined {
             joined.join.settle(&mut joined.list);
             (usage, cost) = (joined.before.0.and(&usage), joined.before.1 + cost);
