@@ -37,7 +37,7 @@ pub(crate) fn plan_and_hold(
     if chat.ask.head.provider.as_ref().is_some_and(|prefs| prefs.require_parameters) {
         keep_faithful(&mut plan, chat)?;
     }
-    let estimate = Estimate::of(&plan, chat, utc_minute(facts.arrived_ms));
+    let estimate = Estimate::of(&plan, chat, facts.arrived_ms);
     let tokens = chat.ask.prompt_tokens.saturating_add(estimate.tokens);
     chat.admission.count(tokens, facts.arrived_ms)?;
     chat.plan = plan;
@@ -52,6 +52,7 @@ pub(crate) fn plan_and_hold(
         .hold(&chat.caller, ask)
         .map_err(|refused| refusal(refused, &estimate, chat.ask.prompt_tokens))?;
     chat.money.limit = estimate.limit(hold.granted(), chat.ask.head.max_tokens);
+    chat.money.short = estimate.short;
     chat.money.hold = Some(hold);
     gateway.retries.deposit(now);
     Ok(())
@@ -76,6 +77,9 @@ pub(crate) fn share(chat: &Chat) -> Share {
 pub(crate) fn explain(record: &mut GenerationRecord, chat: &Chat, billed: bool) {
     if !billed {
         return;
+    }
+    if chat.money.out {
+        record.details.ended_by = Some("credit".into());
     }
     let minute = utc_minute(record.created_ms);
     let endpoint = |id: &EndpointId| {
@@ -191,6 +195,8 @@ struct Estimate {
     tokens: u64,
     /// The answer must not cost more than what is set aside.
     capped: bool,
+    /// A few of the longest answers would use up the credit.
+    short: bool,
 }
 
 /// The shortest answer worth giving when credit is short, in tokens.
@@ -201,7 +207,8 @@ const SHORTEST_ANSWER: u64 = 16;
 const SHARE: i64 = 16;
 
 impl Estimate {
-    fn of(plan: &Plan, chat: &Chat, minute: u16) -> Self {
+    fn of(plan: &Plan, chat: &Chat, arrived_ms: u64) -> Self {
+        let minute = utc_minute(arrived_ms);
         let head = &chat.ask.head;
         let choices = i128::from(head.n.max(1));
         let (mut prompt_pico, mut token_pico, mut most) = (0, 0, 1);
@@ -231,11 +238,13 @@ impl Estimate {
         // covered, so more is set aside and the answer is limited to it.
         let open = head.max_tokens.is_none();
         let available = chat.caller.account().available();
-        let short = open && available < cost(most).times(10);
-        if short {
+        let limit = chat.caller.limit_left(arrived_ms);
+        let short = available.min(limit.unwrap_or(NanoUsd::MAX)) < cost(most).times(10);
+        let capped = open && available < cost(most).times(10);
+        if capped {
             want = want.max(cost(most).min(NanoUsd(available.0 / SHARE)));
         }
-        Self { want, floor: cost(shortest), prompt_pico, token_pico, tokens, capped: short }
+        Self { want, floor: cost(shortest), prompt_pico, token_pico, tokens, capped, short }
     }
 
     /// The limit on completion tokens that keeps the cost within the credit granted.

@@ -21,6 +21,7 @@ mod meter;
 mod relay;
 mod seam;
 mod splice;
+mod stop;
 #[cfg(test)]
 mod tests;
 mod translate;

@@ -111,6 +111,13 @@ impl Translate {
         }
     }
 
+    /// The same, of a stream that ends here: what still comes is dropped.
+    pub(super) fn stop(&mut self) -> Option<(Box<dyn StreamSink>, Vec<u8>)> {
+        let taken = self.take_sink()?;
+        self.ended = true;
+        Some(taken)
+    }
+
     pub(super) fn push(
         &mut self,
         chunk: Bytes,
