@@ -15,13 +15,17 @@ pub mod status;
 mod accounts;
 mod door;
 mod endpoints;
+pub mod generations;
 mod keys;
 mod probes;
 mod refusal;
 pub mod router;
+pub mod shown;
 
 pub use bank::{
     AccountRow, Bank, BankError, IssuedKey, KeyRow, NewAccount, NewKey, Page, TopUp, TopUpDone,
 };
+pub use generations::Generations;
 pub use router::{AdminState, router};
+pub use shown::ShownGeneration;
 pub use status::{EndpointRow, NotReady, Status};

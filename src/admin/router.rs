@@ -10,9 +10,10 @@ use axum::routing::{delete, get, post};
 use tokio::sync::Semaphore;
 
 use super::bank::Bank;
+use super::generations::Generations;
 use super::refusal::Refusal;
 use super::status::Status;
-use super::{accounts, door, endpoints, keys, probes};
+use super::{accounts, door, endpoints, generations, keys, probes};
 use crate::catalog::Secret;
 use crate::error::Kind;
 use crate::observe::Metrics;
@@ -24,6 +25,7 @@ const BLOCKING_MAX: usize = 16;
 #[derive(Clone)]
 pub struct AdminState {
     bank: Arc<dyn Bank>,
+    generations: Arc<dyn Generations>,
     status: Arc<dyn Status>,
     metrics: Arc<Metrics>,
     token: Option<Arc<Secret>>,
@@ -40,16 +42,21 @@ impl AdminState {
     /// `token` is the admin token; without one there is no management.
     pub fn new(
         bank: Arc<dyn Bank>,
+        generations: Arc<dyn Generations>,
         status: Arc<dyn Status>,
         metrics: Arc<Metrics>,
         token: Option<Secret>,
     ) -> Self {
         let permits = Arc::new(Semaphore::new(BLOCKING_MAX));
-        Self { bank, status, metrics, token: token.map(Arc::new), permits }
+        Self { bank, generations, status, metrics, token: token.map(Arc::new), permits }
     }
 
     pub(super) fn bank(&self) -> Arc<dyn Bank> {
         Arc::clone(&self.bank)
+    }
+
+    pub(super) fn generations(&self) -> Arc<dyn Generations> {
+        Arc::clone(&self.generations)
     }
 
     pub(super) fn status(&self) -> Arc<dyn Status> {
@@ -91,6 +98,8 @@ pub fn router(state: AdminState) -> Router {
         .route("/accounts/{id}/top-ups", post(accounts::top_up))
         .route("/keys", get(keys::list).post(keys::create))
         .route("/keys/{id}", delete(keys::disable))
+        .route("/generations", get(generations::list))
+        .route("/generations/{id}", get(generations::show))
         .route("/endpoints", get(endpoints::list))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)

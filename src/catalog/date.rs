@@ -13,6 +13,37 @@ pub fn is_day_or_part(text: &str) -> bool {
     parts(text).is_some()
 }
 
+/// Reads a point in time as milliseconds since 1970: a day (its beginning), a time in UTC
+/// (`2026-11-26T08:30:00Z`, with or without a fraction), or the number itself.
+pub fn parse_time(text: &str) -> Option<u64> {
+    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+        return text.parse().ok();
+    }
+    let Some((day, time)) = text.split_once('T') else {
+        return parse_day(text)?.checked_mul(1_000);
+    };
+    let (clock, fraction) = match time.strip_suffix('Z')?.split_once('.') {
+        Some((clock, fraction)) => (clock, Some(fraction)),
+        None => (time.strip_suffix('Z')?, None),
+    };
+    let mut parts = clock.split(':').map(|part| {
+        let plain = part.len() == 2 && part.bytes().all(|b| b.is_ascii_digit());
+        plain.then(|| part.parse::<u64>().ok()).flatten()
+    });
+    let (hours, minutes, seconds) = (parts.next()??, parts.next()??, parts.next()??);
+    let fits = hours < 24 && minutes < 60 && seconds < 60 && parts.next().is_none();
+    let ms = match fraction {
+        None => 0,
+        Some(digits) if (1..=9).contains(&digits.len()) => {
+            digits.bytes().all(|b| b.is_ascii_digit()).then_some(())?;
+            format!("{digits:0<3}").get(..3)?.parse().ok()?
+        }
+        Some(_) => return None,
+    };
+    let secs = parse_day(day)? + hours * 3_600 + minutes * 60 + seconds;
+    fits.then_some(secs * 1_000 + ms)
+}
+
 /// The day of a second since 1970, as `YYYY-MM-DD`.
 pub fn day_text(secs: u64) -> String {
     let days = secs / DAY;
@@ -54,6 +85,34 @@ fn days_before(year: u64, month: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn points_in_time_are_read() {
+        let noon = 1_767_225_600_000 + 43_200_000;
+        for (text, ms) in [
+            ("2026-01-01", 1_767_225_600_000),
+            ("2026-01-01T12:00:00Z", noon),
+            ("2026-01-01T12:00:00.5Z", noon + 500),
+            ("2026-01-01T12:00:00.123456Z", noon + 123),
+            ("1767225600001", 1_767_225_600_001),
+        ] {
+            assert_eq!(parse_time(text), Some(ms), "{text}");
+        }
+        for wrong in [
+            "",
+            "now",
+            "2026-01",
+            "2026-01-01T12:00:00",
+            "2026-01-01T24:00:00Z",
+            "2026-01-01T12:00Z",
+            "2026-01-01T12:00:00.Z",
+            "2026-01-01T12:00:00+01:00",
+            "2026-01-01T1:00:00Z",
+            "99999999999999999999999",
+        ] {
+            assert_eq!(parse_time(wrong), None, "{wrong:?}");
+        }
+    }
 
     #[test]
     fn days_round_trip() {

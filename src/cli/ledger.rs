@@ -19,6 +19,7 @@ pub(super) enum LedgerCommand {
         #[command(flatten)]
         data: Data,
     },
+    Reconcile(Box<super::reconcile::Reconcile>),
 }
 
 impl LedgerCommand {
@@ -38,6 +39,7 @@ impl LedgerCommand {
                 let _entries = ledger::export(&data.data, &mut out)?;
                 Ok(())
             }
+            Self::Reconcile(reconcile) => reconcile.run(),
         }
     }
 }

@@ -5,8 +5,10 @@ mod catalog;
 mod check;
 mod data;
 mod demo;
+mod generations;
 mod keys;
 mod ledger;
+mod reconcile;
 mod route;
 mod serve;
 
@@ -48,6 +50,9 @@ enum Command {
     /// Create, list and disable keys.
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// List and show records of generations.
+    #[command(subcommand)]
+    Generations(generations::Generations),
     /// Verify or export the ledger.
     #[command(subcommand)]
     Ledger(ledger::LedgerCommand),
@@ -85,6 +90,7 @@ pub fn run() -> ExitCode {
         Some(Command::Simulate(args)) => simulate::cli::run(&args).map_err(Failure::from),
         Some(Command::Accounts(command)) => command.run(),
         Some(Command::Keys(command)) => command.run(),
+        Some(Command::Generations(command)) => command.run(),
         Some(Command::Ledger(command)) => command.run(),
         Some(Command::Route(command)) => command.run(),
     };

@@ -135,9 +135,13 @@ fn close_chat(
         }
     }
     chat.admission.correct(line.usage.unwrap_or_default().total());
-    let end = End { facts, chat: &chat, line, meter, attempt: attempt.as_ref(), client_left };
+    let usage = &consumed.usage;
+    let attempt_now = attempt.as_ref();
+    let end = End { facts, chat: &chat, line, meter, attempt: attempt_now, usage, client_left };
     let mut record = record::of(session, &end);
-    credit::explain(&mut record, &chat, consumed.billed);
+    if consumed.billed {
+        credit::explain(&mut record, &chat, attempt_now, usage);
+    }
     if let Some(hold) = chat.money.hold.take() {
         if consumed.billed {
             hold.settle(Charge { cost: record.cost, record });

@@ -90,8 +90,10 @@ pub(crate) fn key(chat: Option<&mut Chat>) -> Result<CacheKey> {
 
 /// An answer was found: it is used, though it may expire this very moment. The store hands out
 /// nothing that has expired, and a second look at the clock must not disagree with the first.
-pub(crate) const fn on_hit(chat: &mut Chat) -> ForcedFreshness {
+pub(crate) fn on_hit(chat: &mut Chat, handler: &HitHandler) -> ForcedFreshness {
     chat.cache.hit = true;
+    let hit = handler.as_any().downcast_ref::<Hit>();
+    chat.cache.source = hit.map(|hit| hit.entry.source());
     ForcedFreshness::ForceFresh
 }
 

@@ -1,21 +1,20 @@
 //! Credit for a request: where it may be answered, what that may cost, and what is set aside for it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::catalog::{Endpoint, Prices, Quote, Share, utc_minute};
+use crate::catalog::{Endpoint, Quote, Share, utc_minute};
 use crate::dialect::{self, abilities};
 use crate::edge::choose;
 use crate::edge::clock;
 use crate::edge::gateway::Gateway;
-use crate::edge::journey::{Chat, Facts};
+use crate::edge::journey::{Attempt, Chat, Facts};
 use crate::edge::models;
 use crate::edge::task::Task;
 use crate::edge::write;
 use crate::error::{GatewayError, Kind};
-use crate::ledger::{GenerationRecord, HoldAsk, HoldRefused, UnitPrices};
-use crate::route::{Plan, Slot};
-use crate::vocab::{EndpointId, NanoUsd, PicoUsd, Usage};
+use crate::ledger::{GenerationRecord, HoldAsk, HoldRefused};
+use crate::route::Plan;
+use crate::vocab::{NanoUsd, Usage};
 
 /// Chooses where the request may be answered and sets credit aside for it. Runs only when the
 /// cache has no answer.
@@ -73,60 +72,32 @@ pub(crate) fn share(chat: &Chat) -> Share {
     }
 }
 
-/// Writes down by which prices a record's cost came about, so that it can be computed again.
-pub(crate) fn explain(record: &mut GenerationRecord, chat: &Chat, billed: bool) {
-    if !billed {
-        return;
-    }
+/// Writes down what a record's cost is less than the prices in it say, and why. `usage` is what the
+/// last provider did.
+pub(crate) fn explain(
+    record: &mut GenerationRecord,
+    chat: &Chat,
+    attempt: Option<&Attempt>,
+    usage: &Usage,
+) {
+    let minute = utc_minute(record.created_ms);
+    let list = |endpoint: &Endpoint, usage: &Usage| {
+        if *usage == Usage::default() {
+            return NanoUsd::ZERO;
+        }
+        endpoint.prices.quote(minute).list_cost(usage)
+    };
+    let legs = chat.legs.iter().map(|leg| list(&leg.slot.endpoint, &leg.usage));
+    let last = attempt.map(|attempt| list(&attempt.slot.endpoint, usage)).unwrap_or_default();
+    let less = legs.sum::<NanoUsd>() + last - record.cost;
     if chat.money.out {
         record.details.ended_by = Some("credit".into());
     }
-    let minute = utc_minute(record.created_ms);
-    let endpoint = |id: &EndpointId| {
-        let place = |slot: &&Arc<Slot>| slot.endpoint.id == *id;
-        let legs = chat.legs.iter().map(|leg| &leg.slot);
-        let plan = chat.plan.candidates.iter().map(|candidate| &candidate.slot);
-        legs.chain(plan).find(place)
-    };
-    let mut before = Usage::default();
-    let (mut list, mut known) = (NanoUsd::ZERO, true);
-    let mut add = |id: &EndpointId, usage: &Usage| {
-        let slot = endpoint(id);
-        known &= slot.is_some();
-        let prices = slot.map(|slot| slot.endpoint.prices.at(usage.prompt, minute));
-        let prices = prices.unwrap_or_default();
-        list += prices.cost(usage);
-        unit_prices(&prices)
-    };
-    for leg in &record.legs {
-        record.details.leg_prices.push(add(&leg.endpoint, &leg.usage));
-        before = before.and(&leg.usage);
-    }
-    if let Some(id) = &record.endpoint {
-        let last = record.usage.less(&before);
-        record.details.prices = Some(add(id, &last));
-    }
-    let answered = record.finish_reason.is_some() && record.legs.is_empty();
-    record.details.insured = answered && record.cost == NanoUsd::ZERO && list > NanoUsd::ZERO;
-    if known && share(chat) != Share::ALL && !record.details.insured {
-        record.details.discount = list - record.cost;
-    }
-}
-
-fn unit_prices(prices: &Prices) -> UnitPrices {
-    let some = |price: PicoUsd| Some(price).filter(|price| *price != PicoUsd::ZERO);
-    UnitPrices {
-        prompt: prices.prompt,
-        completion: prices.completion,
-        cache_read: prices.cache_read,
-        cache_write_5m: prices.cache_write_5m,
-        cache_write_1h: prices.cache_write_1h,
-        reasoning: prices.reasoning,
-        audio_prompt: prices.audio_prompt,
-        audio_completion: prices.audio_completion,
-        request: some(prices.request),
-        image: some(prices.image),
-        search: some(prices.search),
+    if less > NanoUsd::ZERO {
+        record.details.insured = share(chat) == Share::ALL || record.cost == NanoUsd::ZERO;
+        if !record.details.insured {
+            record.details.discount = less;
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use pingora::proxy::Session;
 
 use crate::auth;
 use crate::cache::{self, Intent};
-use crate::dialect::{embed, rerank, scan, tokens};
+use crate::dialect::{embed, preset, rerank, scan, tokens};
 use crate::edge::arrive;
 use crate::edge::body;
 use crate::edge::choose;
@@ -59,9 +59,12 @@ pub(crate) async fn chat(
     facts.bytes_in = body.bytes.len();
     let mut body = body;
     let head = scan::scan_as(task.form(), &body.bytes);
-    let head = match head
-        .and_then(|head| choose::preset(&snapshot, &admission.rules.key, head, &mut body.bytes))
-    {
+    let mut preset = None;
+    let head = match head.and_then(|head| {
+        let named = preset::reference(&head).map(|named| named.slug);
+        preset = named.or(admission.rules.key.preset.as_deref()).map(Into::into);
+        choose::preset(&snapshot, &admission.rules.key, head, &mut body.bytes)
+    }) {
         Ok(head) => head,
         Err(error) => return Ok(Err(error)),
     };
@@ -78,6 +81,7 @@ pub(crate) async fn chat(
         parsed: None,
         asked,
         prompt_tokens,
+        preset,
         session: session_id(session),
         _memory: body.memory,
     };
@@ -176,6 +180,7 @@ fn cache_use(
         intent: Intent::Off,
         key: None,
         hit: false,
+        source: None,
         filling: false,
         good: Arc::clone(&good),
     };
@@ -195,7 +200,7 @@ fn cache_use(
     let (account, surface) = (caller.account().id(), task.label().as_str());
     let scope = cache::Scope { account, surface, stream: head.stream };
     match cache::key(scope, body) {
-        Ok(key) => CacheUse { intent, key: Some(key), hit: false, filling: false, good },
+        Ok(key) => CacheUse { intent, key: Some(key), good, ..off },
         // Too deep or too complex to be worth a key: answered without the cache.
         Err(_unkeyed) => off,
     }

@@ -141,6 +141,8 @@ pub(crate) struct Ask {
     pub(crate) asked: Option<Asked>,
     /// Tokens in the prompt, estimated.
     pub(crate) prompt_tokens: u64,
+    /// The preset that it was built on.
+    pub(crate) preset: Option<Box<str>>,
     /// The name of the session, from the head.
     pub(crate) session: Option<Box<str>>,
     /// The body's share of the memory for bodies.
@@ -173,6 +175,8 @@ pub(crate) struct CacheUse {
     pub(crate) key: Option<[u8; 32]>,
     /// The answer came from the cache.
     pub(crate) hit: bool,
+    /// The generation that was paid for, if the answer came from the cache.
+    pub(crate) source: Option<GenerationId>,
     /// The answer under way is being gathered for the cache.
     pub(crate) filling: bool,
     /// The answer is complete and may be kept.

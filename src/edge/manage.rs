@@ -5,24 +5,29 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::admin::{
-    self, AccountRow, AdminState, Bank, BankError, EndpointRow, IssuedKey, KeyRow, NewAccount,
-    NewKey, NotReady, Page, Status, TopUp, TopUpDone,
+    self, AccountRow, AdminState, Bank, BankError, EndpointRow, Generations, IssuedKey, KeyRow,
+    NewAccount, NewKey, NotReady, Page, Status, TopUp, TopUpDone,
 };
 use crate::balance::{Availability, BreakerState, Wait};
 use crate::catalog::Secret;
 use crate::edge::clock;
 use crate::edge::gateway::Gateway;
-use crate::ledger::{self, COMMIT_BUCKETS_US, Ledger, Made, ManageError};
+use crate::ledger::{
+    self, COMMIT_BUCKETS_US, GenerationPage, GenerationQuery, GenerationRecord, Ledger, Made,
+    ManageError,
+};
 use crate::observe::gauges::{CacheGauges, CommitTimes, LedgerGauges};
 use crate::observe::{self, Readings};
 use crate::terms::{AccountTerms, KeyTerms};
-use crate::vocab::{AccountId, KeyId};
+use crate::vocab::{AccountId, GenerationId, KeyId};
 
 /// The admin listener's routes over this gateway.
 pub(super) fn router(gateway: &Arc<Gateway>, token: Option<Secret>) -> axum::Router {
     let bank = Arc::new(LedgerBank(gateway.ledger.clone()));
     let status = Arc::new(GatewayStatus(Arc::clone(gateway)));
-    admin::router(AdminState::new(bank, status, Arc::clone(&gateway.metrics), token))
+    let generations = Arc::new(LedgerGenerations(gateway.ledger.clone()));
+    let metrics = Arc::clone(&gateway.metrics);
+    admin::router(AdminState::new(bank, generations, status, metrics, token))
 }
 
 /// Tells the metrics where to read what other parts keep.
@@ -110,6 +115,24 @@ impl Status for GatewayStatus {
             })
         };
         snapshot.catalog.endpoints().filter_map(row).collect()
+    }
+}
+
+/// Records of generations, out of the ledger.
+struct LedgerGenerations(Ledger);
+
+impl Generations for LedgerGenerations {
+    fn page(&self, query: &GenerationQuery) -> Result<GenerationPage, BankError> {
+        self.0.generations(query).map_err(|error| BankError::Internal(error.to_string()))
+    }
+
+    fn one(&self, id: &str) -> Result<Arc<GenerationRecord>, BankError> {
+        let found = match GenerationId::parse(id) {
+            Some(id) => self.0.generation(id),
+            None => self.0.generation_by_upstream(id),
+        };
+        let found = found.map_err(|error| BankError::Internal(error.to_string()))?;
+        found.ok_or(BankError::NotFound("generation"))
     }
 }
 

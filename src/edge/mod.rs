@@ -21,6 +21,7 @@ mod decisions;
 mod failure;
 mod fetch;
 mod gateway;
+mod generation;
 mod guard;
 mod intake;
 mod journey;

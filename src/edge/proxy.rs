@@ -131,11 +131,11 @@ impl ProxyHttp for Turnpike {
         &self,
         _: &mut Session,
         _: &CacheMeta,
-        _: &mut HitHandler,
+        handler: &mut HitHandler,
         _: bool,
         ctx: &mut Journey,
     ) -> Result<Option<ForcedFreshness>> {
-        Ok(ctx.chat().map(cachestore::on_hit))
+        Ok(ctx.chat().map(|chat| cachestore::on_hit(chat, handler)))
     }
 
     // 4 where: only what the cache cannot answer is planned and paid for

@@ -38,6 +38,8 @@ mod wire;
 #[cfg(feature = "host")]
 mod live;
 #[cfg(feature = "host")]
+mod reading;
+#[cfg(feature = "host")]
 mod store;
 #[cfg(feature = "host")]
 mod verify;
@@ -55,6 +57,8 @@ pub use live::{
     COMMIT_BUCKETS_US, Charge, Clock, Durable, Hold, HoldAsk, HoldRefused, Ledger, LedgerDown,
     Made, ManageError, Options, RecordRefused, Recovery, Stats,
 };
+#[cfg(feature = "host")]
+pub use reading::sum_records;
 #[cfg(feature = "host")]
 pub use store::OpenError;
 #[cfg(feature = "host")]

@@ -20,7 +20,7 @@ pub use amounts::{Day, Percent};
 pub use names::Names;
 pub use ours::Ours;
 pub use read::{BadExport, Column, Columns, Theirs, read};
-pub use report::{Line, Limits, Report};
+pub use report::{Limits, Line, Report};
 
 /// What is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -64,13 +64,13 @@ fn plain(name: &str) -> String {
 fn undated(name: &str) -> &str {
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     for (len, parts) in [(11, [4, 2, 2].as_slice()), (9, &[8])] {
-        let Some((rest, end)) = name.len().checked_sub(len).and_then(|at| name.split_at_checked(at))
+        let Some((rest, end)) =
+            name.len().checked_sub(len).and_then(|at| name.split_at_checked(at))
         else {
             continue;
         };
         let dated = end.strip_prefix('-').is_some_and(|date| {
-            date.split('-').map(str::len).eq(parts.iter().copied())
-                && date.split('-').all(digits)
+            date.split('-').map(str::len).eq(parts.iter().copied()) && date.split('-').all(digits)
         });
         if dated {
             return rest;

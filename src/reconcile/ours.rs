@@ -20,12 +20,7 @@ pub struct Ours {
 impl Ours {
     /// Nothing yet of this provider.
     pub fn of(provider: ProviderId) -> Self {
-        Self {
-            provider,
-            table: Table::new(),
-            estimated: Table::new(),
-            unattributed: Table::new(),
-        }
+        Self { provider, table: Table::new(), estimated: Table::new(), unattributed: Table::new() }
     }
 
     /// Adds what a generation used at the provider: its answer, or the part of it that the provider

@@ -158,7 +158,8 @@ impl Report {
         }
         let lost = sum(unattributed, Measure::Requests);
         if lost > 0 {
-            let cost = i64::try_from(sum(unattributed, Measure::Cost)).map_or(NanoUsd::MAX, NanoUsd);
+            let cost =
+                i64::try_from(sum(unattributed, Measure::Cost)).map_or(NanoUsd::MAX, NanoUsd);
             self.notes.push(format!(
                 "{lost} generations for ${cost} were ended by recovery after a crash and name no \
                  provider: they are in no line."

@@ -23,6 +23,8 @@ pub struct Meter {
     pub upstream_id: Option<String>,
     /// The model that the provider says it used.
     pub upstream_model: Option<String>,
+    /// Calls of tools that were begun.
+    pub tool_calls: u32,
     /// Bytes of text put out: content, reasoning, refusals and tool calls.
     pub output_bytes: u64,
     /// Whether something of the answer came: text, reasoning, a tool call, a refusal or an end.
@@ -128,6 +130,7 @@ impl Meter {
     /// Takes note of an event.
     pub(super) fn see(&mut self, event: &Event) {
         self.semantic |= event.is_semantic();
+        self.tool_calls += u32::from(matches!(event, Event::ToolStart { .. }));
         match event {
             Event::Start { id, model } => {
                 self.upstream_id.clone_from(id);

@@ -146,7 +146,9 @@ fn overhear(choice: &Choice<'_>, meter: &mut Meter) -> Result<(), AnswerFault> {
     let part: Option<Part<'_>> = serde_json::from_str(message)
         .map_err(|_| AnswerFault::Garbled("a message is not what it should be"))?;
     let part = part.unwrap_or_default();
-    let calls = part.tool_calls.as_ref().is_some_and(|calls| !calls.is_empty());
+    let count = part.tool_calls.as_ref().map_or(0, Vec::len);
+    let calls = count > 0;
+    meter.tool_calls = meter.tool_calls.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
     let said = [
         part.content,
         part.reasoning,

@@ -25,6 +25,7 @@ mod money;
 mod payers;
 mod prefs;
 mod privacy;
+mod races;
 mod surface;
 mod uptime;
 mod vectors;

@@ -55,24 +55,6 @@ impl Usage {
         }
     }
 
-    /// What is left of this without a part of it.
-    #[must_use]
-    pub const fn less(&self, part: &Self) -> Self {
-        Self {
-            prompt: self.prompt.saturating_sub(part.prompt),
-            cache_read: self.cache_read.saturating_sub(part.cache_read),
-            cache_write_5m: self.cache_write_5m.saturating_sub(part.cache_write_5m),
-            cache_write_1h: self.cache_write_1h.saturating_sub(part.cache_write_1h),
-            audio_prompt: self.audio_prompt.saturating_sub(part.audio_prompt),
-            completion: self.completion.saturating_sub(part.completion),
-            reasoning: self.reasoning.saturating_sub(part.reasoning),
-            audio_completion: self.audio_completion.saturating_sub(part.audio_completion),
-            images: self.images.saturating_sub(part.images),
-            searches: self.searches.saturating_sub(part.searches),
-            estimated: self.estimated,
-        }
-    }
-
     /// Input tokens that were neither read from nor written to a cache.
     pub const fn fresh_prompt(&self) -> u64 {
         self.prompt

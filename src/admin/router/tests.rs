@@ -10,8 +10,9 @@ use crate::admin::bank::{
     AccountRow, BankError, IssuedKey, KeyRow, NewAccount, NewKey, Page, TopUp, TopUpDone,
 };
 use crate::admin::status::{EndpointRow, NotReady};
+use crate::ledger::{Cursor, GenerationPage, GenerationQuery, GenerationRecord};
 use crate::observe::labels::BreakerState;
-use crate::vocab::{AccountId, EndpointId, KeyId, ModelId, NanoUsd, ProviderId};
+use crate::vocab::{AccountId, EndpointId, GenerationId, KeyId, ModelId, NanoUsd, ProviderId};
 
 /// A bank in memory with the promises of [`Bank`].
 #[derive(Default)]
@@ -106,6 +107,29 @@ impl Bank for Vault {
     }
 }
 
+/// One generation, and where the next page would go on.
+struct Records;
+
+impl Generations for Records {
+    fn page(&self, query: &GenerationQuery) -> Result<GenerationPage, BankError> {
+        if query.account.as_ref().is_some_and(|account| account.as_str() == "bug") {
+            return Err(BankError::Internal("secret detail".to_owned()));
+        }
+        let next = query.after.is_none().then(|| Cursor::parse("19b7a2-2a")).flatten();
+        Ok(GenerationPage { records: vec![self.one("gen-1")?], next })
+    }
+
+    fn one(&self, id: &str) -> Result<Arc<GenerationRecord>, BankError> {
+        if id != "gen-1" {
+            return Err(BankError::NotFound("generation"));
+        }
+        let account = AccountId::parse("acme").expect("an id");
+        let key = KeyId::parse("key_0").expect("an id");
+        let id = GenerationId::from_bits(7);
+        Ok(Arc::new(GenerationRecord::bare(id, 1_767_225_600_000, account, key)))
+    }
+}
+
 #[derive(Default)]
 struct Running(Mutex<Vec<NotReady>>);
 
@@ -138,6 +162,7 @@ async fn served(token: Option<&str>) -> Served {
     let running = Arc::new(Running::default());
     let state = AdminState::new(
         Arc::new(Vault::default()),
+        Arc::new(Records),
         Arc::clone(&running) as Arc<dyn Status>,
         Arc::new(Metrics::new().expect("metrics")),
         token.map(|token| Secret::new(token.to_owned())),

@@ -100,6 +100,10 @@ pub struct Head {
     pub route_sort: bool,
     /// The name of a preset.
     pub preset: Option<String>,
+    /// The value of `user`.
+    pub user: Option<Span>,
+    /// The value of `metadata`.
+    pub metadata: Option<Span>,
     /// The first message, and the one after it if the first is no user's: what a conversation
     /// keeps from turn to turn.
     pub opening: [Option<Span>; 2],
@@ -219,6 +223,8 @@ impl<'a> Scan<'a> {
             provider: None,
             route_sort: false,
             preset: None,
+            user: None,
+            metadata: None,
             opening: [None; 2],
             fields: Vec::with_capacity(8),
             include_usage: None,
@@ -251,7 +257,12 @@ impl<'a> Scan<'a> {
                 Some(key) => self.member(key)?,
                 None => {
                     self.head.notes.add(keys::note(&name));
-                    self.lexer.value(1, &mut Blind)?;
+                    let (start, end) = self.lexer.value(1, &mut Blind)?;
+                    match name.raw {
+                        b"user" => self.head.user = Some(span(start, end)),
+                        b"metadata" => self.head.metadata = Some(span(start, end)),
+                        _ => {}
+                    }
                 }
             }
             let end = self.lexer.at();

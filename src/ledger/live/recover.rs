@@ -165,6 +165,15 @@ fn catch_up(
     if let Some(trouble) = trouble {
         return Err(Trouble::Index(trouble));
     }
+    if tail.seq < base_seq && tail.torn_bytes > 0 {
+        // The index learns of an entry only once it is durable: so this is no torn tail.
+        return Err(Trouble::Fatal(OpenError::Corrupt(format!(
+            "the journal is damaged after entry {}, and the index knows of entries up to \
+             {base_seq}: restore the journal from a copy, or, to accept their loss, remove the \
+             index",
+            tail.seq
+        ))));
+    }
     if tail.seq < base_seq {
         return Err(Trouble::Index(format!(
             "it contains entry {base_seq}, but the journal ends at {}",

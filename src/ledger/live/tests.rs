@@ -16,6 +16,7 @@ use crate::vocab::{AccountId, ProviderId};
 
 mod crash;
 mod lists;
+mod terms;
 
 fn options() -> Options {
     let time = AtomicU64::new(1_000);

@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::vocab::{EndpointId, GenerationId, NanoUsd, PicoUsd};
+use crate::vocab::{EndpointId, GenerationId, NanoUsd, PicoUsd, Usage};
 
 use super::{id, text_of_id};
 use crate::ledger::wire::{Malformed, Put, Take, cut};
@@ -193,6 +193,16 @@ pub struct UnitPrices {
 }
 
 impl UnitPrices {
+    /// What cached tokens cost less than others, in pico-dollars.
+    pub(super) fn saved(&self, usage: &Usage) -> i128 {
+        let write_5m = self.cache_write_5m.unwrap_or(self.prompt);
+        let write_1h = self.cache_write_1h.unwrap_or(write_5m);
+        let less = |price: PicoUsd, tokens: u64| self.prompt.times(tokens) - price.times(tokens);
+        less(self.cache_read.unwrap_or(self.prompt), usage.cache_read)
+            + less(write_5m, usage.cache_write_5m)
+            + less(write_1h, usage.cache_write_1h)
+    }
+
     fn optional(&self) -> [Option<PicoUsd>; 9] {
         [
             self.cache_read,

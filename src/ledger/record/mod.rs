@@ -129,6 +129,43 @@ impl GenerationRecord {
         self.details.upstream_cost.unwrap_or_default()
     }
 
+    /// What the provider that ended the answer did of it, and what that cost: all, less the legs.
+    pub fn last_part(&self) -> (Usage, NanoUsd) {
+        let (mut usage, mut cost) = (self.usage, self.cost);
+        for leg in &self.legs {
+            for (all, part) in [
+                (&mut usage.prompt, leg.usage.prompt),
+                (&mut usage.cache_read, leg.usage.cache_read),
+                (&mut usage.cache_write_5m, leg.usage.cache_write_5m),
+                (&mut usage.cache_write_1h, leg.usage.cache_write_1h),
+                (&mut usage.audio_prompt, leg.usage.audio_prompt),
+                (&mut usage.completion, leg.usage.completion),
+                (&mut usage.reasoning, leg.usage.reasoning),
+                (&mut usage.audio_completion, leg.usage.audio_completion),
+                (&mut usage.images, leg.usage.images),
+                (&mut usage.searches, leg.usage.searches),
+            ] {
+                *all = all.saturating_sub(part);
+            }
+            cost -= leg.cost;
+        }
+        (usage, cost)
+    }
+
+    /// What the provider's prompt cache saved, by the prices that were in force: below zero where
+    /// writing to it cost more than was saved. Absent if it was not used, or the prices are not
+    /// known.
+    pub fn cache_discount(&self) -> Option<NanoUsd> {
+        let prices = self.details.prices.as_ref()?;
+        let mut pico = prices.saved(&self.last_part().0);
+        for (leg, prices) in self.legs.iter().zip(&self.details.leg_prices) {
+            pico += prices.saved(&leg.usage);
+        }
+        let used =
+            self.usage.cache_read + self.usage.cache_write_5m + self.usage.cache_write_1h > 0;
+        used.then(|| NanoUsd::from_pico(pico))
+    }
+
     /// Cuts the texts to the length that is stored.
     pub(crate) fn bound(&mut self) {
         for text in [&mut self.upstream_id, &mut self.finish_reason, &mut self.native_finish_reason]

@@ -98,17 +98,7 @@ impl Rollups {
 
 /// What the provider that ended the answer did of it.
 fn last_part(record: &GenerationRecord) -> Sums {
-    let mut usage = record.usage;
-    let mut cost = record.cost;
-    for leg in &record.legs {
-        usage.prompt = usage.prompt.saturating_sub(leg.usage.prompt);
-        usage.cache_read = usage.cache_read.saturating_sub(leg.usage.cache_read);
-        usage.cache_write_5m = usage.cache_write_5m.saturating_sub(leg.usage.cache_write_5m);
-        usage.cache_write_1h = usage.cache_write_1h.saturating_sub(leg.usage.cache_write_1h);
-        usage.completion = usage.completion.saturating_sub(leg.usage.completion);
-        usage.reasoning = usage.reasoning.saturating_sub(leg.usage.reasoning);
-        cost -= leg.cost;
-    }
+    let (usage, cost) = record.last_part();
     Sums {
         requests: 1,
         estimated: usage.estimated.into(),

@@ -95,8 +95,9 @@ impl Fields<'_> {
         if let Some(uncached) = self.uncached_input_tokens {
             let read = self.cache_read_input_tokens.unwrap_or_default();
             let created = self.cache_creation.as_ref();
-            let created = created
-                .map_or(0, |c| c.ephemeral_5m_input_tokens.saturating_add(c.ephemeral_1h_input_tokens));
+            let created = created.map_or(0, |c| {
+                c.ephemeral_5m_input_tokens.saturating_add(c.ephemeral_1h_input_tokens)
+            });
             add(Measure::Prompt, uncached.saturating_add(read).saturating_add(created));
             add(Measure::Cached, read);
             add(Measure::Completion, self.output_tokens.unwrap_or_default());
@@ -117,7 +118,9 @@ impl Fields<'_> {
         };
         let (currency, cost, item) = self.cost(amount.get())?;
         if !is_usd(&currency) {
-            return Err(BadExport(format!("a cost of {day} is in {currency:?}: only USD is compared")));
+            return Err(BadExport(format!(
+                "a cost of {day} is in {currency:?}: only USD is compared"
+            )));
         }
         let model = if model.is_empty() { item } else { model };
         theirs.add(day, model, Measure::Cost, cost);

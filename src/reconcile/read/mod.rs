@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::amounts::{Day, decimal};
-use super::{Measure, Sums, Table};
+use super::{Measure, Table};
 
 /// An export that cannot be read: where, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -85,6 +85,8 @@ pub(crate) struct Gateway {
     pub(crate) key: String,
     /// Holds the configuration, the ledger and the logs.
     pub(crate) dir: tempfile::TempDir,
+    /// What stands before the command when the process is started, for instance `nsenter`.
+    pub(crate) within: Vec<String>,
 }
 
 impl Gateway {
@@ -95,7 +97,8 @@ impl Gateway {
         let text = config(providers, setup, dir.path(), address, admin);
         std::fs::write(dir.path().join("turnpike.toml"), text).expect("a configuration");
         let key = open_account(&dir.path().join("data"), setup);
-        let mut gateway = Self { child: None, address, admin, key, dir };
+        let within = Vec::new();
+        let mut gateway = Self { child: None, address, admin, key, dir, within };
         gateway.restart();
         gateway
     }
@@ -107,8 +110,11 @@ impl Gateway {
             let path = self.dir.path().join(name);
             File::options().create(true).append(true).open(path).expect("a log file")
         };
-        let child = Command::new(env!("CARGO_BIN_EXE_turnpike"))
-            .args(["serve", "-c", "turnpike.toml"])
+        let words = self.within.iter().map(String::as_str);
+        let mut words =
+            words.chain([env!("CARGO_BIN_EXE_turnpike"), "serve", "-c", "turnpike.toml"]);
+        let child = Command::new(words.next().expect("a command"))
+            .args(words)
             .current_dir(self.dir.path())
             .env("SIM_KEY", "provider-secret-canary")
             .env("ADMIN_TOKEN", "admin-token-of-the-test")
