@@ -29,6 +29,7 @@
 //! | cut after the first token | another, which goes on | failure | 502 | what was delivered |
 //! | another's answer is not gone on with | another | none | 502 | what was delivered |
 //! | the client left | give up | none | nobody looks | what was delivered |
+//! | the credit was used up | give up | none | 402 | what was delivered |
 //! | a fault of our own | give up | none | 500 | nothing |
 //!
 //! "Another" and "same" turn into "give up" when semantic bytes are with the client and nobody can

@@ -116,6 +116,9 @@ pub const fn judge(outcome: &Outcome) -> Policy {
         Outcome::ClientGone => {
             Policy::give_up(Penalty::None, Kind::RequestTimeout, Charge::Delivered)
         }
+        Outcome::CreditOut => {
+            Policy::give_up(Penalty::None, Kind::InsufficientCredits, Charge::Delivered)
+        }
         Outcome::Internal => Policy::give_up(Penalty::None, Kind::Internal, Charge::Nothing),
     }
 }

@@ -44,6 +44,7 @@ fn table() -> Vec<(Outcome, Next, Penalty, u16, Charge)> {
         (Outcome::CutMidStream, Another, Failure, 502, Delivered),
         (Outcome::Diverged, Another, None, 502, Delivered),
         (Outcome::ClientGone, GiveUp, None, 408, Delivered),
+        (Outcome::CreditOut, GiveUp, None, 402, Delivered),
         (Outcome::Internal, GiveUp, None, 500, Nothing),
     ]
 }
@@ -144,6 +145,7 @@ fn penalties_reach_the_health() {
     assert_eq!(after(status(FaultClass::Overloaded, 503), 5).1, BreakerState::Open);
     for blameless in [
         Outcome::ClientGone,
+        Outcome::CreditOut,
         Outcome::Internal,
         Outcome::StalePooledConnection,
         status(FaultClass::InvalidRequest, 400),

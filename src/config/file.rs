@@ -135,6 +135,9 @@ pub struct Ledger {
     /// Whether every generation can be found by its provider's id, which costs the database a row
     /// for each; otherwise only the newest thousand can. Default `true`.
     pub index_upstream_ids: bool,
+    /// What accounts get off every price for letting their prompts and answers be learned from, 0 %
+    /// to 100 % with at most two decimal places. Default `"1%"`.
+    pub logging_discount: String,
 }
 
 impl Default for Ledger {
@@ -144,6 +147,7 @@ impl Default for Ledger {
             checkpoint_ms: 1_000,
             segment_bytes_max: 67_108_864,
             index_upstream_ids: true,
+            logging_discount: "1%".to_owned(),
         }
     }
 }
@@ -329,6 +333,9 @@ pub struct Provider {
     pub service_account: Option<String>,
     /// Whether the provider is used; while it is not, its endpoints are left out. Default `true`.
     pub enabled: bool,
+    /// Whether the provider bills an answer although its connection is closed when the client
+    /// leaves. Optional; absent: `true` for bedrock, gemini, vertex and mistral, else `false`.
+    pub bills_after_cancel: Option<bool>,
     /// Limits on time of this provider alone.
     pub timeouts: TimeoutsOverride,
     /// An active health check. Optional; absent: none.
@@ -353,6 +360,7 @@ impl Default for Provider {
             aws: None,
             service_account: None,
             enabled: true,
+            bills_after_cancel: None,
             timeouts: TimeoutsOverride::default(),
             probe: None,
             policy: Policy::default(),

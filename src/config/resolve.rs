@@ -15,6 +15,7 @@ use super::settings::{
 };
 use super::{choices, market, providers, webhooks};
 use crate::catalog::Secret;
+use crate::catalog::Share;
 
 /// An hour, in milliseconds.
 pub(super) const HOUR_MS: u64 = 3_600_000;
@@ -169,6 +170,10 @@ fn ledger(raw: &file::Ledger, faults: &mut Faults) -> Ledger {
         checkpoint: at.ms("checkpoint_ms", raw.checkpoint_ms, 10, 600_000),
         segment_bytes_max: at.int("segment_bytes_max", raw.segment_bytes_max, 65_536, 16 << 30),
         index_upstream_ids: raw.index_upstream_ids,
+        logging_discount: Share::parse(&raw.logging_discount).unwrap_or_else(|| {
+            at.fault("logging_discount", "must be a percentage, for instance \"1%\"");
+            Share::NONE
+        }),
     }
 }
 

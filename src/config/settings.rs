@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::attempt;
 use crate::balance;
-use crate::catalog::{Catalog, Secret};
+use crate::catalog::{Catalog, Secret, Share};
 use crate::dialect::preset::Preset;
 use crate::route::auto::Rule;
 
@@ -99,6 +99,8 @@ pub struct Ledger {
     pub segment_bytes_max: u64,
     /// Whether every generation can be found by its provider's id.
     pub index_upstream_ids: bool,
+    /// What accounts get off every price for letting their prompts and answers be learned from.
+    pub logging_discount: Share,
 }
 
 /// How prompts and answers are kept.

@@ -14,7 +14,7 @@ use crate::attempt;
 use crate::balance::{HealthRegistry, RetryBudget};
 use crate::cache;
 use crate::catalog::listing::{self, Live, Query, Scope, View};
-use crate::catalog::{Catalog, Provider, Typical};
+use crate::catalog::{Catalog, Provider, Share, Typical};
 use crate::config;
 use crate::content::Keeper;
 use crate::dialect::preset::Preset;
@@ -93,6 +93,8 @@ pub(crate) struct Snapshot {
     pub(crate) client_write_timeout: Duration,
     /// How long an idle connection is kept, in whole seconds (Pingora knows no others).
     pub(crate) keepalive_secs: u64,
+    /// What accounts get off every price for letting their prompts and answers be learned from.
+    pub(crate) logging_discount: Share,
     /// Attempts at most per request.
     pub(crate) attempts: attempt::Settings,
     /// How long each model's answers usually are.
@@ -152,6 +154,7 @@ impl Snapshot {
             header_bytes_max: config.server.header_bytes_max,
             client_write_timeout: config.server.client_write_timeout,
             keepalive_secs: whole_seconds(config.server.keepalive_timeout),
+            logging_discount: config.ledger.logging_discount,
             attempts: config.routing.attempts(),
             cache: cache::Settings {
                 standing: cache::Standing::OnRequest,

@@ -196,6 +196,12 @@ pub(crate) struct Money {
     pub(crate) durable: bool,
     /// What the answer cost, once it is known.
     pub(crate) cost: NanoUsd,
+    /// When the output has this many bytes, it is looked whether what is set aside still reaches.
+    pub(crate) look_at: u64,
+    /// The credit is small enough that a long answer could use it up.
+    pub(crate) short: bool,
+    /// The answer was ended because the credit was used up.
+    pub(crate) out: bool,
 }
 
 /// One try at one endpoint.

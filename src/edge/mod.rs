@@ -35,6 +35,7 @@ mod peer;
 mod proxy;
 mod quit;
 mod random;
+mod reach;
 mod record;
 mod replay;
 mod reply;

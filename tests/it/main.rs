@@ -22,6 +22,7 @@ mod framing;
 mod guards;
 mod lifecycle;
 mod money;
+mod payers;
 mod prefs;
 mod privacy;
 mod races;
