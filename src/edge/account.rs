@@ -139,7 +139,7 @@ fn close_chat(
     let usage = &consumed.usage;
     let attempt_now = attempt.as_ref();
     let end = End { facts, chat: &chat, line, meter, attempt: attempt_now, usage, client_left };
-    let record = record::of(session, &end);
+    let record = record::of(gateway, session, &end);
     content::keep(facts, &mut chat, line.status);
     if let Some(hold) = chat.money.hold.take() {
         if consumed.billed {
