@@ -25,6 +25,7 @@ mod money;
 mod prefs;
 mod privacy;
 mod races;
+mod records;
 mod surface;
 mod uptime;
 mod vectors;
