@@ -97,6 +97,15 @@ impl Desk {
         (self.clock)()
     }
 
+    /// Prompts and answers are only kept where there is a key to encrypt them with.
+    fn can_keep(&self, terms: &crate::terms::AccountTerms) -> Result<(), DeskError> {
+        if terms.content_days > 0 && self.content.is_none() {
+            let why = "needs a key in the configuration's [content]; nothing is kept without it";
+            return Err(DeskError::Wrong(("content_days", why.to_owned())));
+        }
+        Ok(())
+    }
+
     pub(crate) fn account(&self, id: &AccountId) -> Result<Arc<Account>, DeskError> {
         let table = self.ledger.keys();
         Ok(table.account(id.as_str()).cloned().ok_or(Refused::NoSuchAccount)?)
@@ -109,6 +118,7 @@ impl Desk {
     ) -> Result<Arc<Account>, DeskError> {
         let mut terms = crate::terms::AccountTerms::default();
         fields.apply(&mut terms)?;
+        self.can_keep(&terms)?;
         self.ledger.create_account(id, terms)?;
         self.account(id)
     }
@@ -122,6 +132,7 @@ impl Desk {
         let account = self.account(id)?;
         let mut terms = (*account.terms()).clone();
         fields.apply(&mut terms)?;
+        self.can_keep(&terms)?;
         self.ledger.change_account(id, terms)?;
         Ok(account)
     }

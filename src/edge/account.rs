@@ -139,7 +139,7 @@ fn close_chat(
     let usage = &consumed.usage;
     let attempt_now = attempt.as_ref();
     let end = End { facts, chat: &chat, line, meter, attempt: attempt_now, usage, client_left };
-    let mut record = record::of(session, &end);
+    let mut record = record::of(gateway, session, &end);
     if consumed.billed {
         credit::explain(&mut record, &chat, attempt_now, usage);
     }

@@ -26,6 +26,7 @@ mod payers;
 mod prefs;
 mod privacy;
 mod races;
+mod records;
 mod surface;
 mod uptime;
 mod vectors;
