@@ -16,7 +16,7 @@ use crate::support::{Client, Gateway, Setup, ask, providers, runtime};
 /// [`Setup::prices`] as nano-dollars per token.
 const PROMPT_NANO: u64 = 1_000;
 const COMPLETION_NANO: u64 = 2_000;
-/// Counts as 10 tokens: 21 bytes and a message.
+/// Counts as 9 tokens: 14 bytes and a role, and a message.
 const PROMPT: &str = "Say something.";
 const PROMPT_TOKENS: u64 = 4 + 5;
 
