@@ -30,6 +30,7 @@ pub mod shown;
 mod views;
 
 pub use desk::Desk;
+pub(crate) use fields::{AccountFields, KeyFields, MemberFields, OrganisationFields};
 pub use router::{AdminState, router};
 pub use shown::ShownGeneration;
 pub use status::{EndpointRow, NotReady, Status};

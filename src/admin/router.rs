@@ -79,8 +79,11 @@ impl AdminState {
     }
 }
 
+/// The methods of a path and what answers them.
+type Methods = fn() -> MethodRouter<AdminState>;
+
 /// What is below `/admin/v1`; `openapi.json` describes it, and a test holds them together.
-const MANAGEMENT: [(&str, fn() -> MethodRouter<AdminState>); 20] = [
+const MANAGEMENT: [(&str, Methods); 20] = [
     ("/accounts", || get(accounts::list).post(accounts::create)),
     ("/accounts/{id}", || get(accounts::show).patch(accounts::change)),
     ("/accounts/{id}/top-ups", || post(accounts::top_up)),
