@@ -83,7 +83,7 @@ fn the_accounts_own_rate_counts_all_its_keys() {
 fn tokens_in_a_minute_are_counted_before_they_are_used() {
     let running = providers(&[("one", Dialect::OpenAi)]);
     // A prompt of 9 tokens by our count, and 8 for the answer.
-    let each = 4 + u64::from("userSay something".len().div_ceil(4) as u32) + 8;
+    let each = 4 + "userSay something".len().div_ceil(4) as u64 + 8;
     let setup = keyed(Policy { tpm: Some(each * 6), ..Policy::default() });
     let gateway = Gateway::start(&running, &setup);
     let (good, _) = answered(&gateway, 30, 429);
