@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::Desk;
 use super::desk::DeskError;
-use super::fields::{KeyFields, Wrong, clearable};
+use super::fields::{KeyFields, Object, Wrong, clearable, given};
 use crate::catalog::date;
 use crate::error::{GatewayError, Kind};
 use crate::ledger::state::Refused;
@@ -246,14 +246,17 @@ fn list(
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Fields {
+    #[serde(deserialize_with = "given")]
     name: Option<String>,
     #[serde(deserialize_with = "clearable")]
     limit: Option<Option<serde_json::Number>>,
     #[serde(deserialize_with = "clearable")]
     limit_reset: Option<Option<String>>,
+    #[serde(deserialize_with = "given")]
     include_byok_in_limit: Option<bool>,
     #[serde(deserialize_with = "clearable")]
     expires_at: Option<Option<String>>,
+    #[serde(deserialize_with = "given")]
     disabled: Option<bool>,
     #[serde(deserialize_with = "clearable")]
     creator_user_id: Option<Option<String>>,
@@ -261,7 +264,8 @@ struct Fields {
 
 impl Fields {
     fn read(body: &[u8]) -> Result<Self, GatewayError> {
-        serde_json::from_slice(body).map_err(|error| {
+        let read: Result<Object<Self>, _> = serde_json::from_slice(body);
+        read.map(|Object(fields)| fields).map_err(|error| {
             let text = format!("The body is not as expected: {error}.");
             GatewayError::new(Kind::InvalidRequest, text)
         })

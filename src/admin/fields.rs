@@ -3,6 +3,7 @@
 //! A field that is absent stays as it is, and one that is `null` is cleared: so one form serves to
 //! make a thing, from terms that say nothing, and to change one.
 
+use serde::de::{self, DeserializeOwned};
 use serde::{Deserialize, Deserializer};
 
 use crate::terms::{
@@ -25,15 +26,42 @@ where
     Option::deserialize(from).map(Some)
 }
 
+/// A field that may be absent but not `null`, together with `#[serde(default)]`.
+pub(crate) fn given<'de, T, D>(from: D) -> Result<Option<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    T::deserialize(from).map(Some)
+}
+
+/// An object's fields. What is derived for a structure takes a list as well, field by field in their
+/// order, which nobody means.
+#[derive(Debug)]
+pub(crate) struct Object<T>(pub(crate) T);
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let fields = serde_json::Map::deserialize(from)?;
+        T::deserialize(serde_json::Value::Object(fields)).map(Self).map_err(de::Error::custom)
+    }
+}
+
 /// What a key, an account or an organisation is restricted to.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct PolicyFields {
+    #[serde(deserialize_with = "given")]
     allowed_models: Option<Vec<String>>,
+    #[serde(deserialize_with = "given")]
     ignored_models: Option<Vec<String>>,
+    #[serde(deserialize_with = "given")]
     allowed_providers: Option<Vec<String>>,
+    #[serde(deserialize_with = "given")]
     ignored_providers: Option<Vec<String>>,
+    #[serde(deserialize_with = "given")]
     no_training: Option<bool>,
+    #[serde(deserialize_with = "given")]
     zdr: Option<bool>,
     #[serde(deserialize_with = "clearable")]
     rpm: Clearable<u32>,
@@ -67,15 +95,19 @@ fn set<T>(to: &mut T, value: Option<T>) {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct KeyFields {
+    #[serde(deserialize_with = "given")]
     pub(crate) label: Option<String>,
     #[serde(deserialize_with = "clearable")]
     pub(crate) limit_usd: Clearable<String>,
     #[serde(deserialize_with = "clearable")]
     pub(crate) limit_reset: Clearable<String>,
+    #[serde(deserialize_with = "given")]
     pub(crate) include_byok_in_limit: Option<bool>,
     #[serde(deserialize_with = "clearable")]
     pub(crate) expires_ms: Clearable<u64>,
+    #[serde(deserialize_with = "given")]
     pub(crate) disabled: Option<bool>,
+    #[serde(deserialize_with = "given")]
     pub(crate) management: Option<bool>,
     #[serde(deserialize_with = "clearable")]
     pub(crate) member: Clearable<String>,
@@ -83,7 +115,8 @@ pub(crate) struct KeyFields {
     pub(crate) preset: Clearable<String>,
     #[serde(deserialize_with = "clearable")]
     pub(crate) variant: Clearable<String>,
-    pub(crate) policy: Option<PolicyFields>,
+    #[serde(deserialize_with = "given")]
+    pub(crate) policy: Option<Object<PolicyFields>>,
 }
 
 impl KeyFields {
@@ -109,7 +142,7 @@ impl KeyFields {
                 *to = value.map(|text| plain(field, text)).transpose()?;
             }
         }
-        if let Some(policy) = self.policy {
+        if let Some(Object(policy)) = self.policy {
             policy.apply(&mut to.policy);
         }
         to.check().map_err(spelled)
@@ -120,15 +153,19 @@ impl KeyFields {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct AccountFields {
+    #[serde(deserialize_with = "given")]
     name: Option<String>,
     #[serde(deserialize_with = "clearable")]
     organisation: Clearable<String>,
-    policy: Option<PolicyFields>,
+    #[serde(deserialize_with = "given")]
+    policy: Option<Object<PolicyFields>>,
     #[serde(deserialize_with = "clearable")]
     low_balance_usd: Clearable<String>,
     #[serde(deserialize_with = "clearable")]
-    auto_top_up: Clearable<AutoTopUpFields>,
+    auto_top_up: Clearable<Object<AutoTopUpFields>>,
+    #[serde(deserialize_with = "given")]
     content_days: Option<u16>,
+    #[serde(deserialize_with = "given")]
     discount_logging: Option<bool>,
 }
 
@@ -155,7 +192,7 @@ impl AccountFields {
                 .transpose()
                 .map_err(|why| ("organisation", why.to_string()))?;
         }
-        if let Some(policy) = self.policy {
+        if let Some(Object(policy)) = self.policy {
             policy.apply(&mut to.policy);
         }
         if let Some(low) = self.low_balance_usd {
@@ -164,7 +201,7 @@ impl AccountFields {
         if let Some(auto) = self.auto_top_up {
             to.auto_top_up = match auto {
                 None => None,
-                Some(auto) => Some(AutoTopUp {
+                Some(Object(auto)) => Some(AutoTopUp {
                     below: dollars("auto_top_up.below_usd", &auto.below_usd)?,
                     amount: dollars("auto_top_up.amount_usd", &auto.amount_usd)?,
                 }),
@@ -180,8 +217,10 @@ impl AccountFields {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct OrganisationFields {
+    #[serde(deserialize_with = "given")]
     name: Option<String>,
-    policy: Option<PolicyFields>,
+    #[serde(deserialize_with = "given")]
+    policy: Option<Object<PolicyFields>>,
 }
 
 impl OrganisationFields {
@@ -193,7 +232,7 @@ impl OrganisationFields {
         if let Some(name) = self.name {
             to.name = plain("name", name)?;
         }
-        if let Some(policy) = self.policy {
+        if let Some(Object(policy)) = self.policy {
             policy.apply(&mut to.policy);
         }
         to.check().map_err(spelled)
@@ -204,6 +243,7 @@ impl OrganisationFields {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct MemberFields {
+    #[serde(deserialize_with = "given")]
     role: Option<String>,
     #[serde(deserialize_with = "clearable")]
     limit_usd: Clearable<String>,

@@ -157,8 +157,12 @@ pub(crate) fn route(request: &RequestHeader) -> Result<Route, GatewayError> {
         _ => (below(path, request).ok_or_else(unknown)?, Method::GET),
     };
     if request.method != method {
-        let text = format!("Use {method} for this path, not {}.", request.method);
-        return Err(GatewayError::new(Kind::MethodNotAllowed, text).with_param(method.as_str()));
+        let allowed = match route {
+            Route::Content(_) => "GET, DELETE",
+            _ => method.as_str(),
+        };
+        let text = format!("Use {allowed} for this path, not {}.", request.method);
+        return Err(GatewayError::new(Kind::MethodNotAllowed, text).with_param(allowed));
     }
     Ok(route)
 }
