@@ -41,6 +41,9 @@ struct Book {
     told: Told,
     invoices: Vec<Invoice>,
     outbox: Outbox,
+    /// What is to be logged once the rest is stored.
+    #[serde(skip)]
+    news: Vec<Event>,
 }
 
 /// Events and invoices of one ledger.
@@ -114,6 +117,9 @@ impl Events {
         let done = deed(&mut next)?;
         if next != *book {
             file::save(&self.path, &next)?;
+            for Event { id, kind, data, .. } in next.news.drain(..) {
+                tracing::info!(event_id = id, kind, %data, "An event.");
+            }
             *book = next;
         }
         Ok(done)
@@ -160,7 +166,7 @@ impl Events {
         };
         let open = |invoice: &Invoice| {
             invoice.account == *id
-                && invoice.status == Status::Open
+                && !invoice.status.is_closed()
                 && invoice.cause == Cause::AutoTopUp
         };
         if !book.invoices.iter().any(open) {
@@ -197,11 +203,7 @@ impl Events {
 
     fn tell(&self, book: &mut Book, kind: &str, data: Value, now_ms: u64) -> io::Result<()> {
         let id = fresh_id("evt_")?;
-        tracing::info!(event_id = %id, kind, %data, "An event.");
-        if !self.delivered {
-            return Ok(());
-        }
-        let dropped = book.outbox.add(Event {
+        let event = Event {
             id,
             kind: kind.to_owned(),
             created_ms: now_ms,
@@ -209,7 +211,12 @@ impl Events {
             attempts: 0,
             next_ms: now_ms,
             last_error: None,
-        });
+        };
+        book.news.push(event.clone());
+        if !self.delivered {
+            return Ok(());
+        }
+        let dropped = book.outbox.add(event);
         if let Some(outbox::Dropped(id)) = dropped {
             tracing::error!(event_id = %id, "Too many events wait: the oldest is dropped.");
         }
@@ -240,13 +247,25 @@ impl Events {
         Ok(invoice)
     }
 
-    /// Hands new invoices to the payment provider, and credits those that it has paid at once.
+    /// Hands new invoices to the payment provider, credits those that it has paid at once, and ends
+    /// payments that were begun.
     fn request_payments(&self, ledger: &Ledger, now_ms: u64) -> io::Result<()> {
-        let new: Vec<Invoice> = {
+        let (new, begun): (Vec<Invoice>, Vec<Invoice>) = {
             let book = self.book.lock();
             let new = |one: &&Invoice| one.status == Status::Open && !one.requested;
-            book.invoices.iter().filter(new).cloned().collect()
+            let begun = |one: &&Invoice| one.status == Status::Paying;
+            let invoices = &book.invoices;
+            (
+                invoices.iter().filter(new).cloned().collect(),
+                invoices.iter().filter(begun).cloned().collect(),
+            )
         };
+        // The process ended, or something failed, between the credit and its note here.
+        for invoice in begun {
+            if let Err(error) = self.pay(ledger, &invoice.id, None, now_ms) {
+                tracing::error!(invoice = invoice.id, ?error, "A payment is not booked yet.");
+            }
+        }
         for invoice in new {
             let requested = match self.payment.request(&invoice) {
                 Ok(requested) => requested,
@@ -286,7 +305,7 @@ impl Events {
                 }
                 return Ok((known.clone(), true));
             }
-            let open = book.invoices.iter().filter(|one| one.status == Status::Open).count();
+            let open = book.invoices.iter().filter(|one| !one.status.is_closed()).count();
             if open >= OPEN_MAX {
                 return Err(InvoiceError::Conflict(
                     "Too many invoices are open; close some of them first.",
@@ -311,20 +330,51 @@ impl Events {
         reference: Option<String>,
         now_ms: u64,
     ) -> Result<(Invoice, bool), InvoiceError> {
+        let invoice = self.begin_payment(id, reference)?;
+        if invoice.status == Status::Paid {
+            return Ok((invoice, true));
+        }
+        let method = self.payment.method();
+        match ledger.top_up(&invoice.account, invoice.amount, method, id) {
+            Ok(_also_if_before) => self.end_payment(id, now_ms),
+            Err(error) => {
+                // A ledger that is down may have taken it all the same: then it stays as it is.
+                if !matches!(error, ManageError::Down) {
+                    self.change::<_, InvoiceError>(|book| {
+                        let at = find(book, id)?;
+                        book.invoices[at].status = Status::Open;
+                        Ok(())
+                    })?;
+                }
+                Err(InvoiceError::Ledger(error))
+            }
+        }
+    }
+
+    /// Stores that an invoice's credit is about to be added, so that nobody closes it otherwise
+    /// whatever happens in between. One that is paid already stays as it is.
+    fn begin_payment(&self, id: &str, reference: Option<String>) -> Result<Invoice, InvoiceError> {
         self.change(|book| {
             let at = find(book, id)?;
             let invoice = &mut book.invoices[at];
             match invoice.status {
-                Status::Paid => return Ok((invoice.clone(), true)),
                 Status::Void => return Err(InvoiceError::Conflict("The invoice is void.")),
-                Status::Open => {}
+                Status::Open => (invoice.status, invoice.reference) = (Status::Paying, reference),
+                Status::Paying | Status::Paid => {}
             }
-            let method = self.payment.method();
-            let _also_if_before = ledger
-                .top_up(&invoice.account, invoice.amount, method, id)
-                .map_err(InvoiceError::Ledger)?;
+            Ok(invoice.clone())
+        })
+    }
+
+    /// Stores that an invoice's credit was added. Also says whether that had been stored before.
+    fn end_payment(&self, id: &str, now_ms: u64) -> Result<(Invoice, bool), InvoiceError> {
+        self.change(|book| {
+            let at = find(book, id)?;
+            let invoice = &mut book.invoices[at];
+            if invoice.status == Status::Paid {
+                return Ok((invoice.clone(), true));
+            }
             (invoice.status, invoice.closed_ms) = (Status::Paid, Some(now_ms));
-            invoice.reference = reference;
             let paid = invoice.clone();
             if paid.cause == Cause::AutoTopUp {
                 book.told.topped_up(paid.account.as_str());
@@ -345,7 +395,9 @@ impl Events {
             let invoice = &mut book.invoices[at];
             match invoice.status {
                 Status::Void => return Ok((invoice.clone(), true)),
-                Status::Paid => return Err(InvoiceError::Conflict("The invoice is paid.")),
+                Status::Paying | Status::Paid => {
+                    return Err(InvoiceError::Conflict("The invoice is paid."));
+                }
                 Status::Open => {}
             }
             (invoice.status, invoice.closed_ms) = (Status::Void, Some(now_ms));
@@ -404,10 +456,10 @@ fn find(book: &Book, id: &str) -> Result<usize, InvoiceError> {
 
 /// Forgets the oldest closed invoices where there are too many.
 fn trim(book: &mut Book) {
-    let closed = book.invoices.iter().filter(|one| one.status != Status::Open).count();
+    let closed = book.invoices.iter().filter(|one| one.status.is_closed()).count();
     let mut surplus = closed.saturating_sub(CLOSED_MAX);
     book.invoices.retain(|one| {
-        let goes = surplus > 0 && one.status != Status::Open;
+        let goes = surplus > 0 && one.status.is_closed();
         surplus -= usize::from(goes);
         !goes
     });

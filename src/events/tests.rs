@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::ledger::Options;
-use crate::payment::Manual;
+use crate::payment::{Manual, PaymentProvider as _};
 use crate::terms::{AccountTerms, AutoTopUp, KeyTerms};
 
 const fn usd(dollars: i64) -> NanoUsd {
@@ -119,4 +119,34 @@ fn invoices_are_made_once_and_void_ones_are_not_paid() {
     assert!(matches!(events.pay(&ledger, &first.id, None, 5), Err(InvoiceError::Conflict(_))));
     assert!(matches!(events.pay(&ledger, "inv_0", None, 5), Err(InvoiceError::Unknown)));
     assert_eq!(ledger.account(&acme()).unwrap().balance, usd(1));
+}
+
+#[test]
+fn an_invoice_whose_credit_may_be_booked_cannot_be_voided() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = ledger(dir.path(), AccountTerms::default(), 1);
+    let events = open(dir.path());
+    let new = NewInvoice { account: acme(), amount: usd(3), idempotency_key: "i".to_owned() };
+    let id = events.invoice(new, 1).unwrap().0.id;
+    // The process dies after the credit was added and before that was noted.
+    events.begin_payment(&id, Some("bank-7".to_owned())).unwrap();
+    ledger.top_up(&acme(), usd(3), Manual.method(), &id).unwrap();
+    let events = open(dir.path());
+    assert!(matches!(events.void(&id, 4), Err(InvoiceError::Conflict(_))));
+    events.look(&ledger, 5).unwrap();
+    let paid = &events.invoices()[0];
+    assert_eq!((paid.status, paid.reference.as_deref()), (Status::Paid, Some("bank-7")));
+    assert_eq!(ledger.account(&acme()).unwrap().balance, usd(4), "added once");
+}
+
+#[test]
+fn an_invoice_whose_credit_is_refused_is_open_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = ledger(dir.path(), AccountTerms::default(), 1);
+    let events = open(dir.path());
+    let account = AccountId::parse("nobody").unwrap();
+    let new = NewInvoice { account, amount: usd(3), idempotency_key: "i".to_owned() };
+    let id = events.invoice(new, 1).unwrap().0.id;
+    assert!(matches!(events.pay(&ledger, &id, None, 2), Err(InvoiceError::Ledger(_))));
+    assert_eq!(events.void(&id, 3).unwrap().0.status, Status::Void, "nothing was added");
 }

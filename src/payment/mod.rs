@@ -53,10 +53,19 @@ pub enum Cause {
 pub enum Status {
     /// It waits for its payment.
     Open,
+    /// It is paid, and its credit is on its way into the ledger or already there.
+    Paying,
     /// It is paid, and its credit is in the ledger.
     Paid,
     /// Nobody will pay it.
     Void,
+}
+
+impl Status {
+    /// Whether nothing more happens to it.
+    pub const fn is_closed(self) -> bool {
+        matches!(self, Self::Paid | Self::Void)
+    }
 }
 
 /// A way to pay. Called on a thread that may block, never on a request's path.
