@@ -37,7 +37,9 @@ pub(crate) fn plan_and_hold(
         keep_faithful(&mut plan, chat)?;
     }
     let estimate = Estimate::of(&plan, chat, facts.arrived_ms);
-    let tokens = chat.ask.prompt_tokens.saturating_add(estimate.tokens);
+    // Embeddings and ranks have no answer in tokens; several choices have several answers.
+    let choices = if chat.ask.asked.is_some() { 0 } else { u64::from(chat.ask.head.n.max(1)) };
+    let tokens = estimate.tokens.saturating_mul(choices).saturating_add(chat.ask.prompt_tokens);
     chat.admission.count(tokens, facts.arrived_ms)?;
     chat.plan = plan;
     let ask = HoldAsk {

@@ -70,7 +70,7 @@ pub(crate) async fn chat(
         Ok(head) => head,
         Err(error) => return Ok(Err(error)),
     };
-    let cache = cache_use(gateway, session, &snapshot, &caller, (task, &head, &body.bytes));
+    let cache = cache_use(gateway, session, &snapshot, &admission, (task, &head, &body.bytes));
     let prompt_tokens = head.text.estimate_prompt_tokens();
     let open_stream = head.stream.then(|| gateway.metrics.open_stream());
     let asked = match asked(task, &body.bytes) {
@@ -175,7 +175,7 @@ fn cache_use(
     gateway: &Gateway,
     session: &Session,
     snapshot: &crate::edge::gateway::Snapshot,
-    caller: &KeyEntry,
+    admission: &Admission,
     (task, head, body): (Task, &scan::Head, &[u8]),
 ) -> CacheUse {
     let good = Arc::new(AtomicBool::new(false));
@@ -200,8 +200,9 @@ fn cache_use(
     if intent == Intent::Off {
         return off;
     }
-    let (account, surface) = (caller.account().id(), task.label().as_str());
-    let scope = cache::Scope { account, surface, stream: head.stream };
+    let (account, surface) = (admission.account(), task.label().as_str());
+    let rules = admission.rules.spelled();
+    let scope = cache::Scope { account, surface, stream: head.stream, rules: &rules };
     match cache::key(scope, body) {
         Ok(key) => CacheUse { intent, key: Some(key), good, ..off },
         // Too deep or too complex to be worth a key: answered without the cache.
