@@ -17,6 +17,7 @@ mod catalog;
 mod choices;
 mod continuation;
 mod crash;
+mod events;
 mod failover;
 mod framing;
 mod guards;
