@@ -211,8 +211,8 @@ impl Estimate {
         // covered, so more is set aside and the answer is limited to it.
         let open = head.max_tokens.is_none();
         let available = chat.caller.account().available();
-        let limit = chat.caller.limit_left(arrived_ms);
-        let short = available.min(limit.unwrap_or(NanoUsd::MAX)) < cost(most).times(10);
+        let limit = chat.caller.left(arrived_ms).unwrap_or(NanoUsd::MAX);
+        let short = available.min(limit) < cost(most).times(10);
         let capped = open && available < cost(most).times(10);
         if capped {
             want = want.max(cost(most).min(NanoUsd(available.0 / SHARE)));
