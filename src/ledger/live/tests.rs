@@ -15,6 +15,7 @@ use crate::terms::{AccountTerms, KeyTerms};
 use crate::vocab::{AccountId, ProviderId};
 
 mod crash;
+mod gather;
 mod lists;
 mod terms;
 
