@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::HeaderName;
 use pingora::proxy::Session;
 use serde_json::json;
 
@@ -16,10 +17,16 @@ use crate::route::{Candidate, Filter, Slot, auto};
 /// The most endpoints that are listed as removed.
 const REMOVED_MAX: usize = 64;
 
-/// Whether the client wants to be told (OpenRouter's header, and its older name, 2026-11).
+/// OpenRouter's header, and its older name (2026-11).
+static WANTED: [HeaderName; 2] = [
+    HeaderName::from_static("x-openrouter-metadata"),
+    HeaderName::from_static("x-openrouter-experimental-metadata"),
+];
+
+/// Whether the client wants to be told.
 pub(crate) fn wanted(session: &Session) -> bool {
-    ["x-openrouter-metadata", "x-openrouter-experimental-metadata"].iter().any(|name| {
-        session.get_header(*name).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"enabled"))
+    WANTED.iter().any(|name| {
+        session.get_header(name).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"enabled"))
     })
 }
 
