@@ -5,12 +5,14 @@
 //! as they come (`i64`) and ranges are judged in `resolve`, so that all faults can be told at
 //! once. Keys carry their unit: `_ms`, `_s`, `_bytes`. Paths are relative to the working directory.
 
+mod byok;
 mod catalog;
 mod content;
 mod webhooks;
 
 use serde::{Deserialize, Serialize};
 
+pub use byok::Byok;
 pub use catalog::{
     DefaultParameters, Endpoint, Model, Policy, PriceOverride, Prices, Profile, Reasoning,
 };
@@ -48,6 +50,8 @@ pub struct File {
     /// What can be asked for, in the order in which it is listed. At least one, unless a catalog is
     /// in force.
     pub models: Vec<Model>,
+    /// Keys at providers that belong to some accounts.
+    pub byok: Vec<Byok>,
     /// What `turnpike/auto` chooses by.
     pub auto: Vec<Auto>,
     /// What requests may build on by name.
@@ -138,6 +142,9 @@ pub struct Ledger {
     /// What accounts get off every price for letting their prompts and answers be learned from, 0 %
     /// to 100 % with at most two decimal places. Default `"1%"`.
     pub logging_discount: String,
+    /// What is charged, as a share of the list price, where an account's own key at a provider was
+    /// used, 0 % to 100 % with at most two decimal places. Default `"5%"`.
+    pub byok_fee: String,
 }
 
 impl Default for Ledger {
@@ -148,6 +155,7 @@ impl Default for Ledger {
             segment_bytes_max: 67_108_864,
             index_upstream_ids: true,
             logging_discount: "1%".to_owned(),
+            byok_fee: "5%".to_owned(),
         }
     }
 }

@@ -10,7 +10,9 @@ use super::outside::{Outside, document, expand, is_reference, secret, variables}
 use super::resolve::{DAY_MS, HOUR_MS};
 use super::sheet::Row;
 use super::url;
-use crate::catalog::{Auth, AwsKeys, DataPolicy, Origin, Probe, Provider, Secret, Timeouts};
+use crate::catalog::{
+    Access, Auth, AwsKeys, DataPolicy, Origin, Probe, Provider, Secret, Timeouts,
+};
 use crate::dialect::Dialect;
 use crate::dialect::openai::Host;
 use crate::vocab::ProviderId;
@@ -42,12 +44,13 @@ pub(super) fn timeouts(raw: &file::Timeouts, faults: &mut Faults) -> Timeouts {
     }
 }
 
-/// Resolves every `[[providers]]`. `alone` says that there are no catalog files.
+/// Resolves every `[[providers]]`. `alone` says that there are no catalog files; `own` has a key of
+/// each provider at which accounts have their own.
 pub(super) fn resolve(
     raw: &[file::Provider],
     timeouts: Timeouts,
     outside: Outside<'_>,
-    alone: bool,
+    (alone, own): (bool, &HashMap<&str, &str>),
     faults: &mut Faults,
 ) -> Providers {
     let mut providers = Providers { complete: !faults.has("providers"), ..Providers::default() };
@@ -61,7 +64,12 @@ pub(super) fn resolve(
     for (i, raw) in raw.iter().enumerate() {
         let mut at = At::new(format!("providers[{i}]"), faults);
         let id = id(raw, &mut at);
-        let Some(provider) = provider(raw, id, timeouts, outside, &mut at) else {
+        let theirs = own_only(raw, own).filter(|_| raw.api_key.is_none());
+        let made = match &theirs {
+            Some(keyed) => provider(keyed, id, timeouts, outside, &mut at).map(without_key),
+            None => provider(raw, id, timeouts, outside, &mut at),
+        };
+        let Some(provider) = made else {
             providers.complete = false;
             continue;
         };
@@ -81,7 +89,7 @@ pub(super) fn resolve(
 /// order; the later of two with the same id wins.
 pub(super) fn of_sheet(
     rows: &[Row<file::Provider>],
-    providers: &mut Providers,
+    (providers, own): (&mut Providers, &HashMap<&str, &str>),
     timeouts: Timeouts,
     outside: Outside<'_>,
     faults: &mut Faults,
@@ -102,11 +110,13 @@ pub(super) fn of_sheet(
             continue;
         }
         let missing = missing(raw, outside);
-        let is_live = missing.is_empty();
-        let provider = if is_live {
-            provider(raw, Some(id), timeouts, outside, &mut at)
-        } else {
-            Some(dormant(raw, id, missing, &mut at))
+        let theirs = own_only(raw, own).filter(|_| !missing.is_empty());
+        let theirs = theirs.filter(|keyed| self::missing(keyed, outside).is_empty());
+        let is_live = missing.is_empty() || theirs.is_some();
+        let provider = match &theirs {
+            Some(keyed) => provider(keyed, Some(id), timeouts, outside, &mut at).map(without_key),
+            None if is_live => provider(raw, Some(id), timeouts, outside, &mut at),
+            None => Some(dormant(raw, id, missing, &mut at)),
         };
         let Some(provider) = provider.map(Arc::new) else { continue };
         let group = if is_live { &mut providers.enabled } else { &mut providers.dormant };
@@ -114,6 +124,38 @@ pub(super) fn of_sheet(
         added.push(provider);
     }
     added
+}
+
+/// The provider as it is reached with another key than its own.
+pub(super) fn with_key(
+    raw: &file::Provider,
+    api_key: &str,
+    timeouts: Timeouts,
+    outside: Outside<'_>,
+    at: &mut At<'_>,
+) -> Option<Provider> {
+    if raw.aws.is_some() || raw.service_account.is_some() || raw.auth.as_deref() == Some("none") {
+        at.fault("provider", "is asked without an API key; only keys can be an account's own");
+        return None;
+    }
+    let id = ProviderId::parse(&raw.id).ok()?;
+    provider(&keyed(raw, api_key), Some(id), timeouts, outside, at)
+}
+
+fn keyed(raw: &file::Provider, api_key: &str) -> file::Provider {
+    file::Provider { api_key: Some(api_key.to_owned()), probe: None, ..raw.clone() }
+}
+
+/// The entry as it is used where only accounts have keys; `None` if the gateway has one, or nobody.
+fn own_only(raw: &file::Provider, own: &HashMap<&str, &str>) -> Option<file::Provider> {
+    let key = own.get(raw.id.as_str())?;
+    let credential = raw.aws.is_some() || raw.service_account.is_some();
+    (!credential && raw.auth.as_deref() != Some("none")).then(|| keyed(raw, key))
+}
+
+/// Takes the key out again: it is not for everybody.
+fn without_key(provider: Provider) -> Provider {
+    Provider { auth: Auth::None, access: Access::OwnOnly, ..provider }
 }
 
 /// The environment variables that the provider needs and that are not set.

@@ -37,7 +37,8 @@ pub(super) fn resolve(file: &File, outside: Outside<'_>, faults: &mut Faults) ->
     let media = media(&file.media, faults);
     let webhooks = webhooks::resolve(&file.webhooks, outside, faults);
     let log = log(&file.log, faults);
-    let catalog = Arc::new(market::resolve(file, timeouts, outside, faults));
+    let (catalog, byok) = market::resolve(file, timeouts, outside, faults);
+    let catalog = Arc::new(catalog);
     let auto = choices::auto(&file.auto, &catalog, faults);
     let presets = choices::presets(&file.presets, &catalog, faults);
     Config {
@@ -51,6 +52,7 @@ pub(super) fn resolve(file: &File, outside: Outside<'_>, faults: &mut Faults) ->
         webhooks,
         log,
         catalog,
+        byok,
         auto,
         presets,
     }

@@ -12,6 +12,7 @@ use crate::dialect::abilities;
 use crate::edge::clock;
 use crate::edge::failure;
 use crate::edge::journey::{Attempt, Chat};
+use crate::edge::own;
 use crate::route::{Candidate, Filter, Slot, auto};
 
 /// The most endpoints that are listed as removed.
@@ -72,7 +73,7 @@ fn told(chat: &Chat, answering: Option<&Attempt>) -> serde_json::Value {
         "region": null,
         "summary": format!("{} of {} endpoints tried{end}", attempts.len(), available.len()),
         "attempt": attempts.len(),
-        "is_byok": false,
+        "is_byok": served.is_some_and(own::is_own),
         "endpoints": {
             "total": available.len() + removed.len(),
             "available": available,
@@ -136,7 +137,8 @@ fn shown(candidate: &Candidate, served: Option<&Endpoint>) -> serde_json::Value 
         "provider": endpoint.provider.name,
         "model": endpoint.model.as_str(),
         "endpoint": endpoint.id.as_str(),
-        "selected": served.is_some_and(|served| served.id == endpoint.id),
+        "selected": served.is_some_and(|served| std::ptr::eq(served, &**endpoint)),
+        "is_byok": own::is_own(endpoint),
         "reason": candidate.why,
         "score": {
             "expected_usd": score.price_pico / 1e12,

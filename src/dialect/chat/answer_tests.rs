@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::dialect::Bill;
 use crate::dialect::ir::{Event, FinishReason};
 use crate::dialect::{AnswerShape, StreamSink as _, WholeSink as _};
 use crate::error::{GatewayError, Kind, ProviderSaid};
@@ -28,14 +29,14 @@ fn payloads(wire: &[u8]) -> Vec<Value> {
     frames.iter().map(json).collect()
 }
 
-fn stream(events: &[Event], cost: Option<NanoUsd>) -> Vec<Value> {
+fn stream(events: &[Event], cost: Option<Bill>) -> Vec<Value> {
     let mut writer = StreamWriter::new(&shape());
     let mut wire = Vec::new();
     events.iter().for_each(|event| writer.write(event, cost, &mut wire));
     payloads(&wire)
 }
 
-fn whole(events: &[Event], usage: Option<&Usage>, cost: Option<NanoUsd>) -> Value {
+fn whole(events: &[Event], usage: Option<&Usage>, cost: Option<Bill>) -> Value {
     let mut writer = WholeWriter::new(&shape());
     events.iter().for_each(|event| writer.write(event));
     serde_json::from_slice(&Box::new(writer).finish(usage, cost)).unwrap()
