@@ -4,7 +4,6 @@
 //! |---|---|
 //! | it came to its proper end | all that the provider counted; our own count, marked as estimated, if it counted nothing |
 //! | it came to its end with nothing in it: no completion token and no finish reason, or the finish reason `error` | nothing (zero completion insurance) |
-//! | the client left, and the answer was read to its end all the same | as if the client had stayed |
 //! | the client left before the first token; closing the connection stops the provider's bill | nothing |
 //! | the client left before the first token; the provider bills on | the prompt |
 //! | the client left after the first token | the prompt and what had come until then |
@@ -20,8 +19,8 @@
 //! numbers replace it as soon as they come, whenever that is before the end. What an operator finds
 //! afterwards (`turnpike ledger reconcile`) is corrected by a transfer, never by changing a charge.
 //!
-//! Whether a provider bills on after its connection is closed, and whether the answer is then read
-//! to its end, stands at the provider ([`crate::catalog::ClientGone`]).
+//! When a client leaves, the connection to the provider is closed. Whether the provider bills on is a
+//! fact of the catalog ([`crate::catalog::Provider::bills_on`]).
 
 use crate::catalog::Quote;
 use crate::dialect::ir::FinishReason;
@@ -30,7 +29,7 @@ use crate::vocab::{NanoUsd, Usage};
 /// How a provider's part of a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// It came to its proper end, whether the client was still there or not.
+    /// It came to its proper end.
     Complete,
     /// The client left, and nobody read on.
     ClientLeft,

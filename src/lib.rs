@@ -50,7 +50,16 @@ pub mod config;
 pub mod reconcile;
 
 #[cfg(feature = "host")]
+pub mod content;
+
+#[cfg(feature = "host")]
 pub mod observe;
+
+#[cfg(feature = "host")]
+pub mod payment;
+
+#[cfg(feature = "host")]
+pub mod events;
 
 #[cfg(feature = "host")]
 pub mod admin;

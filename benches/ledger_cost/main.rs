@@ -8,6 +8,12 @@
 //!
 //! `cargo bench --bench ledger_cost`; `TURNPIKE_COST_SECONDS` is the length of a phase (2 by default).
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    reason = "a benchmark that cannot be set up must not go on; it reads clocks and the environment"
+)]
+
 use std::future::Future;
 use std::io::Write as _;
 use std::pin::Pin;

@@ -61,7 +61,7 @@ pub(crate) fn translate(c: &mut Criterion) {
 pub(crate) fn cache_key(c: &mut Criterion) {
     let account = AccountId::parse("bench").expect("an account id");
     each_size(c, "cache-key", |body| {
-        let scope = Scope { account: &account, surface: "chat", stream: true };
+        let scope = Scope { account: &account, surface: "chat", stream: true, rules: b"" };
         black_box(key::key(scope, black_box(body)).expect("a key"));
     });
 }

@@ -11,6 +11,7 @@ use http_body_util::LengthLimitError;
 use serde::de::DeserializeOwned;
 use subtle::ConstantTimeEq;
 
+use super::fields::Object;
 use super::refusal::Refusal;
 use super::router::AdminState;
 use crate::catalog::Secret;
@@ -75,8 +76,17 @@ pub(super) async fn read<T: DeserializeOwned>(request: Request) -> Result<T, Ref
         ));
     }
     let bytes = collect(request.into_body()).await?;
-    serde_json::from_slice(&bytes)
-        .map_err(|error| Refusal::invalid(format!("The body is not as expected: {error}.")))
+    let read: Result<Object<T>, _> = serde_json::from_slice(&bytes);
+    read.map(|Object(body)| body).map_err(|error| unexpected(&error))
+}
+
+/// Reads the terms in a body of which other fields were read already.
+pub(super) fn fields<T: DeserializeOwned>(rest: serde_json::Value) -> Result<T, Refusal> {
+    serde_json::from_value(rest).map_err(|error| unexpected(&error))
+}
+
+fn unexpected(error: &serde_json::Error) -> Refusal {
+    Refusal::invalid(format!("The body is not as expected: {error}."))
 }
 
 async fn collect(body: Body) -> Result<axum::body::Bytes, Refusal> {

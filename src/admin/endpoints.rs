@@ -10,7 +10,7 @@ use super::status::EndpointRow;
 
 pub(super) async fn list(State(state): State<AdminState>) -> Result<Json<Value>, Refusal> {
     let status = state.status();
-    let rows = state.blocking(move || status.endpoints()).await?;
+    let rows = state.blocking(move |_| status.endpoints()).await?;
     Ok(Json(json!({"data": rows.iter().map(view).collect::<Vec<_>>()})))
 }
 

@@ -8,29 +8,15 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
-use super::accounts::{account_id, in_path, page, queried};
-use super::bank::BankError;
+use super::Desk;
+use super::input::{account_id, in_path, page, queried};
 use super::refusal::Refusal;
 use super::router::AdminState;
 use super::shown::ShownGeneration;
 use crate::catalog::date;
-use crate::ledger::{Cursor, GenerationPage, GenerationQuery, GenerationRecord};
-use crate::vocab::{KeyId, ModelId, ProviderId};
-
-/// The records of generations, as management sees them. Every method may block.
-pub trait Generations: Send + Sync + 'static {
-    /// A page of them.
-    ///
-    /// # Errors
-    /// They cannot be read.
-    fn page(&self, query: &GenerationQuery) -> Result<GenerationPage, BankError>;
-
-    /// One, by our id or by the provider's.
-    ///
-    /// # Errors
-    /// [`BankError::NotFound`] if there is none; or they cannot be read.
-    fn one(&self, id: &str) -> Result<Arc<GenerationRecord>, BankError>;
-}
+use crate::error::Kind;
+use crate::ledger::{Cursor, GenerationQuery, GenerationRecord};
+use crate::vocab::{GenerationId, KeyId, ModelId, ProviderId};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -65,7 +51,7 @@ impl Wanted {
             after: (self.after.as_deref())
                 .map(|text| Cursor::parse(text).ok_or_else(|| wrong("after")))
                 .transpose()?,
-            limit: page.limit,
+            limit: page.limit(),
         })
     }
 }
@@ -85,8 +71,8 @@ pub(super) async fn list(
     query: Result<Query<Wanted>, QueryRejection>,
 ) -> Result<Response, Refusal> {
     let query = queried(query)?.query()?;
-    let generations = state.generations();
-    let page = state.blocking(move || generations.page(&query)).await??;
+    let page = state.blocking(move |desk| desk.ledger().generations(&query)).await?;
+    let page = page.map_err(|why| Refusal::internal(&why.0))?;
     let data = page.records.iter().map(|record| ShownGeneration::with_owner(record)).collect();
     json(&Listed { data, next: page.next.map(|next| next.to_string()) })
 }
@@ -96,9 +82,59 @@ pub(super) async fn show(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Refusal> {
     let id = in_path(id)?;
-    let generations = state.generations();
-    let record = state.blocking(move || generations.one(&id)).await??;
+    let record = state.blocking(move |desk| find(desk, &id)).await??;
     json(&ShownGeneration::with_owner(&record))
+}
+
+/// Deletes what is kept of one.
+pub(super) async fn forget(
+    State(state): State<AdminState>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, Refusal> {
+    let id = in_path(id)?;
+    let deleted = state
+        .blocking(move |desk| {
+            let record = find(desk, &id)?;
+            desk.forget(&record).map_err(|why| Refusal::internal(&why.to_string()))
+        })
+        .await??;
+    if !deleted {
+        return Err(Refusal::new(Kind::NotFound, "Nothing is kept of this generation."));
+    }
+    json(&Deleted { deleted: 1 })
+}
+
+/// Deletes what is kept of an account's generations.
+pub(super) async fn forget_account(
+    State(state): State<AdminState>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, Refusal> {
+    let account = account_id("id", &in_path(id)?)?;
+    let named = account.clone();
+    let deleted = state
+        .blocking(move |desk| {
+            desk.account(&account)?;
+            let done = desk.forget_account(&account);
+            done.map_err(|why| Refusal::internal(&why.to_string()))
+        })
+        .await??;
+    tracing::info!(account_id = %named, deleted, "An account's kept content was deleted.");
+    json(&Deleted { deleted })
+}
+
+#[derive(Serialize)]
+struct Deleted {
+    deleted: u64,
+}
+
+/// A record, by our id or by the provider's.
+fn find(desk: &Desk, id: &str) -> Result<Arc<GenerationRecord>, Refusal> {
+    let found = match GenerationId::parse(id) {
+        Some(id) => desk.ledger().generation(id),
+        None => desk.ledger().generation_by_upstream(id),
+    };
+    let found = found.map_err(|why| Refusal::internal(&why.0))?;
+    found.ok_or_else(|| Refusal::new(Kind::NotFound, "There is no such generation."))
 }
 
 #[derive(Serialize)]

@@ -7,15 +7,12 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::accounts::{account_id, bad_id, in_path, next_page, page, queried};
-use super::bank::{KeyRow, NewKey};
 use super::door;
+use super::fields::KeyFields;
+use super::input::{account_id, in_path, key_id, page, queried};
 use super::refusal::Refusal;
 use super::router::AdminState;
-use crate::vocab::{KeyId, NanoUsd};
-
-/// The longest name of a key, in bytes.
-const LABEL_MAX: usize = 128;
+use super::views;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,26 +27,25 @@ pub(super) async fn list(
     query: Result<Query<Listing>, QueryRejection>,
 ) -> Result<Json<Value>, Refusal> {
     let query = queried(query)?;
-    let account = match &query.account_id {
-        Some(text) => Some(account_id("account_id", text)?),
-        None => None,
-    };
+    let account = query.account_id.as_deref().map(|id| account_id("account_id", id)).transpose()?;
     let page = page(query.after, query.limit)?;
-    let (bank, limit) = (state.bank(), page.limit);
-    let rows = state.blocking(move || bank.keys(account.as_ref(), &page)).await??;
-    let next = next_page(&rows, limit, |row| row.id.as_str());
-    Ok(Json(json!({"data": rows.iter().map(view).collect::<Vec<_>>(), "next": next})))
+    state
+        .blocking(move |desk| {
+            let (table, now) = (desk.ledger().keys(), desk.now_ms());
+            let ours = table
+                .keys()
+                .filter(|key| account.as_ref().is_none_or(|account| account == key.account().id()));
+            page.answer(ours.map(|key| (key.id().as_str(), key)), |key| views::key(key, now))
+        })
+        .await
 }
 
+/// A key to be made: whose, and terms.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Creation {
     account_id: String,
-    #[serde(default)]
-    label: String,
-    /// A decimal string.
-    limit_usd: Option<String>,
-    expires_ms: Option<u64>,
+    #[serde(flatten)]
+    fields: Value,
 }
 
 /// Makes a key and shows its secret, this once.
@@ -59,56 +55,53 @@ pub(super) async fn create(
 ) -> Result<(StatusCode, Json<Value>), Refusal> {
     let body: Creation = door::read(request).await?;
     let account = account_id("account_id", &body.account_id)?;
-    let limit = body.limit_usd.as_deref().map(checked_limit).transpose()?;
-    let label = checked_label(body.label)?;
-    let new = NewKey { account, label, limit, expires_ms: body.expires_ms };
-    let bank = state.bank();
-    let issued = state.blocking(move || bank.create_key(new)).await??;
-    tracing::info!(key_id = %issued.row.id, account_id = %issued.row.account, "A key was made.");
-    let mut body = view(&issued.row);
-    body["key"] = json!(issued.secret.expose());
-    Ok((StatusCode::CREATED, Json(body)))
+    let fields: KeyFields = door::fields(body.fields)?;
+    let (mut row, text) = state
+        .blocking(move |desk| {
+            let (key, text) = desk.create_key(&account, fields)?;
+            Ok::<_, Refusal>((views::key(&key, desk.now_ms()), text))
+        })
+        .await??;
+    tracing::info!(key_id = %row["id"], account_id = %row["account_id"], "A key was made.");
+    row["key"] = json!(text.reveal());
+    Ok((StatusCode::CREATED, Json(row)))
 }
 
-/// Disables a key. It is kept, since past charges name it.
-pub(super) async fn disable(
+pub(super) async fn show(
     State(state): State<AdminState>,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Value>, Refusal> {
-    let id = KeyId::parse(&in_path(id)?).map_err(|why| bad_id("id", &why))?;
-    let bank = state.bank();
-    let row = state.blocking(move || bank.disable_key(&id)).await??;
-    tracing::info!(key_id = %row.id, account_id = %row.account, "A key was disabled.");
-    Ok(Json(view(&row)))
+    let id = key_id(&in_path(id)?)?;
+    let row = state
+        .blocking(move |desk| desk.ledger().key(&id).map(|key| views::key(&key, desk.now_ms())));
+    Ok(Json(row.await??))
 }
 
-fn checked_label(label: String) -> Result<String, Refusal> {
-    if label.len() > LABEL_MAX || label.chars().any(char::is_control) {
-        return Err(Refusal::invalid(format!(
-            "`label` must have at most {LABEL_MAX} bytes and no control characters."
-        )));
-    }
-    Ok(label)
+pub(super) async fn change(
+    State(state): State<AdminState>,
+    id: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Result<Json<Value>, Refusal> {
+    let id = key_id(&in_path(id)?)?;
+    let fields: KeyFields = door::read(request).await?;
+    let row = state
+        .blocking(move |desk| {
+            desk.change_key(&id, fields).map(|key| views::key(&key, desk.now_ms()))
+        })
+        .await??;
+    tracing::info!(key_id = %row["id"], "A key's terms were changed.");
+    Ok(Json(row))
 }
 
-fn checked_limit(text: &str) -> Result<NanoUsd, Refusal> {
-    match NanoUsd::parse_dollars(text) {
-        Ok(limit) if limit >= NanoUsd::ZERO => Ok(limit),
-        Ok(_) => Err(Refusal::invalid("`limit_usd` must not be negative.")),
-        Err(why) => Err(Refusal::invalid(format!("`limit_usd` {why}."))),
-    }
-}
-
-fn view(row: &KeyRow) -> Value {
-    json!({
-        "id": row.id,
-        "account_id": row.account,
-        "label": row.label,
-        "shown": row.shown,
-        "limit_usd": row.limit.map(|limit| limit.to_string()),
-        "spent_usd": row.spent.to_string(),
-        "expires_ms": row.expires_ms,
-        "disabled": row.disabled,
-        "created_ms": row.created_ms,
-    })
+/// Deletes a key for good. What it was used for stays in the books.
+pub(super) async fn delete(
+    State(state): State<AdminState>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Json<Value>, Refusal> {
+    let id = key_id(&in_path(id)?)?;
+    let row = state
+        .blocking(move |desk| desk.delete_key(&id).map(|key| views::key(&key, desk.now_ms())))
+        .await??;
+    tracing::info!(key_id = %row["id"], account_id = %row["account_id"], "A key was deleted.");
+    Ok(Json(row))
 }

@@ -25,10 +25,15 @@ pub(super) async fn readyz(State(state): State<AdminState>) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
 }
 
+/// What this listener and the account's part of the other one offer, as OpenAPI 3.1.
+pub(super) async fn openapi() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], super::OPENAPI).into_response()
+}
+
 /// All metrics for Prometheus.
 pub(super) async fn metrics(State(state): State<AdminState>) -> Result<Response, Refusal> {
     let metrics = state.metrics();
-    let text = state.blocking(move || metrics.render()).await?;
+    let text = state.blocking(move |_| metrics.render()).await?;
     let text = text.map_err(|error| Refusal::internal(&error.to_string()))?;
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())

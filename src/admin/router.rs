@@ -6,14 +6,13 @@ use axum::Router;
 use axum::http::{HeaderValue, header};
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::Response;
-use axum::routing::{delete, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 use tokio::sync::Semaphore;
 
-use super::bank::Bank;
-use super::generations::Generations;
+use super::desk::Desk;
 use super::refusal::Refusal;
 use super::status::Status;
-use super::{accounts, door, endpoints, generations, keys, probes};
+use super::{accounts, door, endpoints, generations, invoices, keys, organisations, probes};
 use crate::catalog::Secret;
 use crate::error::Kind;
 use crate::observe::Metrics;
@@ -24,8 +23,7 @@ const BLOCKING_MAX: usize = 16;
 /// What the handlers need. A clone shares everything.
 #[derive(Clone)]
 pub struct AdminState {
-    bank: Arc<dyn Bank>,
-    generations: Arc<dyn Generations>,
+    desk: Arc<Desk>,
     status: Arc<dyn Status>,
     metrics: Arc<Metrics>,
     token: Option<Arc<Secret>>,
@@ -41,22 +39,13 @@ impl std::fmt::Debug for AdminState {
 impl AdminState {
     /// `token` is the admin token; without one there is no management.
     pub fn new(
-        bank: Arc<dyn Bank>,
-        generations: Arc<dyn Generations>,
+        desk: Arc<Desk>,
         status: Arc<dyn Status>,
         metrics: Arc<Metrics>,
         token: Option<Secret>,
     ) -> Self {
         let permits = Arc::new(Semaphore::new(BLOCKING_MAX));
-        Self { bank, generations, status, metrics, token: token.map(Arc::new), permits }
-    }
-
-    pub(super) fn bank(&self) -> Arc<dyn Bank> {
-        Arc::clone(&self.bank)
-    }
-
-    pub(super) fn generations(&self) -> Arc<dyn Generations> {
-        Arc::clone(&self.generations)
+        Self { desk, status, metrics, token: token.map(Arc::new), permits }
     }
 
     pub(super) fn status(&self) -> Arc<dyn Status> {
@@ -75,12 +64,13 @@ impl AdminState {
     /// leaves.
     pub(super) async fn blocking<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> T + Send + 'static,
+        work: impl FnOnce(&Desk) -> T + Send + 'static,
     ) -> Result<T, Refusal> {
+        let desk = Arc::clone(&self.desk);
         let permit = Arc::clone(&self.permits).acquire_owned().await;
         let permit = permit.map_err(|error| Refusal::internal(&error.to_string()))?;
         tokio::task::spawn_blocking(move || {
-            let result = work();
+            let result = work(&desk);
             drop(permit);
             result
         })
@@ -89,18 +79,41 @@ impl AdminState {
     }
 }
 
+/// The methods of a path and what answers them.
+type Methods = fn() -> MethodRouter<AdminState>;
+
+/// What is below `/admin/v1`; `openapi.json` describes it, and a test holds them together.
+const MANAGEMENT: [(&str, Methods); 20] = [
+    ("/accounts", || get(accounts::list).post(accounts::create)),
+    ("/accounts/{id}", || get(accounts::show).patch(accounts::change)),
+    ("/accounts/{id}/top-ups", || post(accounts::top_up)),
+    ("/accounts/{id}/adjustments", || post(accounts::adjust)),
+    ("/accounts/{id}/members", || get(accounts::members)),
+    ("/accounts/{id}/members/{user}", || {
+        get(accounts::member).put(accounts::set_member).delete(accounts::remove_member)
+    }),
+    ("/transfers", || post(accounts::transfer)),
+    ("/organisations", || get(organisations::list)),
+    ("/organisations/{id}", || get(organisations::show).put(organisations::set)),
+    ("/keys", || get(keys::list).post(keys::create)),
+    ("/keys/{id}", || get(keys::show).patch(keys::change).delete(keys::delete)),
+    ("/invoices", || get(invoices::list).post(invoices::create)),
+    ("/invoices/{id}/paid", || post(invoices::paid)),
+    ("/invoices/{id}/void", || post(invoices::void)),
+    ("/events", || get(invoices::events)),
+    ("/generations", || get(generations::list)),
+    ("/generations/{id}", || get(generations::show)),
+    ("/generations/{id}/content", || delete(generations::forget)),
+    ("/accounts/{id}/content", || delete(generations::forget_account)),
+    ("/endpoints", || get(endpoints::list)),
+];
+
 /// The admin listener's routes. Serve them on a listener that callers cannot reach, by default on
 /// loopback.
 pub fn router(state: AdminState) -> Router {
-    let management = Router::new()
-        .route("/accounts", get(accounts::list).post(accounts::create))
-        .route("/accounts/{id}", get(accounts::show))
-        .route("/accounts/{id}/top-ups", post(accounts::top_up))
-        .route("/keys", get(keys::list).post(keys::create))
-        .route("/keys/{id}", delete(keys::disable))
-        .route("/generations", get(generations::list))
-        .route("/generations/{id}", get(generations::show))
-        .route("/endpoints", get(endpoints::list))
+    let management = MANAGEMENT
+        .iter()
+        .fold(Router::new(), |router, (path, route)| router.route(path, route()))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(state.clone(), door::guard));
@@ -108,6 +121,7 @@ pub fn router(state: AdminState) -> Router {
         .route("/healthz", get(probes::healthz))
         .route("/readyz", get(probes::readyz))
         .route("/metrics", get(probes::metrics))
+        .route("/admin/v1/openapi.json", get(probes::openapi))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .nest("/admin/v1", management)

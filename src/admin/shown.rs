@@ -140,6 +140,7 @@ fn provider_of(endpoint: &EndpointId) -> &str {
 
 impl<'a> ShownGeneration<'a> {
     /// Shows a record.
+    #[expect(clippy::too_many_lines, reason = "one line per field")]
     pub fn of(record: &'a GenerationRecord) -> Self {
         let (usage, more) = (&record.usage, &record.details);
         let origin = more.origin.as_deref();

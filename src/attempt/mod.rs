@@ -1,35 +1,38 @@
 //! What the outcome of one try means: the error-policy table.
 //!
 //! # The argument
-//! Whether to try elsewhere, what to think of the endpoint, what to tell the client and whether to
-//! charge are four answers to one question, and they must agree: a gateway that fails over on an
+//! Whether to try elsewhere, what to think of the endpoint and what to tell the client are three
+//! answers to one question, and they must agree: a gateway that fails over on an
 //! error for which it also blames the client, or that punishes an endpoint for a bad prompt, does
 //! so because the answers stand in different places. Here they stand in one match ([`judge`])
-//! without a wildcard, so that a new outcome does not compile until all four are given.
+//! without a wildcard, so that a new outcome does not compile until all three are given.
 //!
-//! | outcome | next | penalty of the endpoint | if all fail, the client sees | charged |
-//! |---|---|---|---|---|
-//! | connection refused, DNS, TLS | another | failure | 502 | nothing |
-//! | connect timeout | another | failure | 504 | nothing |
-//! | connection reset before the first byte | another | failure | 502 | nothing |
-//! | stale pooled connection | same endpoint, once | none | 502 | nothing |
-//! | first token late, whole answer late | another | failure | 504 | nothing |
-//! | silence between two events | another | failure | 504 | what was delivered |
-//! | 429 | another | pause | 429 with the shortest `Retry-After` | nothing |
-//! | 503, 529 (overloaded) | another | failure, and a pause if it says so | 503 | nothing |
-//! | 408 | another | failure | 504 | nothing |
-//! | 409 | another | none | 502 | nothing |
-//! | other 5xx | another | failure | 502 | nothing |
-//! | 401, 402, 403, 404 of the provider | another | long pause | 502: the operator's to cure | nothing |
-//! | prompt too long for the endpoint | another | none | 400 | nothing |
-//! | content policy | another | none | 403 | nothing |
-//! | other 400, 413, 422 | give up | none | 400 with the provider's words | nothing |
-//! | error inside a 200, before the first token | another | failure | 502 | nothing |
-//! | empty, cut short, garbled or oversized answer | another | failure | 502 | nothing |
-//! | cut after the first token | another, which goes on | failure | 502 | what was delivered |
-//! | another's answer is not gone on with | another | none | 502 | what was delivered |
-//! | the client left | give up | none | nobody looks | what was delivered |
-//! | a fault of our own | give up | none | 500 | nothing |
+//! | outcome | next | penalty of the endpoint | if all fail, the client sees |
+//! |---|---|---|---|
+//! | connection refused, DNS, TLS | another | failure | 502 |
+//! | connect timeout | another | failure | 504 |
+//! | connection reset before the first byte | another | failure | 502 |
+//! | stale pooled connection | same endpoint, once | none | 502 |
+//! | first token late, whole answer late | another | failure | 504 |
+//! | silence between two events | another | failure | 504 |
+//! | 429 | another | pause | 429 with the shortest `Retry-After` |
+//! | 503, 529 (overloaded) | another | failure, and a pause if it says so | 503 |
+//! | 408 | another | failure | 504 |
+//! | 409 | another | none | 502 |
+//! | other 5xx | another | failure | 502 |
+//! | 401, 402, 403, 404 of the provider | another | long pause | 502: the operator's to cure |
+//! | prompt too long for the endpoint | another | none | 400 |
+//! | content policy | another | none | 403 |
+//! | other 400, 413, 422 | give up | none | 400 with the provider's words |
+//! | error inside a 200, before the first token | another | failure | 502 |
+//! | empty, cut short, garbled or oversized answer | another | failure | 502 |
+//! | cut after the first token | another, which goes on | failure | 502 |
+//! | another's answer is not gone on with | another | none | 502 |
+//! | the client left | give up | none | nobody looks |
+//! | the credit was used up | give up | none | 402 |
+//! | a fault of our own | give up | none | 500 |
+//!
+//! What is charged is another table: see [`crate::charge`].
 //!
 //! "Another" and "same" turn into "give up" when semantic bytes are with the client and nobody can
 //! go on with them, when no candidate or attempt is left, and when the retry budget is spent
@@ -44,7 +47,7 @@ mod policy;
 
 pub use combine::{AttemptReport, combine};
 pub use outcome::Outcome;
-pub use policy::{Charge, Context, Next, Penalty, Policy, decide, judge};
+pub use policy::{Context, Next, Penalty, Policy, decide, judge};
 
 /// Limits on attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -51,6 +51,8 @@ pub enum Outcome {
     Diverged,
     /// The client left before the answer was complete.
     ClientGone,
+    /// The caller's credit was used up in the middle of the answer.
+    CreditOut,
     /// The gateway itself failed.
     Internal,
 }
@@ -93,6 +95,7 @@ impl Outcome {
             Self::CutMidStream => "cut_mid_stream",
             Self::Diverged => "diverged",
             Self::ClientGone => "client_gone",
+            Self::CreditOut => "credit_out",
             Self::Internal => "internal",
         }
     }
@@ -136,6 +139,7 @@ impl fmt::Display for Outcome {
             Self::CutMidStream => "answer broke off",
             Self::Diverged => "did not go on with the answer that had begun",
             Self::ClientGone => "the client left",
+            Self::CreditOut => "the credit was used up",
             Self::Internal => "error in the gateway",
         })
     }

@@ -48,16 +48,7 @@ impl Penalty {
     }
 }
 
-/// What the caller pays for a request that ends with this outcome.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Charge {
-    /// Nothing: the caller got nothing.
-    Nothing,
-    /// What was produced for the caller up to then, which may be nothing.
-    Delivered,
-}
-
-/// The four answers to an outcome.
+/// The three answers to an outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// Whether another try can help.
@@ -66,17 +57,15 @@ pub struct Policy {
     pub penalty: Penalty,
     /// What the client is told if this is the only thing that went wrong.
     pub client: Kind,
-    /// What is charged if the request ends here.
-    pub charge: Charge,
 }
 
 impl Policy {
     const fn another(penalty: Penalty, client: Kind) -> Self {
-        Self { next: Next::AnotherEndpoint, penalty, client, charge: Charge::Nothing }
+        Self { next: Next::AnotherEndpoint, penalty, client }
     }
 
-    const fn give_up(penalty: Penalty, client: Kind, charge: Charge) -> Self {
-        Self { next: Next::GiveUp, penalty, client, charge }
+    const fn give_up(penalty: Penalty, client: Kind) -> Self {
+        Self { next: Next::GiveUp, penalty, client }
     }
 }
 
@@ -95,36 +84,24 @@ pub const fn judge(outcome: &Outcome) -> Policy {
         Outcome::ConnectTimeout | Outcome::FirstTokenTimeout | Outcome::AnswerTimeout => {
             Policy::another(Penalty::Failure, Kind::ProviderTimeout)
         }
-        Outcome::InterEventTimeout => Policy {
-            charge: Charge::Delivered,
-            ..Policy::another(Penalty::Failure, Kind::ProviderTimeout)
-        },
+        Outcome::InterEventTimeout => Policy::another(Penalty::Failure, Kind::ProviderTimeout),
         Outcome::StalePooledConnection => Policy {
             next: Next::SameEndpointOnce,
             ..Policy::another(Penalty::None, Kind::ProviderFailed)
         },
         Outcome::Status { class, retry_after, .. } => judge_status(*class, *retry_after),
-        Outcome::CutMidStream => Policy {
-            charge: Charge::Delivered,
-            ..Policy::another(Penalty::Failure, Kind::ProviderFailed)
-        },
+        Outcome::CutMidStream => Policy::another(Penalty::Failure, Kind::ProviderFailed),
         // It said something else, which is its right.
-        Outcome::Diverged => Policy {
-            charge: Charge::Delivered,
-            ..Policy::another(Penalty::None, Kind::ProviderFailed)
-        },
-        Outcome::ClientGone => {
-            Policy::give_up(Penalty::None, Kind::RequestTimeout, Charge::Delivered)
-        }
-        Outcome::Internal => Policy::give_up(Penalty::None, Kind::Internal, Charge::Nothing),
+        Outcome::Diverged => Policy::another(Penalty::None, Kind::ProviderFailed),
+        Outcome::ClientGone => Policy::give_up(Penalty::None, Kind::RequestTimeout),
+        Outcome::CreditOut => Policy::give_up(Penalty::None, Kind::InsufficientCredits),
+        Outcome::Internal => Policy::give_up(Penalty::None, Kind::Internal),
     }
 }
 
 const fn judge_status(class: FaultClass, retry_after: Option<Duration>) -> Policy {
     match class {
-        FaultClass::InvalidRequest => {
-            Policy::give_up(Penalty::None, Kind::InvalidRequest, Charge::Nothing)
-        }
+        FaultClass::InvalidRequest => Policy::give_up(Penalty::None, Kind::InvalidRequest),
         FaultClass::ContextLength => Policy::another(Penalty::None, Kind::ContextLength),
         FaultClass::ContentPolicy => Policy::another(Penalty::None, Kind::ContentPolicy),
         FaultClass::Authentication

@@ -8,54 +8,53 @@ fn status(class: FaultClass, status: u16) -> Outcome {
     Outcome::Status { class, status, retry_after: HINT }
 }
 
-/// Outcome, next, penalty, status for the client, charge.
-fn table() -> Vec<(Outcome, Next, Penalty, u16, Charge)> {
-    use Charge::{Delivered, Nothing};
+/// Outcome, next, penalty, status for the client.
+fn table() -> Vec<(Outcome, Next, Penalty, u16)> {
     use FaultClass as F;
     use Next::{AnotherEndpoint as Another, GiveUp, SameEndpointOnce as Same};
     use Penalty::{Credentials, Failure, None, Overloaded, RateLimited};
     vec![
-        (Outcome::ConnectRefused, Another, Failure, 502, Nothing),
-        (Outcome::Dns, Another, Failure, 502, Nothing),
-        (Outcome::Tls, Another, Failure, 502, Nothing),
-        (Outcome::ConnectTimeout, Another, Failure, 504, Nothing),
-        (Outcome::ConnectionReset, Another, Failure, 502, Nothing),
-        (Outcome::StalePooledConnection, Same, None, 502, Nothing),
-        (Outcome::FirstTokenTimeout, Another, Failure, 504, Nothing),
-        (Outcome::AnswerTimeout, Another, Failure, 504, Nothing),
-        (Outcome::InterEventTimeout, Another, Failure, 504, Delivered),
-        (status(F::RateLimited, 429), Another, RateLimited(HINT), 429, Nothing),
-        (status(F::Overloaded, 529), Another, Overloaded(HINT), 503, Nothing),
-        (status(F::Timeout, 408), Another, Failure, 504, Nothing),
-        (status(F::Conflict, 409), Another, None, 502, Nothing),
-        (status(F::Server, 500), Another, Failure, 502, Nothing),
-        (status(F::Authentication, 401), Another, Credentials, 502, Nothing),
-        (status(F::Billing, 402), Another, Credentials, 502, Nothing),
-        (status(F::Permission, 403), Another, Credentials, 502, Nothing),
-        (status(F::NotFound, 404), Another, Credentials, 502, Nothing),
-        (status(F::ContextLength, 400), Another, None, 400, Nothing),
-        (status(F::ContentPolicy, 400), Another, None, 403, Nothing),
-        (status(F::InvalidRequest, 422), GiveUp, None, 400, Nothing),
-        (Outcome::InBandError, Another, Failure, 502, Nothing),
-        (Outcome::EmptyAnswer, Another, Failure, 502, Nothing),
-        (Outcome::EarlyEof, Another, Failure, 502, Nothing),
-        (Outcome::Garbled, Another, Failure, 502, Nothing),
-        (Outcome::TooLarge, Another, Failure, 502, Nothing),
-        (Outcome::CutMidStream, Another, Failure, 502, Delivered),
-        (Outcome::Diverged, Another, None, 502, Delivered),
-        (Outcome::ClientGone, GiveUp, None, 408, Delivered),
-        (Outcome::Internal, GiveUp, None, 500, Nothing),
+        (Outcome::ConnectRefused, Another, Failure, 502),
+        (Outcome::Dns, Another, Failure, 502),
+        (Outcome::Tls, Another, Failure, 502),
+        (Outcome::ConnectTimeout, Another, Failure, 504),
+        (Outcome::ConnectionReset, Another, Failure, 502),
+        (Outcome::StalePooledConnection, Same, None, 502),
+        (Outcome::FirstTokenTimeout, Another, Failure, 504),
+        (Outcome::AnswerTimeout, Another, Failure, 504),
+        (Outcome::InterEventTimeout, Another, Failure, 504),
+        (status(F::RateLimited, 429), Another, RateLimited(HINT), 429),
+        (status(F::Overloaded, 529), Another, Overloaded(HINT), 503),
+        (status(F::Timeout, 408), Another, Failure, 504),
+        (status(F::Conflict, 409), Another, None, 502),
+        (status(F::Server, 500), Another, Failure, 502),
+        (status(F::Authentication, 401), Another, Credentials, 502),
+        (status(F::Billing, 402), Another, Credentials, 502),
+        (status(F::Permission, 403), Another, Credentials, 502),
+        (status(F::NotFound, 404), Another, Credentials, 502),
+        (status(F::ContextLength, 400), Another, None, 400),
+        (status(F::ContentPolicy, 400), Another, None, 403),
+        (status(F::InvalidRequest, 422), GiveUp, None, 400),
+        (Outcome::InBandError, Another, Failure, 502),
+        (Outcome::EmptyAnswer, Another, Failure, 502),
+        (Outcome::EarlyEof, Another, Failure, 502),
+        (Outcome::Garbled, Another, Failure, 502),
+        (Outcome::TooLarge, Another, Failure, 502),
+        (Outcome::CutMidStream, Another, Failure, 502),
+        (Outcome::Diverged, Another, None, 502),
+        (Outcome::ClientGone, GiveUp, None, 408),
+        (Outcome::CreditOut, GiveUp, None, 402),
+        (Outcome::Internal, GiveUp, None, 500),
     ]
 }
 
 #[test]
 fn every_row_is_as_documented() {
-    for (outcome, next, penalty, client, charge) in table() {
+    for (outcome, next, penalty, client) in table() {
         let policy = judge(&outcome);
         assert_eq!(policy.next, next, "{outcome:?}: next");
         assert_eq!(policy.penalty, penalty, "{outcome:?}: penalty");
         assert_eq!(policy.client.status(), client, "{outcome:?}: client");
-        assert_eq!(policy.charge, charge, "{outcome:?}: charge");
     }
 }
 
@@ -144,6 +143,7 @@ fn penalties_reach_the_health() {
     assert_eq!(after(status(FaultClass::Overloaded, 503), 5).1, BreakerState::Open);
     for blameless in [
         Outcome::ClientGone,
+        Outcome::CreditOut,
         Outcome::Internal,
         Outcome::StalePooledConnection,
         status(FaultClass::InvalidRequest, 400),

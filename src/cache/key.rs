@@ -7,8 +7,8 @@
 //!
 //! The hash is BLAKE3 over a canonical, length-prefixed form, so that no two different meanings
 //! spell the same bytes. It is a cryptographic hash on purpose: with a weaker one a caller could
-//! construct two requests with one key. The scope (account, surface, streamed or not) is part of
-//! the hash: an answer never crosses accounts.
+//! construct two requests with one key. The scope (account, surface, streamed or not, restrictions) is
+//! part of the hash: an answer never crosses accounts, nor gets around a key's policy.
 //!
 //! Properties that come twice are kept in their order, so that two parsers that disagree on which
 //! one wins cannot be played against each other.
@@ -39,6 +39,10 @@ pub struct Scope<'a> {
     pub surface: &'a str,
     /// The answer is streamed.
     pub stream: bool,
+    /// What restricts the caller to some models, providers or uses of data, in a stable spelling;
+    /// empty when nothing does. A restricted caller shares answers only with those under the same
+    /// restrictions.
+    pub rules: &'a [u8],
 }
 
 /// Why a body has no key. The request is then answered without the cache.
@@ -76,6 +80,7 @@ pub fn key(scope: Scope<'_>, body: &[u8]) -> Result<Key, BadBody> {
     let mut canon = Canon { text: body, nodes: &nodes, out: Sink::new() };
     canon.out.bytes(b'a', scope.account.as_str().as_bytes());
     canon.out.bytes(b'f', scope.surface.as_bytes());
+    canon.out.bytes(b'p', scope.rules);
     canon.out.tag(if scope.stream { b'S' } else { b'W' });
     canon.run();
     Ok(canon.out.finish())

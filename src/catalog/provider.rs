@@ -34,6 +34,8 @@ pub struct Provider {
     pub policy: DataPolicy,
     /// What clients are told of the company.
     pub profile: Profile,
+    /// It bills an answer although its client has left and the connection is closed.
+    pub bills_on: bool,
     /// Environment variables that must be set for its endpoints to be live; empty: they are.
     pub missing: Vec<String>,
 }
@@ -69,6 +71,7 @@ impl Provider {
             probe: None,
             policy: DataPolicy::UNKNOWN,
             profile: Profile::default(),
+            bills_on: false,
             missing: Vec::new(),
         }
     }

@@ -8,6 +8,7 @@ mod demo;
 mod generations;
 mod keys;
 mod ledger;
+mod people;
 mod reconcile;
 mod route;
 mod serve;
@@ -44,12 +45,18 @@ enum Command {
     Catalog(catalog::Command),
     /// Run simulated providers.
     Simulate(simulate::cli::Args),
-    /// Create, list and top up accounts.
+    /// Create, change, list and top up accounts.
     #[command(subcommand)]
     Accounts(accounts::Accounts),
-    /// Create, list and disable keys.
+    /// Create, change, list, disable and delete keys.
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// Make, change and list organisations.
+    #[command(subcommand)]
+    Organisations(people::Organisations),
+    /// Make, change, remove and list members of accounts.
+    #[command(subcommand)]
+    Members(people::Members),
     /// List and show records of generations.
     #[command(subcommand)]
     Generations(generations::Generations),
@@ -90,6 +97,8 @@ pub fn run() -> ExitCode {
         Some(Command::Simulate(args)) => simulate::cli::run(&args).map_err(Failure::from),
         Some(Command::Accounts(command)) => command.run(),
         Some(Command::Keys(command)) => command.run(),
+        Some(Command::Organisations(command)) => command.run(),
+        Some(Command::Members(command)) => command.run(),
         Some(Command::Generations(command)) => command.run(),
         Some(Command::Ledger(command)) => command.run(),
         Some(Command::Route(command)) => command.run(),
@@ -101,6 +110,16 @@ pub fn run() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Reads terms as the management API has them.
+fn read_terms<T: serde::de::DeserializeOwned>(json: &str) -> Result<T, Failure> {
+    serde_json::from_str(json).map_err(|error| Failure(format!("--terms: {error}")))
+}
+
+/// A field of terms that is not possible.
+fn wrong((field, why): (&'static str, String)) -> Failure {
+    Failure(format!("`{field}` {why}"))
 }
 
 /// Prints a line to standard output. A reader that has gone away ends the command quietly.

@@ -44,6 +44,8 @@ pub(super) fn open(config: &Config) -> Result<(Ledger, Recovery), Failure> {
     options.segment_bytes = config.ledger.segment_bytes_max;
     options.checkpoint_every = config.ledger.checkpoint;
     options.tell = Arc::new(tell_condition);
+    options.index_upstream_ids = config.ledger.index_upstream_ids;
+    options.keeps_content = config.content.is_some();
     Ok(Ledger::open(&config.ledger.data_dir, options)?)
 }
 

@@ -6,12 +6,16 @@
 //! once. Keys carry their unit: `_ms`, `_s`, `_bytes`. Paths are relative to the working directory.
 
 mod catalog;
+mod content;
+mod webhooks;
 
 use serde::{Deserialize, Serialize};
 
 pub use catalog::{
     DefaultParameters, Endpoint, Model, Policy, PriceOverride, Prices, Profile, Reasoning,
 };
+pub use content::Content;
+pub use webhooks::Webhooks;
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -23,6 +27,8 @@ pub struct File {
     pub admin: Admin,
     /// Accounts, keys and charges.
     pub ledger: Ledger,
+    /// Prompts and answers of accounts that have asked for them to be kept.
+    pub content: Content,
     /// Identical answers, free.
     pub cache: Cache,
     /// How an endpoint is chosen, and what happens when it fails.
@@ -31,6 +37,8 @@ pub struct File {
     pub timeouts: Timeouts,
     /// Pictures and files that a request only points to.
     pub media: Media,
+    /// Where events of accounts and keys are sent.
+    pub webhooks: Webhooks,
     /// What is written where. Prompts, answers and keys never are.
     pub log: Log,
     /// Models and providers beside those of this file.
@@ -124,6 +132,12 @@ pub struct Ledger {
     pub checkpoint_ms: i64,
     /// Size at which a new journal file is begun, 65536 to 17179869184 bytes. Default `67108864`.
     pub segment_bytes_max: i64,
+    /// Whether every generation can be found by its provider's id, which costs the database a row
+    /// for each; otherwise only the newest thousand can. Default `true`.
+    pub index_upstream_ids: bool,
+    /// What accounts get off every price for letting their prompts and answers be learned from, 0 %
+    /// to 100 % with at most two decimal places. Default `"1%"`.
+    pub logging_discount: String,
 }
 
 impl Default for Ledger {
@@ -132,6 +146,8 @@ impl Default for Ledger {
             data_dir: "turnpike-data".to_owned(),
             checkpoint_ms: 1_000,
             segment_bytes_max: 67_108_864,
+            index_upstream_ids: true,
+            logging_discount: "1%".to_owned(),
         }
     }
 }
@@ -317,6 +333,9 @@ pub struct Provider {
     pub service_account: Option<String>,
     /// Whether the provider is used; while it is not, its endpoints are left out. Default `true`.
     pub enabled: bool,
+    /// Whether the provider bills an answer although its connection is closed when the client
+    /// leaves. Optional; absent: `true` for bedrock, gemini, vertex and mistral, else `false`.
+    pub bills_after_cancel: Option<bool>,
     /// Limits on time of this provider alone.
     pub timeouts: TimeoutsOverride,
     /// An active health check. Optional; absent: none.
@@ -341,6 +360,7 @@ impl Default for Provider {
             aws: None,
             service_account: None,
             enabled: true,
+            bills_after_cancel: None,
             timeouts: TimeoutsOverride::default(),
             probe: None,
             policy: Policy::default(),

@@ -23,6 +23,7 @@ pub mod settings;
 pub mod sheet;
 mod shipped;
 mod url;
+mod webhooks;
 
 #[cfg(test)]
 mod tests;

@@ -54,14 +54,16 @@ pub(super) fn read(text: &str, faults: &mut Faults) -> File {
 }
 
 /// The keys whose values are tables; a test holds this against `file`.
-pub(super) const TABLES: [&str; 16] = [
+pub(super) const TABLES: [&str; 18] = [
     "server",
     "admin",
     "ledger",
+    "content",
     "cache",
     "routing",
     "timeouts",
     "media",
+    "webhooks",
     "log",
     "aws",
     "probe",

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,10 +10,12 @@ use super::fault::{At, Faults};
 use super::file::{self, File};
 use super::outside::{Outside, check_pem, secret};
 use super::settings::{
-    AccessLog, Admin, Cache, Config, Ledger, Level, Log, LogFormat, Media, Routing, Server, Tls,
+    AccessLog, Admin, Cache, Config, Content, Ledger, Level, Log, LogFormat, Media, Routing,
+    Server, Tls,
 };
-use super::{choices, market, providers};
+use super::{choices, market, providers, webhooks};
 use crate::catalog::Secret;
+use crate::catalog::Share;
 
 /// An hour, in milliseconds.
 pub(super) const HOUR_MS: u64 = 3_600_000;
@@ -28,15 +30,30 @@ pub(super) fn resolve(file: &File, outside: Outside<'_>, faults: &mut Faults) ->
     let server = server(&file.server, outside, &mut taken, faults);
     let admin = admin(&file.admin, outside, &mut taken, faults);
     let ledger = ledger(&file.ledger, faults);
+    let content = content(&file.content, &ledger.data_dir, outside, faults);
     let cache = cache(&file.cache, faults);
     let routing = routing(&file.routing, faults);
     let timeouts = providers::timeouts(&file.timeouts, faults);
     let media = media(&file.media, faults);
+    let webhooks = webhooks::resolve(&file.webhooks, outside, faults);
     let log = log(&file.log, faults);
     let catalog = Arc::new(market::resolve(file, timeouts, outside, faults));
     let auto = choices::auto(&file.auto, &catalog, faults);
     let presets = choices::presets(&file.presets, &catalog, faults);
-    Config { server, admin, ledger, cache, routing, media, log, catalog, auto, presets }
+    Config {
+        server,
+        admin,
+        ledger,
+        content,
+        cache,
+        routing,
+        media,
+        webhooks,
+        log,
+        catalog,
+        auto,
+        presets,
+    }
 }
 
 fn media(raw: &file::Media, faults: &mut Faults) -> Media {
@@ -152,7 +169,35 @@ fn ledger(raw: &file::Ledger, faults: &mut Faults) -> Ledger {
         data_dir: PathBuf::from(&raw.data_dir),
         checkpoint: at.ms("checkpoint_ms", raw.checkpoint_ms, 10, 600_000),
         segment_bytes_max: at.int("segment_bytes_max", raw.segment_bytes_max, 65_536, 16 << 30),
+        index_upstream_ids: raw.index_upstream_ids,
+        logging_discount: Share::parse(&raw.logging_discount).unwrap_or_else(|| {
+            at.fault("logging_discount", "must be a percentage, for instance \"1%\"");
+            Share::NONE
+        }),
     }
+}
+
+fn content(
+    raw: &file::Content,
+    data_dir: &Path,
+    outside: Outside<'_>,
+    faults: &mut Faults,
+) -> Option<Content> {
+    let mut at = At::new("content", faults);
+    if raw.dir.as_ref().is_some_and(|dir| dir.is_empty() || dir.contains('\0')) {
+        at.fault("dir", "must be the path of a directory");
+    }
+    let bytes_max = at.int("bytes_max", raw.bytes_max, 1, 1 << 50);
+    let generation_bytes_max = at.int("generation_bytes_max", raw.generation_bytes_max, 1, 1 << 30);
+    let queue_bytes_max = at.int("queue_bytes_max", raw.queue_bytes_max, 1, TEBIBYTE);
+    let key = raw.key.as_deref().and_then(|text| secret(&mut at, "key", text, outside))?;
+    let digits = key.expose();
+    if digits.len() != 64 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        at.fault("key", "refers to a secret that is not 64 hexadecimal digits");
+        return None;
+    }
+    let dir = raw.dir.as_ref().map_or_else(|| data_dir.join("content"), PathBuf::from);
+    Some(Content { key, dir, bytes_max, generation_bytes_max, queue_bytes_max })
 }
 
 fn cache(raw: &file::Cache, faults: &mut Faults) -> Cache {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::attempt;
 use crate::balance;
-use crate::catalog::{Catalog, Secret};
+use crate::catalog::{Catalog, Secret, Share};
 use crate::dialect::preset::Preset;
 use crate::route::auto::Rule;
 
@@ -22,12 +22,16 @@ pub struct Config {
     pub admin: Admin,
     /// Accounts, keys and charges.
     pub ledger: Ledger,
+    /// Prompts and answers that are kept; `None`: none are.
+    pub content: Option<Content>,
     /// Identical answers.
     pub cache: Cache,
     /// How an endpoint is chosen, and what happens when it fails.
     pub routing: Routing,
     /// Pictures and files that a request only points to.
     pub media: Media,
+    /// Where events are sent; `None`: nowhere.
+    pub webhooks: Option<Webhooks>,
     /// What is written where.
     pub log: Log,
     /// Models, their providers and prices.
@@ -93,6 +97,25 @@ pub struct Ledger {
     pub checkpoint: Duration,
     /// Size at which a new journal file is begun, in bytes.
     pub segment_bytes_max: u64,
+    /// Whether every generation can be found by its provider's id.
+    pub index_upstream_ids: bool,
+    /// What accounts get off every price for letting their prompts and answers be learned from.
+    pub logging_discount: Share,
+}
+
+/// How prompts and answers are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Content {
+    /// 64 hexadecimal digits.
+    pub key: Secret,
+    /// Where.
+    pub dir: PathBuf,
+    /// All together, in bytes.
+    pub bytes_max: u64,
+    /// One request with its answer, in bytes.
+    pub generation_bytes_max: u64,
+    /// All that waits to be written, in bytes.
+    pub queue_bytes_max: u64,
 }
 
 /// Identical answers.
@@ -139,6 +162,19 @@ pub struct Routing {
     pub decisions: Option<PathBuf>,
     /// The size at which nothing more is appended there, in bytes.
     pub decisions_bytes_max: u64,
+}
+
+/// Where events are sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Webhooks {
+    /// The URL that each is posted to.
+    pub url: String,
+    /// What they are signed with: `whsec_` and base64 of 24 to 64 bytes.
+    pub secret: Secret,
+    /// Limit on the time of one attempt.
+    pub timeout: Duration,
+    /// Whether the URL may lead into a private network or use a port of its own.
+    pub private_networks: bool,
 }
 
 /// Pictures and files that a request only points to.

@@ -3,11 +3,13 @@
 use pingora::proxy::Session;
 use pingora::{Error, ErrorSource};
 
-use crate::catalog::utc_minute;
+use crate::charge::{self, Ended, Part, Pays};
 use crate::dialect::ir::FinishReason;
 use crate::edge::choose;
 use crate::edge::clock;
+use crate::edge::content;
 use crate::edge::continuation;
+use crate::edge::credit;
 use crate::edge::failure;
 use crate::edge::gateway::Gateway;
 use crate::edge::journey::{Attempt, Chat, Facts, Journey, Progress, Stage};
@@ -15,7 +17,7 @@ use crate::edge::record::{self, End};
 use crate::ledger::Charge;
 use crate::observe::{AccessLine, AttemptMark, CacheStatus, Outcome, Report, StatusClass};
 use crate::stream::Meter;
-use crate::vocab::Usage;
+use crate::vocab::{NanoUsd, Usage};
 
 /// Closes the books on a request. Runs on every path but a panic, where the hold closes itself.
 pub(crate) fn close(gateway: &Gateway, session: &Session, e: Option<&Error>, ctx: &mut Journey) {
@@ -98,7 +100,7 @@ fn close_chat(
     line: &mut AccessLine,
 ) {
     let mut attempt = chat.attempt.take();
-    let consumed = Consumed::of(&chat, attempt.as_ref(), client_left);
+    let consumed = Consumed::of(&chat, attempt.as_ref(), client_left, facts.arrived_ms);
     let meter = attempt.as_ref().and_then(meter);
     line.stream = chat.ask.head.stream;
     line.cache = cache_status(&chat);
@@ -127,8 +129,7 @@ fn close_chat(
         let connected = attempt.as_ref().and_then(|attempt| attempt.connected);
         line.overhead = connected.map(|at| at.since(facts.arrived));
         line.usage = Some(before.and(&consumed.usage));
-        let quote = endpoint.prices.quote(utc_minute(facts.arrived_ms));
-        line.cost = Some(paid + quote.cost(&consumed.usage));
+        line.cost = Some(paid + consumed.cost);
         if consumed.complete {
             let mark = AttemptMark { endpoint: endpoint.id.clone(), outcome: Outcome::Ok };
             line.push_attempt(mark);
@@ -138,7 +139,11 @@ fn close_chat(
     let usage = &consumed.usage;
     let attempt_now = attempt.as_ref();
     let end = End { facts, chat: &chat, line, meter, attempt: attempt_now, usage, client_left };
-    let record = record::of(session, &end);
+    let mut record = record::of(gateway, session, &end);
+    if consumed.billed {
+        credit::explain(&mut record, &chat, attempt_now, usage);
+    }
+    content::keep(facts, &mut chat, line.status);
     if let Some(hold) = chat.money.hold.take() {
         if consumed.billed {
             hold.settle(Charge { cost: record.cost, record });
@@ -195,36 +200,60 @@ fn meter(attempt: &Attempt) -> Option<&Meter> {
     }
 }
 
-/// What an answer used, and whether the caller pays for it.
-///
-/// Complete answers are paid for as the provider counted them. Of an answer that was cut, by the
-/// client or by the provider, what had been delivered is paid for. An answer of which the client
-/// saw nothing is free.
+/// What the last provider's part used and costs, by the table of [`crate::charge`].
 struct Consumed {
     usage: Usage,
+    cost: NanoUsd,
     billed: bool,
     complete: bool,
 }
 
 impl Consumed {
-    fn of(chat: &Chat, attempt: Option<&Attempt>, client_left: bool) -> Self {
+    fn of(chat: &Chat, attempt: Option<&Attempt>, client_left: bool, arrived_ms: u64) -> Self {
+        // Parts of earlier providers are paid for all the same.
+        let billed = !chat.legs.is_empty();
+        let nothing =
+            Self { usage: Usage::default(), cost: NanoUsd::ZERO, billed, complete: false };
         if let Some(cut) = &chat.cut {
-            return Self { usage: cut.usage, billed: true, complete: false };
+            let cost = chat.money.cost - continuation::spent(&chat.legs).1;
+            return Self { usage: cut.usage, cost, billed: true, complete: false };
         }
-        let begun = chat.first_byte.is_some() && !chat.cache.hit;
-        let prompt = attempt.and_then(|attempt| attempt.resumes.as_ref());
-        let prompt = prompt.map_or(chat.ask.prompt_tokens, |resumes| resumes.prompt_tokens);
-        match attempt.filter(|attempt| attempt.shown.is_some()).and_then(meter) {
-            Some(meter) if begun => Self {
-                usage: meter.usage(prompt),
+        let Some(attempt) = attempt.filter(|_| !chat.cache.hit) else { return nothing };
+        let pipe = match &attempt.progress {
+            Progress::Answering(pipe) | Progress::Broken(pipe, _) => Some(pipe),
+            Progress::Waiting
+            | Progress::Refused { .. }
+            | Progress::Aborted(_)
+            | Progress::Failed(_) => None,
+        };
+        let complete = pipe.is_some_and(|pipe| pipe.meter().complete);
+        let under_way = pipe.is_some() || matches!(attempt.progress, Progress::Waiting);
+        let ended = match (complete, client_left) {
+            (true, _) => Ended::Complete,
+            (false, true) => Ended::ClientLeft,
+            (false, false) => Ended::Failed,
+        };
+        let pays = charge::pays(Part {
+            ended,
+            asked: under_way && attempt.connected.is_some(),
+            begun: attempt.shown.is_some(),
+            bills_on: attempt.upstream.provider.bills_on,
+        });
+        match (pays, pipe) {
+            (Pays::Counted | Pays::Delivered, Some(pipe)) if attempt.shown.is_some() => Self {
+                usage: pipe.meter().usage(pipe.shape().prompt_estimate),
+                cost: pipe.cost(),
                 billed: true,
-                complete: meter.complete && !client_left,
+                complete: complete && !client_left,
             },
-            // The client left before the next provider had said anything.
-            _ if !chat.legs.is_empty() => {
-                Self { usage: Usage::default(), billed: true, complete: false }
+            (Pays::Prompt, _) => {
+                let prompt = attempt.resumes.as_ref().map(|resumes| resumes.prompt_tokens);
+                let prompt = prompt.unwrap_or(chat.ask.prompt_tokens);
+                let usage = Usage { prompt, estimated: true, ..Usage::default() };
+                let quote = credit::quote(chat, &attempt.slot.endpoint, arrived_ms);
+                Self { usage, cost: quote.cost(&usage), billed: true, complete: false }
             }
-            _ => Self { usage: Usage::default(), billed: false, complete: false },
+            _ => nothing,
         }
     }
 }

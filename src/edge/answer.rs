@@ -21,14 +21,15 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 
 use crate::attempt::Outcome;
-use crate::catalog::utc_minute;
 use crate::dialect::frames::Framing;
 use crate::dialect::{AnswerFault, Surface};
 use crate::edge::clock;
 use crate::edge::continuation;
+use crate::edge::credit;
 use crate::edge::failure;
 use crate::edge::journey::{Attempt, Chat, Cut, Facts, Progress};
 use crate::edge::metadata;
+use crate::edge::reach;
 use crate::edge::task::Task;
 use crate::edge::upstream::DECIDED;
 use crate::edge::watchdog::Watchdog;
@@ -76,7 +77,7 @@ pub(crate) async fn header(
         Some((resume, how)) => Pipe::resumed(dialect, shape, framing, resume, how),
         None => {
             let mut pipe = Pipe::new(dialect, shape, framing, passed);
-            if continuation::may_be_needed(chat) {
+            if continuation::may_be_needed(chat) || chat.money.short {
                 pipe.keep_delivered();
             }
             pipe
@@ -134,7 +135,7 @@ fn shape(chat: &Chat, facts: &Facts) -> Option<Shape> {
         model: endpoint.model.clone(),
         provider: endpoint.provider.name.as_str().into(),
         stream: head.stream,
-        prices: endpoint.prices.quote(utc_minute(facts.arrived_ms)),
+        prices: credit::quote(chat, endpoint, facts.arrived_ms),
         prompt_estimate,
         request: chat.ask.body.clone(),
         completion_max: most.saturating_mul(u64::from(head.n.max(1))),
@@ -239,7 +240,11 @@ pub(crate) fn body(chat: &mut Chat, body: &mut Option<Bytes>, end: bool) -> Resu
                     return Err(late);
                 }
                 *body = released;
-                note_progress(chat, body.is_some())
+                note_progress(chat, body.is_some())?;
+                if body.is_some() && !reach::goes_on(chat) {
+                    *body = joined(body.take(), Some(reach::stop(chat)));
+                }
+                Ok(())
             }
             (released, Err(fault))
                 if !chat.committed && (released.is_none() || pipe.is_resumable()) =>
@@ -346,6 +351,10 @@ fn late(attempt: &mut Attempt) -> Result<()> {
 
 /// Ends a stream that the client has a part of; gives the bytes that do so.
 pub(crate) fn abort(chat: &mut Chat, outcome: Outcome, error: GatewayError) -> Bytes {
+    if chat.cut.is_some() {
+        // It has been ended, and what it costs is known.
+        return Bytes::new();
+    }
     let (mut usage, mut last) = (Usage::default(), Bytes::new());
     chat.money.cost = continuation::spent(&chat.legs).1;
     if let Some(attempt) = &mut chat.attempt {
@@ -353,7 +362,7 @@ pub(crate) fn abort(chat: &mut Chat, outcome: Outcome, error: GatewayError) -> B
         if let Progress::Answering(mut pipe) | Progress::Broken(mut pipe, _) = progress {
             if pipe.started() {
                 usage = pipe.meter().usage(pipe.shape().prompt_estimate);
-                chat.money.cost += pipe.shape().prices.cost(&usage);
+                chat.money.cost += pipe.cost();
             }
             let unsent = attempt.unsent.take();
             last = joined(unsent, Some(pipe.abort(&error))).unwrap_or_default();
@@ -380,8 +389,7 @@ fn note_progress(chat: &mut Chat, released: bool) -> Result<()> {
     if !released || (shown.is_some() && !meter.complete) {
         return Ok(());
     }
-    let usage = meter.usage(pipe.shape().prompt_estimate);
-    chat.money.cost = continuation::spent(&chat.legs).1 + pipe.shape().prices.cost(&usage);
+    chat.money.cost = continuation::spent(&chat.legs).1 + pipe.cost();
     if let Err(error) = note_cost(chat) {
         if let Some(attempt) = &mut chat.attempt {
             attempt.progress = Progress::Failed(Outcome::Internal);
@@ -435,6 +443,9 @@ pub(crate) fn commit(
     facts.bytes_out += length;
     if let Some(bytes) = body.as_ref().filter(|bytes| !bytes.is_empty()) {
         continuation::remember(chat, bytes);
+        if let Some(content) = &mut chat.content {
+            content.add(bytes);
+        }
     }
     if chat.committed || chat.cache.hit || length == 0 {
         return Ok(());
@@ -461,6 +472,16 @@ pub(crate) fn commit(
 pub(crate) fn is_complete(chat: &Chat) -> bool {
     matches!(&chat.attempt, Some(Attempt { progress: Progress::Answering(pipe), .. })
         if pipe.meter().complete)
+}
+
+/// Ends the reading of an answer that was ended for want of credit, once all of it is with the
+/// client: the provider need not go on.
+///
+/// # Errors
+/// That is so.
+pub(crate) fn enough(session: &Session, chat: &Chat, facts: &Facts) -> Result<()> {
+    let all = chat.money.out && session.body_bytes_sent() >= facts.bytes_out;
+    if all { Err(failed()) } else { Ok(()) }
 }
 
 /// The error that ends an attempt whose outcome has been recorded.

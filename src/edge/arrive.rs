@@ -7,6 +7,7 @@ use http::{HeaderMap, Method, Version, header};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
+use crate::admin::account;
 use crate::dialect::Surface;
 use crate::edge::task::Task;
 use crate::error::{GatewayError, Kind};
@@ -42,8 +43,16 @@ pub(crate) enum Route {
     Credits,
     /// `GET /v1/key`, also as `/v1/auth/key`.
     Key,
+    /// What a management key does to its account.
+    Account(account::Call),
+    /// `GET /v1/openapi.json`.
+    OpenApi,
     /// `GET /v1/generation?id=…`.
     Generation(Option<String>),
+    /// `GET /v1/generation/content?id=…`.
+    Content(Option<String>),
+    /// `DELETE /v1/generation/content?id=…`.
+    ForgetContent(Option<String>),
 }
 
 /// Checks the head's size and framing.
@@ -120,6 +129,9 @@ pub(crate) fn route(request: &RequestHeader) -> Result<Route, GatewayError> {
     let full = request.uri.path();
     let path = full.strip_prefix("/api").unwrap_or(full);
     let path = path.strip_suffix('/').unwrap_or(path);
+    if let Some(call) = managing(path, &request.method) {
+        return call.map(Route::Account);
+    }
     let (route, method) = match path {
         "/v1/chat/completions" => (Route::Ask(Task::Answer(Surface::Chat)), Method::POST),
         "/v1/completions" => (Route::Ask(Task::Answer(Surface::Completions)), Method::POST),
@@ -134,16 +146,56 @@ pub(crate) fn route(request: &RequestHeader) -> Result<Route, GatewayError> {
         "/v1/models/user" => (Route::UserModels, Method::GET),
         "/v1/embeddings/models" => (Route::EmbeddingModels, Method::GET),
         "/v1/endpoints/zdr" => (Route::ZeroRetention, Method::GET),
+        "/v1/openapi.json" => (Route::OpenApi, Method::GET),
         "/v1/credits" => (Route::Credits, Method::GET),
         "/v1/key" | "/v1/auth/key" => (Route::Key, Method::GET),
+        "/v1/generation/content" if request.method == Method::DELETE => {
+            (Route::ForgetContent(query(request, "id")), Method::DELETE)
+        }
+        "/v1/generation/content" => (Route::Content(query(request, "id")), Method::GET),
         "/v1/generation" => (Route::Generation(query(request, "id")), Method::GET),
         _ => (below(path, request).ok_or_else(unknown)?, Method::GET),
     };
     if request.method != method {
-        let text = format!("Use {method} for this path, not {}.", request.method);
-        return Err(GatewayError::new(Kind::MethodNotAllowed, text).with_param(method.as_str()));
+        let allowed = match route {
+            Route::Content(_) => "GET, DELETE",
+            _ => method.as_str(),
+        };
+        let text = format!("Use {allowed} for this path, not {}.", request.method);
+        return Err(GatewayError::new(Kind::MethodNotAllowed, text).with_param(allowed));
     }
     Ok(route)
+}
+
+/// The paths of management keys, which take several methods.
+fn managing(path: &str, method: &Method) -> Option<Result<account::Call, GatewayError>> {
+    use account::Call;
+    let hash = path.strip_prefix("/v1/keys/").map(unescape);
+    let (call, allowed) = match (path, hash) {
+        ("/v1/activity", _) => ((method == Method::GET).then_some(Call::Activity), "GET"),
+        ("/v1/keys", _) => {
+            let call = match *method {
+                Method::GET => Some(Call::List),
+                Method::POST => Some(Call::Create),
+                _ => None,
+            };
+            (call, "GET, POST")
+        }
+        (_, Some(hash)) => {
+            let call = match *method {
+                Method::GET => Some(Call::Show(hash)),
+                Method::PATCH => Some(Call::Change(hash)),
+                Method::DELETE => Some(Call::Delete(hash)),
+                _ => None,
+            };
+            (call, "GET, PATCH, DELETE")
+        }
+        _ => return None,
+    };
+    Some(call.ok_or_else(|| {
+        let text = format!("Use {allowed} for this path, not {method}.");
+        GatewayError::new(Kind::MethodNotAllowed, text).with_param(allowed)
+    }))
 }
 
 /// Paths that go on with a model's id.
@@ -180,7 +232,8 @@ fn unknown() -> GatewayError {
         "There is no such path. There are POST /v1/chat/completions, /v1/responses, /v1/messages, \
          /v1/completions, /v1/embeddings and /v1/rerank, and GET /v1/models (and below it), /v1/model, \
          /v1/embeddings/models, /v1/endpoints/zdr, /v1/parameters, /v1/providers, /v1/credits, \
-         /v1/key and /v1/generation, all of them also under /api/v1.",
+         /v1/key, /v1/generation, /v1/generation/content and, for management keys, /v1/keys and \
+         /v1/activity, all of them also under /api/v1.",
     )
 }
 
@@ -322,6 +375,12 @@ mod tests {
             ("GET", "/api/v1/models/", Route::Models),
             ("GET", "/v1/models/a/b%3Afree", Route::Model("a/b:free".to_owned())),
             ("GET", "/v1/auth/key", Route::Key),
+            ("GET", "/v1/generation/content?id=gen-1", Route::Content(Some("gen-1".to_owned()))),
+            (
+                "DELETE",
+                "/api/v1/generation/content?id=gen-1",
+                Route::ForgetContent(Some("gen-1".to_owned())),
+            ),
             ("GET", "/v1/generation?x=1&id=gen-1", Route::Generation(Some("gen-1".to_owned()))),
         ] {
             assert_eq!(route(&request(method, path, &[])), Ok(expected), "{method} {path}");

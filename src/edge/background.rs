@@ -18,6 +18,7 @@ use crate::config;
 use crate::edge::gateway::{Gateway, Snapshot};
 use crate::edge::manage;
 use crate::edge::peer::Upstream;
+use crate::edge::webhooks::{self, Postman};
 use crate::vocab::ProviderId;
 
 /// Time between two lookups of a provider's name.
@@ -30,6 +31,8 @@ pub(super) struct Background {
     pub(super) gateway: Arc<Gateway>,
     pub(super) admin: std::sync::Mutex<Option<std::net::TcpListener>>,
     pub(super) admin_token: Option<crate::catalog::Secret>,
+    /// Delivers events; `None` where they are only logged.
+    pub(super) postman: Option<Postman>,
     /// The file to read again on SIGHUP; `None` for the demo.
     pub(super) config_path: Option<PathBuf>,
     /// The configuration at the start: some of it holds until the process ends.
@@ -44,11 +47,17 @@ impl BackgroundService for Background {
         let admin = self.spawn_admin();
         let lookups = tokio::spawn(lookups(Arc::clone(&self.gateway)));
         let probes = tokio::spawn(probes(Arc::clone(&self.gateway)));
+        let told = tokio::spawn(webhooks::run(Arc::clone(&self.gateway), self.postman.clone()));
         let sweeps = tokio::spawn(sweeps(Arc::clone(&self.gateway)));
         let (path, boot) = (self.config_path.clone(), self.boot.clone());
         let reload = tokio::spawn(reload(Arc::clone(&self.gateway), path, boot));
-        let tasks =
-            [("lookups", lookups), ("probes", probes), ("sweeps", sweeps), ("reload", reload)];
+        let tasks = [
+            ("lookups", lookups),
+            ("probes", probes),
+            ("webhooks", told),
+            ("sweeps", sweeps),
+            ("reload", reload),
+        ];
         for (name, task) in tasks.into_iter().chain(admin.map(|task| ("admin", task))) {
             if let Err(error) = task.await {
                 tracing::error!(task = name, %error, "A background task has failed.");
@@ -151,6 +160,7 @@ fn needs_restart(boot: &config::Config, now: &config::Config) -> Vec<&'static st
         ("admin", boot.admin != now.admin),
         ("ledger", boot.ledger != now.ledger),
         ("cache", boot.cache != now.cache),
+        ("webhooks", boot.webhooks != now.webhooks),
         ("log", boot.log != now.log),
         ("routing (the retry budget)", boot.routing.retries() != now.routing.retries()),
     ];

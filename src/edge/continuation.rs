@@ -26,6 +26,11 @@ use crate::vocab::{NanoUsd, Usage};
 /// Whether an answer that is about to begin may have to be gone on with: only then is its text
 /// kept.
 pub(crate) fn may_be_needed(chat: &Chat) -> bool {
+    is_allowed(chat) && has_next(chat)
+}
+
+/// Whether an answer of this kind may go on elsewhere at all.
+fn is_allowed(chat: &Chat) -> bool {
     let head = &chat.ask.head;
     let allowed = head.provider.as_ref().and_then(|prefs| prefs.allow_continuation);
     head.stream
@@ -33,7 +38,6 @@ pub(crate) fn may_be_needed(chat: &Chat) -> bool {
         && matches!(chat.task, Task::Answer(_))
         && chat.snapshot.attempts.continuations_max > 0
         && allowed.unwrap_or(true)
-        && has_next(chat)
 }
 
 /// Whether somebody is left who may be asked.
@@ -48,7 +52,9 @@ pub(crate) fn is_possible(chat: &Chat, attempt: &Attempt) -> bool {
         attempt.shown.is_none() || legs < chat.snapshot.attempts.continuations_max
     };
     match &attempt.progress {
-        Progress::Answering(pipe) | Progress::Broken(pipe, _) => pipe.is_resumable() && may_again(),
+        Progress::Answering(pipe) | Progress::Broken(pipe, _) => {
+            pipe.is_resumable() && may_again() && is_allowed(chat)
+        }
         Progress::Waiting
         | Progress::Refused { .. }
         | Progress::Aborted(_)
@@ -81,7 +87,7 @@ pub(crate) fn part(chat: &mut Chat, attempt: &mut Attempt) -> bool {
     // Who has given the client nothing is paid nothing.
     if attempt.shown.is_some() || pipe.started() {
         let usage = pipe.meter().usage(pipe.shape().prompt_estimate);
-        let cost = pipe.shape().prices.cost(&usage);
+        let cost = pipe.cost();
         chat.legs.push(Leg { slot: attempt.slot.clone(), usage, cost });
         chat.money.cost = spent(&chat.legs).1;
         if let Err(error) = answer::note_cost(chat) {
@@ -130,6 +136,9 @@ pub(crate) fn recover(session: &Session, chat: &mut Chat, facts: &mut Facts) {
     }
     let mut bytes = BytesMut::new();
     pieces.iter().rev().for_each(|piece| bytes.extend_from_slice(piece));
+    if let Some(content) = &mut chat.content {
+        content.take_back(bytes.len());
+    }
     if let Some(attempt) = &mut chat.attempt {
         attempt.unsent.iter().for_each(|rest| bytes.extend_from_slice(rest));
         attempt.unsent = Some(bytes.freeze());

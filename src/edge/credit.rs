@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-use crate::catalog::utc_minute;
+use crate::catalog::{Endpoint, Quote, Share, utc_minute};
 use crate::dialect::{self, abilities};
 use crate::edge::choose;
 use crate::edge::clock;
 use crate::edge::gateway::Gateway;
-use crate::edge::journey::{Chat, Facts};
+use crate::edge::journey::{Attempt, Chat, Facts};
 use crate::edge::models;
 use crate::edge::task::Task;
 use crate::edge::write;
 use crate::error::{GatewayError, Kind};
-use crate::ledger::{HoldAsk, HoldRefused};
+use crate::ledger::{GenerationRecord, HoldAsk, HoldRefused};
 use crate::route::Plan;
-use crate::vocab::NanoUsd;
+use crate::vocab::{NanoUsd, Usage};
 
 /// Chooses where the request may be answered and sets credit aside for it. Runs only when the
 /// cache has no answer.
@@ -36,8 +36,10 @@ pub(crate) fn plan_and_hold(
     if chat.ask.head.provider.as_ref().is_some_and(|prefs| prefs.require_parameters) {
         keep_faithful(&mut plan, chat)?;
     }
-    let estimate = Estimate::of(&plan, chat, utc_minute(facts.arrived_ms));
-    let tokens = chat.ask.prompt_tokens.saturating_add(estimate.tokens);
+    let estimate = Estimate::of(&plan, chat, facts.arrived_ms);
+    // Embeddings and ranks have no answer in tokens; several choices have several answers.
+    let choices = if chat.ask.asked.is_some() { 0 } else { u64::from(chat.ask.head.n.max(1)) };
+    let tokens = estimate.tokens.saturating_mul(choices).saturating_add(chat.ask.prompt_tokens);
     chat.admission.count(tokens, facts.arrived_ms)?;
     chat.plan = plan;
     let ask = HoldAsk {
@@ -51,9 +53,54 @@ pub(crate) fn plan_and_hold(
         .hold(&chat.caller, ask)
         .map_err(|refused| refusal(refused, &estimate, chat.ask.prompt_tokens))?;
     chat.money.limit = estimate.limit(hold.granted(), chat.ask.head.max_tokens);
+    chat.money.short = estimate.short;
     chat.money.hold = Some(hold);
     gateway.retries.deposit(now);
     Ok(())
+}
+
+/// What a request that arrived at this time is charged by at this endpoint.
+pub(crate) fn quote(chat: &Chat, endpoint: &Endpoint, arrived_ms: u64) -> Quote {
+    endpoint.prices.quote(utc_minute(arrived_ms)).shared(share(chat))
+}
+
+/// The share of list prices that the caller pays: all of it, less what the account gets for
+/// letting its prompts and answers be learned from.
+pub(crate) fn share(chat: &Chat) -> Share {
+    if chat.admission.rules.account.discount_logging {
+        chat.snapshot.logging_discount.rest()
+    } else {
+        Share::ALL
+    }
+}
+
+/// Writes down what a record's cost is less than the prices in it say, and why. `usage` is what the
+/// last provider did.
+pub(crate) fn explain(
+    record: &mut GenerationRecord,
+    chat: &Chat,
+    attempt: Option<&Attempt>,
+    usage: &Usage,
+) {
+    let minute = utc_minute(record.created_ms);
+    let list = |endpoint: &Endpoint, usage: &Usage| {
+        if *usage == Usage::default() {
+            return NanoUsd::ZERO;
+        }
+        endpoint.prices.quote(minute).list_cost(usage)
+    };
+    let legs = chat.legs.iter().map(|leg| list(&leg.slot.endpoint, &leg.usage));
+    let last = attempt.map(|attempt| list(&attempt.slot.endpoint, usage)).unwrap_or_default();
+    let less = legs.sum::<NanoUsd>() + last - record.cost;
+    if chat.money.out {
+        record.details.ended_by = Some("credit".into());
+    }
+    if less > NanoUsd::ZERO {
+        record.details.insured = share(chat) == Share::ALL || record.cost == NanoUsd::ZERO;
+        if !record.details.insured {
+            record.details.discount = less;
+        }
+    }
 }
 
 /// Keeps the candidates whose dialect knows this kind of request.
@@ -121,6 +168,8 @@ struct Estimate {
     tokens: u64,
     /// The answer must not cost more than what is set aside.
     capped: bool,
+    /// A few of the longest answers would use up the credit.
+    short: bool,
 }
 
 /// The shortest answer worth giving when credit is short, in tokens.
@@ -131,7 +180,8 @@ const SHORTEST_ANSWER: u64 = 16;
 const SHARE: i64 = 16;
 
 impl Estimate {
-    fn of(plan: &Plan, chat: &Chat, minute: u16) -> Self {
+    fn of(plan: &Plan, chat: &Chat, arrived_ms: u64) -> Self {
+        let minute = utc_minute(arrived_ms);
         let head = &chat.ask.head;
         let choices = i128::from(head.n.max(1));
         let (mut prompt_pico, mut token_pico, mut most) = (0, 0, 1);
@@ -149,6 +199,9 @@ impl Estimate {
             token_pico = token_pico.max(prices.completion_at_most().times(1) * choices);
             most = most.max(u64::from(endpoint.max_output));
         }
+        let part = i128::from(share(chat).points());
+        let of_list = |pico: i128| pico.saturating_mul(part).saturating_add(9_999) / 10_000;
+        let (prompt_pico, token_pico) = (of_list(prompt_pico), of_list(token_pico));
         let typical = chat.snapshot.typical(plan).min(most);
         let tokens = head.max_tokens.unwrap_or(typical).clamp(1, most);
         let shortest = tokens.min(SHORTEST_ANSWER);
@@ -158,11 +211,13 @@ impl Estimate {
         // covered, so more is set aside and the answer is limited to it.
         let open = head.max_tokens.is_none();
         let available = chat.caller.account().available();
-        let short = open && available < cost(most).times(10);
-        if short {
+        let limit = chat.caller.left(arrived_ms).unwrap_or(NanoUsd::MAX);
+        let short = available.min(limit) < cost(most).times(10);
+        let capped = open && available < cost(most).times(10);
+        if capped {
             want = want.max(cost(most).min(NanoUsd(available.0 / SHARE)));
         }
-        Self { want, floor: cost(shortest), prompt_pico, token_pico, tokens, capped: short }
+        Self { want, floor: cost(shortest), prompt_pico, token_pico, tokens, capped, short }
     }
 
     /// The limit on completion tokens that keeps the cost within the credit granted.

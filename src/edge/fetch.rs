@@ -162,7 +162,7 @@ fn media_type(told: Option<&str>, bytes: &[u8]) -> Option<String> {
 }
 
 /// Whether a URL may be fetched, as far as it says itself; names are judged when resolved.
-fn check(url: &Url, private: bool) -> Result<(), String> {
+pub(super) fn check(url: &Url, private: bool) -> Result<(), String> {
     if !matches!(url.scheme(), "http" | "https") {
         return Err("must begin with https: or http:".to_owned());
     }
@@ -183,8 +183,8 @@ fn check(url: &Url, private: bool) -> Result<(), String> {
 const NOT_PUBLIC: &str = "leads to an address that is not public";
 
 /// Resolves names to public addresses only.
-struct PublicOnly {
-    private: bool,
+pub(super) struct PublicOnly {
+    pub(super) private: bool,
 }
 
 impl Resolve for PublicOnly {

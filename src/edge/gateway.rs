@@ -9,12 +9,14 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
+use crate::admin::Desk;
 use crate::attempt;
 use crate::balance::{HealthRegistry, RetryBudget};
 use crate::cache;
 use crate::catalog::listing::{self, Live, Query, Scope, View};
-use crate::catalog::{Catalog, Provider, Typical};
+use crate::catalog::{Catalog, Provider, Share, Typical};
 use crate::config;
+use crate::content::Keeper;
 use crate::dialect::preset::Preset;
 use crate::edge::body::BodyLimits;
 use crate::edge::cachestore::ResponseCache;
@@ -22,6 +24,7 @@ use crate::edge::clock;
 use crate::edge::decisions::Decisions;
 use crate::edge::fetch::Fetcher;
 use crate::edge::peer::Upstream;
+use crate::events::Events;
 use crate::ledger::Ledger;
 use crate::observe::{self, AccessLog, Meters, Metrics};
 use crate::route::auto::Rule;
@@ -34,6 +37,10 @@ pub(crate) struct Gateway {
     pub(crate) now: ArcSwap<Snapshot>,
     /// Prepaid credit, keys and records.
     pub(crate) ledger: Ledger,
+    /// Changes of it by management.
+    pub(crate) desk: Arc<Desk>,
+    /// What happens to accounts and keys.
+    pub(crate) events: Arc<Events>,
     /// Retries that all requests together may make.
     pub(crate) retries: RetryBudget,
     /// Which endpoint has the prompt of a conversation in its cache.
@@ -46,6 +53,8 @@ pub(crate) struct Gateway {
     pub(crate) access: Option<AccessLog>,
     /// Whole answers; `None` where it is switched off.
     pub(crate) cache: Option<&'static ResponseCache>,
+    /// Prompts and answers of accounts that have asked for it; `None` where there is no key.
+    pub(crate) content: Option<Arc<Keeper>>,
     /// Memory for request bodies, in bytes.
     pub(crate) body_memory: Arc<Semaphore>,
     /// Requests that have arrived and not yet ended.
@@ -84,6 +93,8 @@ pub(crate) struct Snapshot {
     pub(crate) client_write_timeout: Duration,
     /// How long an idle connection is kept, in whole seconds (Pingora knows no others).
     pub(crate) keepalive_secs: u64,
+    /// What accounts get off every price for letting their prompts and answers be learned from.
+    pub(crate) logging_discount: Share,
     /// Attempts at most per request.
     pub(crate) attempts: attempt::Settings,
     /// How long each model's answers usually are.
@@ -143,6 +154,7 @@ impl Snapshot {
             header_bytes_max: config.server.header_bytes_max,
             client_write_timeout: config.server.client_write_timeout,
             keepalive_secs: whole_seconds(config.server.keepalive_timeout),
+            logging_discount: config.ledger.logging_discount,
             attempts: config.routing.attempts(),
             cache: cache::Settings {
                 standing: cache::Standing::OnRequest,

@@ -23,7 +23,11 @@ pub(crate) fn answer(
     data(ShownGeneration::of(&record))
 }
 
-fn find(
+/// The generation, if it is one of the caller's account.
+///
+/// # Errors
+/// There is none, or it cannot be read.
+pub(crate) fn find(
     gateway: &Gateway,
     caller: &KeyEntry,
     id: Option<&str>,

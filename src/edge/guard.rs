@@ -12,7 +12,7 @@ use crate::error::{GatewayError, Kind, RateLimit};
 use crate::ledger::KeyEntry;
 use crate::limits::{Counted, Over, What};
 use crate::terms::{AccountTerms, KeyTerms, OrganisationTerms, Policy, Rates};
-use crate::vocab::NanoUsd;
+use crate::vocab::{AccountId, NanoUsd};
 
 /// The terms that a request came under. They hold to its end, whatever changes meanwhile.
 pub(crate) struct Rules {
@@ -33,6 +33,17 @@ impl Rules {
         let organisation = self.organisation.as_ref().map(|organisation| &organisation.policy);
         let all = [Some(&self.key.policy), Some(&self.account.policy), organisation];
         all.into_iter().flatten().filter(|policy| !policy.is_open())
+    }
+
+    /// The policies, spelled: the same for all callers who are restricted in the same way, and
+    /// empty for those who are not.
+    pub(crate) fn spelled(&self) -> Vec<u8> {
+        let mut text = Vec::new();
+        for policy in self.policies() {
+            // A policy is made of numbers and texts, and a vector takes all that is written.
+            let _always_written = serde_json::to_writer(&mut text, policy);
+        }
+        text
     }
 
     /// The rates of the account's own count.
@@ -58,6 +69,11 @@ impl Drop for Admission {
 }
 
 impl Admission {
+    /// The account that pays.
+    pub(crate) fn account(&self) -> &AccountId {
+        self.caller.account().id()
+    }
+
     /// Lets a request in that asks a model.
     ///
     /// # Errors

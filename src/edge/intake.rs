@@ -14,6 +14,7 @@ use crate::dialect::{embed, preset, rerank, scan, tokens};
 use crate::edge::arrive;
 use crate::edge::body;
 use crate::edge::choose;
+use crate::edge::content::Gathered;
 use crate::edge::gateway::Gateway;
 use crate::edge::guard::Admission;
 use crate::edge::journey::{Ask, CacheUse, Chat, Facts, Money};
@@ -58,6 +59,7 @@ pub(crate) async fn chat(
     };
     facts.bytes_in = body.bytes.len();
     let mut body = body;
+    let content = Gathered::begin(gateway, &admission.rules.account, &body.bytes);
     let head = scan::scan_as(task.form(), &body.bytes);
     let mut preset = None;
     let head = match head.and_then(|head| {
@@ -68,7 +70,7 @@ pub(crate) async fn chat(
         Ok(head) => head,
         Err(error) => return Ok(Err(error)),
     };
-    let cache = cache_use(gateway, session, &snapshot, &caller, (task, &head, &body.bytes));
+    let cache = cache_use(gateway, session, &snapshot, &admission, (task, &head, &body.bytes));
     let prompt_tokens = head.text.estimate_prompt_tokens();
     let open_stream = head.stream.then(|| gateway.metrics.open_stream());
     let asked = match asked(task, &body.bytes) {
@@ -95,7 +97,15 @@ pub(crate) async fn chat(
         cache,
         plan: Plan::default(),
         conversation: None,
-        money: Money { hold: None, limit: None, durable: false, cost: NanoUsd::ZERO },
+        money: Money {
+            hold: None,
+            limit: None,
+            durable: false,
+            cost: NanoUsd::ZERO,
+            look_at: 0,
+            short: false,
+            out: false,
+        },
         reports: Vec::new(),
         attempt: None,
         committed: false,
@@ -104,6 +114,7 @@ pub(crate) async fn chat(
         legs: Vec::new(),
         recent: VecDeque::new(),
         resume: None,
+        content,
         _open_stream: open_stream,
     })))
 }
@@ -164,7 +175,7 @@ fn cache_use(
     gateway: &Gateway,
     session: &Session,
     snapshot: &crate::edge::gateway::Snapshot,
-    caller: &KeyEntry,
+    admission: &Admission,
     (task, head, body): (Task, &scan::Head, &[u8]),
 ) -> CacheUse {
     let good = Arc::new(AtomicBool::new(false));
@@ -189,8 +200,9 @@ fn cache_use(
     if intent == Intent::Off {
         return off;
     }
-    let (account, surface) = (caller.account().id(), task.label().as_str());
-    let scope = cache::Scope { account, surface, stream: head.stream };
+    let (account, surface) = (admission.account(), task.label().as_str());
+    let rules = admission.rules.spelled();
+    let scope = cache::Scope { account, surface, stream: head.stream, rules: &rules };
     match cache::key(scope, body) {
         Ok(key) => CacheUse { intent, key: Some(key), good, ..off },
         // Too deep or too complex to be worth a key: answered without the cache.

@@ -16,6 +16,7 @@ use crate::balance::{InFlight, Nanos};
 use crate::cache::Intent;
 use crate::dialect::ir;
 use crate::dialect::scan::{Head, scan_as};
+use crate::edge::content::Gathered;
 use crate::edge::gateway::{Presence, Snapshot};
 use crate::edge::guard::Admission;
 use crate::edge::peer::Upstream;
@@ -107,6 +108,8 @@ pub(crate) struct Chat {
     pub(crate) recent: VecDeque<Bytes>,
     /// The client's stream, between one provider that broke off and the next.
     pub(crate) resume: Option<Box<Resume>>,
+    /// The prompt and the answer so far, if the account has asked for them to be kept.
+    pub(crate) content: Option<Box<Gathered>>,
     /// Counts a streamed request as open.
     pub(crate) _open_stream: Option<observe::InFlight>,
 }
@@ -193,6 +196,12 @@ pub(crate) struct Money {
     pub(crate) durable: bool,
     /// What the answer cost, once it is known.
     pub(crate) cost: NanoUsd,
+    /// When the output has this many bytes, it is looked whether what is set aside still reaches.
+    pub(crate) look_at: u64,
+    /// The credit is small enough that a long answer could use it up.
+    pub(crate) short: bool,
+    /// The answer was ended because the credit was used up.
+    pub(crate) out: bool,
 }
 
 /// One try at one endpoint.

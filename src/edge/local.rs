@@ -5,14 +5,14 @@ use pingora::Result;
 use pingora::proxy::Session;
 use serde::Serialize;
 
+use crate::admin::{self, account};
 use crate::edge::arrive::Route;
 use crate::edge::gateway::Gateway;
 use crate::edge::journey::Facts;
-use crate::edge::{failure, generation, intake, models, reply};
+use crate::edge::{account_api, content, failure, generation, intake, models, reply};
 use crate::error::GatewayError;
 use crate::ledger::KeyEntry;
 use crate::observe::Surface;
-use crate::terms::Reset;
 use crate::vocab::NanoUsd;
 
 /// The route as a label for metrics.
@@ -30,7 +30,13 @@ pub(crate) const fn surface(route: &Route) -> Surface {
         | Route::Endpoints(_)
         | Route::Count
         | Route::Providers => Surface::Models,
-        Route::Credits | Route::Key | Route::Generation(_) => Surface::Account,
+        Route::Credits
+        | Route::Key
+        | Route::Account(_)
+        | Route::OpenApi
+        | Route::Generation(_)
+        | Route::Content(_)
+        | Route::ForgetContent(_) => Surface::Account,
     }
 }
 
@@ -45,6 +51,12 @@ pub(crate) async fn answer(
     route: Route,
 ) -> Result<()> {
     let body = match route {
+        Route::Account(call) => {
+            return match account_api::answer(gateway, session, facts, call).await? {
+                Ok((status, body)) => reply::json(session, facts, status, body).await,
+                Err(error) => reply::refuse(session, facts, error).await,
+            };
+        }
         Route::CountTokens => intake::count_tokens(gateway, session, facts).await?,
         route => body(gateway, session, facts, route),
     };
@@ -77,13 +89,22 @@ fn body(
         }
         Route::Key => {
             let caller = intake::caller(gateway, session, facts)?;
-            key(&caller, facts.arrived_ms)
+            data(account::own(&caller, facts.arrived_ms))
         }
         Route::Generation(id) => {
             let caller = intake::caller(gateway, session, facts)?;
             generation::answer(gateway, &caller, id.as_deref())
         }
-        Route::Ask(_) | Route::CountTokens => {
+        Route::Content(id) => {
+            let caller = intake::caller(gateway, session, facts)?;
+            content::show(gateway, &caller, id.as_deref())
+        }
+        Route::ForgetContent(id) => {
+            let caller = intake::caller(gateway, session, facts)?;
+            content::forget(gateway, &caller, id.as_deref())
+        }
+        Route::OpenApi => Ok(Bytes::from_static(admin::OPENAPI.as_bytes())),
+        Route::Ask(_) | Route::CountTokens | Route::Account(_) => {
             Err(failure::internal("what has a body is not answered here"))
         }
     }
@@ -118,36 +139,4 @@ fn credits(caller: &KeyEntry) -> std::result::Result<Bytes, GatewayError> {
     }
     let balance = caller.account().balance();
     data(Credits { total_credits: dollars(balance.bought), total_usage: dollars(balance.used) })
-}
-
-fn key(caller: &KeyEntry, now_ms: u64) -> std::result::Result<Bytes, GatewayError> {
-    #[derive(Serialize)]
-    struct Key<'a> {
-        label: &'a str,
-        limit: Option<Box<serde_json::value::RawValue>>,
-        limit_remaining: Option<Box<serde_json::value::RawValue>>,
-        limit_reset: Option<&'static str>,
-        usage: Box<serde_json::value::RawValue>,
-        is_free_tier: bool,
-        is_management_key: bool,
-        expires_at: Option<String>,
-    }
-    let spent = caller.spent();
-    let terms = caller.terms();
-    data(Key {
-        label: &terms.label,
-        limit: terms.limit.map(dollars),
-        limit_remaining: caller.limit_left(now_ms).map(dollars),
-        limit_reset: terms.reset.map(Reset::as_str),
-        usage: dollars(spent),
-        is_free_tier: false,
-        is_management_key: terms.management,
-        expires_at: terms.expires_ms.map(rfc3339),
-    })
-}
-
-/// Milliseconds since 1970 as a date and time in UTC.
-fn rfc3339(unix_ms: u64) -> String {
-    let at = std::time::UNIX_EPOCH + std::time::Duration::from_millis(unix_ms);
-    humantime::format_rfc3339_millis(at).to_string()
 }

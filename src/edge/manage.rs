@@ -1,33 +1,23 @@
-//! What the admin listener needs of the gateway: the bank, the state of health, and the readings
+//! What the admin listener needs of the gateway: the state of health, and the readings
 //! that other parts keep.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::admin::{
-    self, AccountRow, AdminState, Bank, BankError, EndpointRow, Generations, IssuedKey, KeyRow,
-    NewAccount, NewKey, NotReady, Page, Status, TopUp, TopUpDone,
-};
+use crate::admin::{self, AdminState, EndpointRow, NotReady, Status};
 use crate::balance::{Availability, BreakerState, Wait};
 use crate::catalog::Secret;
 use crate::edge::clock;
 use crate::edge::gateway::Gateway;
-use crate::ledger::{
-    self, COMMIT_BUCKETS_US, GenerationPage, GenerationQuery, GenerationRecord, Ledger, Made,
-    ManageError,
-};
-use crate::observe::gauges::{CacheGauges, CommitTimes, LedgerGauges};
+use crate::ledger::COMMIT_BUCKETS_US;
+use crate::observe::gauges::{CacheGauges, CommitTimes, ContentGauges, LedgerGauges};
 use crate::observe::{self, Readings};
-use crate::terms::{AccountTerms, KeyTerms};
-use crate::vocab::{AccountId, GenerationId, KeyId};
 
 /// The admin listener's routes over this gateway.
 pub(super) fn router(gateway: &Arc<Gateway>, token: Option<Secret>) -> axum::Router {
-    let bank = Arc::new(LedgerBank(gateway.ledger.clone()));
+    let desk = Arc::clone(&gateway.desk);
     let status = Arc::new(GatewayStatus(Arc::clone(gateway)));
-    let generations = Arc::new(LedgerGenerations(gateway.ledger.clone()));
-    let metrics = Arc::clone(&gateway.metrics);
-    admin::router(AdminState::new(bank, generations, status, metrics, token))
+    admin::router(AdminState::new(desk, status, Arc::clone(&gateway.metrics), token))
 }
 
 /// Tells the metrics where to read what other parts keep.
@@ -66,7 +56,18 @@ fn readings(gateway: &Gateway) -> Readings {
         },
         breakers: breakers.collect(),
         retry_budget: gateway.retries.left(now),
+        content: content(gateway),
         access_log_dropped_total: gateway.access.as_ref().map_or(0, observe::AccessLog::dropped),
+    }
+}
+
+fn content(gateway: &Gateway) -> ContentGauges {
+    let stats = gateway.content.as_ref().map(|keeper| keeper.stats()).unwrap_or_default();
+    ContentGauges {
+        written_total: stats.written,
+        dropped_total: stats.dropped,
+        failed_total: stats.failed,
+        bytes: stats.bytes,
     }
 }
 
@@ -117,124 +118,5 @@ impl Status for GatewayStatus {
             })
         };
         snapshot.catalog.endpoints().filter_map(row).collect()
-    }
-}
-
-/// Records of generations, out of the ledger.
-struct LedgerGenerations(Ledger);
-
-impl Generations for LedgerGenerations {
-    fn page(&self, query: &GenerationQuery) -> Result<GenerationPage, BankError> {
-        self.0.generations(query).map_err(|error| BankError::Internal(error.to_string()))
-    }
-
-    fn one(&self, id: &str) -> Result<Arc<GenerationRecord>, BankError> {
-        let found = match GenerationId::parse(id) {
-            Some(id) => self.0.generation(id),
-            None => self.0.generation_by_upstream(id),
-        };
-        let found = found.map_err(|error| BankError::Internal(error.to_string()))?;
-        found.ok_or(BankError::NotFound("generation"))
-    }
-}
-
-struct LedgerBank(Ledger);
-
-impl LedgerBank {
-    fn row(&self, id: &AccountId) -> Option<AccountRow> {
-        let keys = self.0.keys();
-        let account = keys.account(id.as_str())?;
-        let balance = account.balance();
-        Some(AccountRow {
-            id: id.clone(),
-            bought: balance.bought,
-            used: balance.used,
-            balance: balance.balance,
-            held: balance.held,
-            created_ms: account.created_ms(),
-        })
-    }
-}
-
-fn key_row(key: &ledger::KeyEntry) -> KeyRow {
-    let terms = key.terms();
-    KeyRow {
-        id: key.id().clone(),
-        account: key.account().id().clone(),
-        label: terms.label.clone(),
-        shown: key.shown().to_owned(),
-        limit: terms.limit,
-        spent: key.spent(),
-        expires_ms: terms.expires_ms,
-        disabled: key.disabled(),
-        created_ms: key.created_ms(),
-    }
-}
-
-fn failed(error: ManageError) -> BankError {
-    match error {
-        ManageError::Invalid(..) => BankError::Invalid(error.to_string()),
-        ManageError::Refused(_) => BankError::Conflict(error.to_string()),
-        ManageError::Down => BankError::Unavailable,
-    }
-}
-
-/// The part of a sorted list that a page asks for.
-fn cut<T>(mut rows: Vec<T>, page: &Page, id: impl Fn(&T) -> &str) -> Vec<T> {
-    rows.sort_unstable_by(|a, b| id(a).cmp(id(b)));
-    let after = |row: &T| page.after.as_deref().is_none_or(|after| id(row) > after);
-    rows.into_iter().filter(after).take(page.limit).collect()
-}
-
-impl Bank for LedgerBank {
-    fn create_account(&self, new: NewAccount) -> Result<AccountRow, BankError> {
-        self.0.create_account(&new.id, AccountTerms::default()).map_err(failed)?;
-        self.account(&new.id)
-    }
-
-    fn account(&self, id: &AccountId) -> Result<AccountRow, BankError> {
-        self.row(id).ok_or(BankError::NotFound("account"))
-    }
-
-    fn accounts(&self, page: &Page) -> Result<Vec<AccountRow>, BankError> {
-        let ids: Vec<AccountId> = self.0.list_accounts().into_iter().map(|(id, _)| id).collect();
-        let rows = ids.iter().filter_map(|id| self.row(id)).collect();
-        Ok(cut(rows, page, |row: &AccountRow| row.id.as_str()))
-    }
-
-    fn top_up(&self, top_up: TopUp) -> Result<TopUpDone, BankError> {
-        self.account(&top_up.account)?;
-        let TopUp { account, amount, method, idempotency_key } = top_up;
-        let made = self.0.top_up(&account, amount, &method, &idempotency_key).map_err(failed)?;
-        Ok(TopUpDone { account: self.account(&account)?, repeated: made == Made::Before })
-    }
-
-    fn create_key(&self, new: NewKey) -> Result<IssuedKey, BankError> {
-        self.account(&new.account)?;
-        let wanted = KeyTerms {
-            label: new.label,
-            limit: new.limit,
-            expires_ms: new.expires_ms,
-            ..KeyTerms::default()
-        };
-        let (id, secret) = self.0.create_key(&new.account, wanted).map_err(failed)?;
-        let row = self.0.keys().key(id.as_str()).map(|key| key_row(key));
-        let row =
-            row.ok_or_else(|| BankError::Internal("a new key is not in the table".to_owned()))?;
-        Ok(IssuedKey { row, secret: Secret::new(secret.reveal().to_owned()) })
-    }
-
-    fn disable_key(&self, id: &KeyId) -> Result<KeyRow, BankError> {
-        let key = self.0.keys().key(id.as_str()).map(Arc::clone);
-        let key = key.ok_or(BankError::NotFound("key"))?;
-        self.0.disable_key(id).map_err(failed)?;
-        Ok(key_row(&key))
-    }
-
-    fn keys(&self, account: Option<&AccountId>, page: &Page) -> Result<Vec<KeyRow>, BankError> {
-        let ours = |key: &&Arc<ledger::KeyEntry>| account.is_none_or(|a| a == key.account().id());
-        let keys = self.0.list_keys();
-        let rows = keys.iter().filter(ours).map(|key| key_row(key)).collect();
-        Ok(cut(rows, page, |row: &KeyRow| row.id.as_str()))
     }
 }

@@ -28,6 +28,16 @@ pub(crate) fn of(chat: &Chat, attempt: &Attempt) -> Arc<str> {
     told(chat, Some(attempt)).to_string().into()
 }
 
+/// What the client is told of an answer that was ended because the credit was used up.
+pub(crate) fn out_of_credit(chat: &Chat, attempt: &Attempt) -> Arc<str> {
+    let mut told = told(chat, Some(attempt));
+    told["ended_by"] = json!({
+        "reason": "credit",
+        "message": "The credit of the account, or the limit of the key, is used up.",
+    });
+    told.to_string().into()
+}
+
 /// What the client is told of a request that no provider could answer.
 pub(crate) fn of_failure(chat: &Chat) -> String {
     told(chat, None).to_string()

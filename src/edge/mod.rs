@@ -8,6 +8,7 @@
 //! as soon as the last stream has ended (`server`).
 
 mod account;
+mod account_api;
 mod answer;
 mod arrive;
 mod background;
@@ -15,6 +16,7 @@ mod body;
 mod cachestore;
 mod choose;
 pub(crate) mod clock;
+mod content;
 mod continuation;
 mod credit;
 mod decisions;
@@ -33,6 +35,7 @@ mod peer;
 mod proxy;
 mod quit;
 mod random;
+mod reach;
 mod record;
 mod replay;
 mod reply;
@@ -41,6 +44,7 @@ mod task;
 mod tls;
 mod upstream;
 mod watchdog;
+mod webhooks;
 mod write;
 
 pub use quit::Quit;

@@ -62,9 +62,15 @@ pub(crate) fn answer(
                 GatewayError::new(Kind::NotFound, text).with_param("provider")
             })
         }
-        Route::Ask(_) | Route::CountTokens | Route::Credits | Route::Key | Route::Generation(_) => {
-            Err(failure::internal("this is not about the catalog"))
-        }
+        Route::Ask(_)
+        | Route::CountTokens
+        | Route::Credits
+        | Route::Key
+        | Route::Account(_)
+        | Route::OpenApi
+        | Route::Generation(_)
+        | Route::Content(_)
+        | Route::ForgetContent(_) => Err(failure::internal("this is not about the catalog")),
     }
 }
 

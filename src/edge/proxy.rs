@@ -250,6 +250,7 @@ impl ProxyHttp for Turnpike {
         ctx: &mut Journey,
     ) -> Result<Option<Duration>> {
         let Journey { stage: Stage::Chat(chat), facts, .. } = ctx else { return Ok(None) };
+        answer::enough(session, chat, facts)?;
         answer::body(chat, body, end)?;
         if body.is_some() {
             let header = answer::stored_header(chat.ask.head.stream)?;

@@ -11,6 +11,7 @@ use crate::catalog::{Prices, Tier, utc_minute};
 use crate::dialect::Surface;
 use crate::dialect::scan::{Key, Span};
 use crate::edge::clock;
+use crate::edge::gateway::Gateway;
 use crate::edge::journey::{self, Attempt, Chat, Facts};
 use crate::edge::task::Task;
 use crate::ledger::{ApiType, Details, GenerationRecord, Leg, Tried, UnitPrices};
@@ -36,7 +37,7 @@ pub(crate) struct End<'a> {
 }
 
 /// The request's record.
-pub(crate) fn of(session: &Session, end: &End<'_>) -> GenerationRecord {
+pub(crate) fn of(gateway: &Gateway, session: &Session, end: &End<'_>) -> GenerationRecord {
     let End { facts, chat, line, meter, attempt, client_left, .. } = *end;
     let now = clock::now();
     let (account, key) = (chat.caller.account().id().clone(), chat.caller.id().clone());
@@ -59,6 +60,7 @@ pub(crate) fn of(session: &Session, end: &End<'_>) -> GenerationRecord {
     record.status = line.status.unwrap_or(0);
     record.legs = chat.legs.iter().map(leg).collect();
     record.details = details(session, end, &record);
+    record.details.external_user = user_hash(gateway, chat);
     record
 }
 
@@ -92,7 +94,6 @@ fn details(session: &Session, end: &End<'_>, record: &GenerationRecord) -> Detai
         preset: chat.ask.preset.clone(),
         session_id: body_text(chat, head.field(Key::SessionId).map(|field| field.value))
             .or_else(|| chat.ask.session.clone()),
-        external_user: external_user(chat),
         service_tier: tier.map(|tier| tier.as_str().into()),
         data_region: region.map(Into::into),
         error: line.error.map(Into::into),
@@ -115,10 +116,12 @@ fn application(session: &Session, details: &mut Details) {
     let text = |name: &str| header_text(session.get_header(name)?.as_bytes());
     let either = |name: &str, alias: &str| text(name).or_else(|| text(alias));
     details.request_id = text("x-request-id").map(Into::into);
-    details.app_title = either("x-openrouter-title", "x-title").map(Into::into);
     // A query may hold what is nobody's business.
     let referer = either("http-referer", "referer");
     let referer = referer.map(|url| url.split(['?', '#']).next().unwrap_or_default());
+    // As at OpenRouter an application is known by its address; a title alone makes none.
+    let title = either("x-openrouter-title", "x-title").filter(|_| referer.is_some());
+    details.app_title = title.map(Into::into);
     let origin = text("origin");
     let said = |origin: &&str| referer.is_some_and(|referer| referer.starts_with(*origin));
     details.origin = origin.filter(|origin| !said(origin)).map(Into::into);
@@ -136,6 +139,15 @@ fn header_text(value: &[u8]) -> Option<&str> {
 fn body_text(chat: &Chat, at: Option<Span>) -> Option<Box<str>> {
     let text: String = serde_json::from_slice(at?.of(&chat.ask.body)).ok()?;
     (!text.is_empty() && !text.contains(char::is_control)).then(|| text.into())
+}
+
+/// Tells the users of an account apart without their names, which may be people's: a keyed hash.
+fn user_hash(gateway: &Gateway, chat: &Chat) -> Option<Box<str>> {
+    let user = external_user(chat)?;
+    let account = chat.caller.account().id();
+    let hash = gateway.ledger.keys().hash(format!("user\0{account}\0{user}").as_bytes());
+    let hex = blake3::Hash::from_bytes(hash).to_hex();
+    Some(format!("user-{}", hex.get(..24)?).into())
 }
 
 /// The caller's own name for its user: `user`, or Anthropic's `metadata.user_id`.

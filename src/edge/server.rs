@@ -23,19 +23,24 @@ use pingora::server::{ExecutionPhase, RunArgs, Server, ShutdownSignal, ShutdownS
 use pingora::services::background::background_service;
 use tokio::sync::Semaphore;
 
+use crate::admin::Desk;
 use crate::balance::RetryBudget;
 use crate::cache::Limits;
 use crate::config::{Config, settings};
+use crate::content::{self, Folder, Keeper, MasterKey};
 use crate::edge::background::Background;
 use crate::edge::cachestore::ResponseCache;
 use crate::edge::decisions::Decisions;
 use crate::edge::gateway::{Gateway, Snapshot};
 use crate::edge::proxy::Turnpike;
 use crate::edge::quit::Quit;
+use crate::edge::webhooks::Postman;
 use crate::edge::{clock, manage, tls};
+use crate::events::Events;
 use crate::ledger::Ledger;
 use crate::observe::access_log::BUFFER_BYTES_DEFAULT;
 use crate::observe::{AccessLog, LineFormat, Metrics, Target};
+use crate::payment::Manual;
 use crate::route::Conversations;
 
 /// What is gathered of an answer before it is written, in bytes.
@@ -93,10 +98,13 @@ pub fn serve(serve: Serve) -> Result<(), RunError> {
     let mut server = Server::new_with_opt_and_conf(None, server_conf(&config));
     server.bootstrap();
     add_proxy(&mut server, &gateway, &config)?;
+    let postman = config.webhooks.as_ref().map(Postman::new).transpose();
+    let postman = postman.map_err(RunError)?;
     let background = Background {
         gateway: Arc::clone(&gateway),
         admin: std::sync::Mutex::new(admin),
         admin_token: config.admin.token.clone(),
+        postman,
         config_path,
         boot: config.clone(),
     };
@@ -134,21 +142,56 @@ fn gateway(config: &Config, ledger: Ledger) -> Result<Gateway, RunError> {
         })
     });
     let access = access_log(config)?;
+    let events = Events::open(&config.ledger.data_dir, Arc::new(Manual), config.webhooks.is_some())
+        .map_err(|e| RunError(format!("events and invoices cannot be read: {e}")))?;
+    let events = Arc::new(events);
+    let clock: crate::ledger::Clock = Arc::new(clock::unix_ms);
+    let content = keeper(config, &ledger)?;
+    let desk = Desk::new(ledger.clone(), clock, Arc::clone(&events), content.clone());
+    let desk = Arc::new(desk);
     Ok(Gateway {
         now: ArcSwap::from_pointee(snapshot),
         ledger,
+        desk,
+        events,
         retries: RetryBudget::new(config.routing.retries()),
         conversations: Conversations::default(),
         decisions: decisions(config)?,
         metrics,
         access,
         cache,
+        content,
         body_memory: Arc::new(Semaphore::new(
             config.server.body_memory_bytes_max.min(Semaphore::MAX_PERMITS),
         )),
         in_flight: AtomicUsize::new(0),
         draining: AtomicBool::new(false),
     })
+}
+
+fn keeper(config: &Config, ledger: &Ledger) -> Result<Option<Arc<Keeper>>, RunError> {
+    let Some(content) = &config.content else {
+        let keys = ledger.keys();
+        let asked = keys.accounts().filter(|account| account.terms().content_days > 0).count();
+        if asked > 0 {
+            tracing::warn!(
+                accounts = asked,
+                "Accounts have asked for their prompts and answers to be kept, and there is no \
+                 [content] key: nothing is kept."
+            );
+        }
+        return Ok(None);
+    };
+    let key = MasterKey::parse(content.key.expose())
+        .ok_or_else(|| RunError("content.key is not 64 hexadecimal digits".to_owned()))?;
+    let limits = content::Limits {
+        bytes_max: content.bytes_max,
+        generation_bytes_max: content.generation_bytes_max,
+        queue_bytes_max: content.queue_bytes_max,
+    };
+    Keeper::start(Folder::new(content.dir.clone()), key, limits, clock::unix_ms)
+        .map(|keeper| Some(Arc::new(keeper)))
+        .map_err(|e| RunError(format!("kept content cannot be set up: {e}")))
 }
 
 fn decisions(config: &Config) -> Result<Option<Decisions>, RunError> {
@@ -277,6 +320,9 @@ impl Leaving {
         }
         if let Some(access) = &self.gateway.access {
             access.close(Duration::from_secs(5));
+        }
+        if let Some(content) = &self.gateway.content {
+            content.close();
         }
         if let Some(decisions) = &self.gateway.decisions {
             decisions.close(Duration::from_secs(5));

@@ -25,6 +25,21 @@ pub struct Readings {
     pub retry_budget: u64,
     /// Access lines that were lost so far.
     pub access_log_dropped_total: u64,
+    /// Prompts and answers that accounts have asked to be kept.
+    pub content: ContentGauges,
+}
+
+/// Of prompts and answers that accounts have asked to be kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ContentGauges {
+    /// Generations whose content was written.
+    pub written_total: u64,
+    /// Generations that were too large, or found no room.
+    pub dropped_total: u64,
+    /// Generations and clean-ups that the disk refused.
+    pub failed_total: u64,
+    /// Bytes that are kept.
+    pub bytes: u64,
 }
 
 /// Of the ledger.
@@ -111,6 +126,10 @@ pub(super) struct Gauges {
     breakers: IntGaugeVec,
     retry_budget: IntGauge,
     dropped: IntCounter,
+    content_written: IntCounter,
+    content_dropped: IntCounter,
+    content_failed: IntCounter,
+    content_bytes: IntGauge,
 }
 
 impl Gauges {
@@ -133,6 +152,10 @@ impl Gauges {
             breakers: gauges(r, names::BREAKER, &["endpoint"])?,
             retry_budget: gauge(r, names::RETRY_BUDGET)?,
             dropped: counter(r, names::ACCESS_DROPPED)?,
+            content_written: counter(r, names::CONTENT_WRITTEN)?,
+            content_dropped: counter(r, names::CONTENT_DROPPED)?,
+            content_failed: counter(r, names::CONTENT_FAILED)?,
+            content_bytes: gauge(r, names::CONTENT_BYTES)?,
         })
     }
 
@@ -150,6 +173,10 @@ impl Gauges {
         raise(&self.cache_evicted, now.cache.evicted_total);
         set(&self.retry_budget, now.retry_budget);
         raise(&self.dropped, now.access_log_dropped_total);
+        raise(&self.content_written, now.content.written_total);
+        raise(&self.content_dropped, now.content.dropped_total);
+        raise(&self.content_failed, now.content.failed_total);
+        set(&self.content_bytes, now.content.bytes);
         // Endpoints that a new catalog no longer has must not stay on show.
         self.breakers.reset();
         for (endpoint, state) in now.breakers.iter().take(ENDPOINTS_MAX) {

@@ -147,6 +147,8 @@ closed_list! {
         Diverged = "diverged",
         /// The client left first.
         ClientGone = "client_gone",
+        /// The credit was used up.
+        CreditOut = "credit_out",
         /// The gateway itself failed.
         Internal = "internal",
     }

@@ -78,6 +78,20 @@ pub const BREAKER: Name =
 /// Access lines lost.
 pub const ACCESS_DROPPED: Name =
     ("turnpike_access_log_dropped_total", "Access log lines that could not be written.");
+/// Content that was kept.
+pub const CONTENT_WRITTEN: Name =
+    ("turnpike_content_written_total", "Generations whose prompt and answer were kept.");
+/// Content that was not kept.
+pub const CONTENT_DROPPED: Name = (
+    "turnpike_content_dropped_total",
+    "Generations to be kept that were too large or found no room.",
+);
+/// Content that the disk refused.
+pub const CONTENT_FAILED: Name =
+    ("turnpike_content_failed_total", "Generations to be kept, and clean-ups, that failed.");
+/// How much content there is.
+pub const CONTENT_BYTES: Name =
+    ("turnpike_content_bytes", "Bytes of kept prompts and answers, encrypted.");
 /// What is left of the retry budget.
 pub const RETRY_BUDGET: Name =
     ("turnpike_retry_budget", "Retries that may be made now before the budget is empty.");

@@ -96,6 +96,13 @@ impl Echo {
         }
     }
 
+    /// Takes no notice of what still comes.
+    pub(super) fn stop(&mut self) {
+        if let Self::Stream(stream) = self {
+            stream.ended = true;
+        }
+    }
+
     /// Whole frames that came before a fault in the same chunk.
     pub(super) fn leftover(&mut self) -> Vec<u8> {
         match self {

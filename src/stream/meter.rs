@@ -92,6 +92,18 @@ impl Meter {
         }
     }
 
+    /// The completion tokens that came by now, estimated from the text's size; no less than were
+    /// reported, and whatever was asked for.
+    pub fn put_out_tokens(&self) -> u64 {
+        let told = self.usage.map_or(0, |usage| usage.completion);
+        self.text.estimate_prompt_tokens().max(told)
+    }
+
+    /// The same, counted where the text is kept.
+    pub fn counted_tokens(&self) -> u64 {
+        self.kept.as_deref().map_or_else(|| self.put_out_tokens(), tokens::count)
+    }
+
     /// Takes the provider's counts.
     pub(super) fn report(&mut self, usage: Usage) {
         self.kept = None;

@@ -21,6 +21,7 @@ mod meter;
 mod relay;
 mod seam;
 mod splice;
+mod stop;
 #[cfg(test)]
 mod tests;
 mod translate;
@@ -31,13 +32,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::catalog::Quote;
+use crate::charge;
 use crate::dialect::chat;
 use crate::dialect::completions::Template;
 use crate::dialect::frames::Framing;
+use crate::dialect::ir::FinishReason;
 use crate::dialect::openai::Host;
 use crate::dialect::{AnswerFault, AnswerShape, Dialect, Surface};
 use crate::error::GatewayError;
-use crate::vocab::{GenerationId, ModelId, NanoUsd};
+use crate::vocab::{GenerationId, ModelId, NanoUsd, Usage};
 
 pub use self::convert::Asked;
 use self::convert::Convert;
@@ -108,7 +111,16 @@ impl Shape {
     }
 
     fn cost(&self, meter: &Meter) -> NanoUsd {
-        self.prices.cost(&meter.usage(self.prompt_estimate))
+        self.price(&meter.usage(self.prompt_estimate), meter.finish)
+    }
+
+    /// What a usage is charged: nothing if the answer had nothing in it.
+    fn price(&self, usage: &Usage, finish: Option<FinishReason>) -> NanoUsd {
+        match self.asked {
+            // An embedding or a ranking has no completion.
+            Some(_) => self.prices.cost(usage),
+            None => charge::cost(&self.prices, usage, finish),
+        }
     }
 }
 

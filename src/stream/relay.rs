@@ -114,6 +114,13 @@ impl Relay {
         std::mem::take(&mut self.held)
     }
 
+    /// Takes no notice of what still comes; gives what was held back.
+    pub(super) fn stop(&mut self) -> Vec<u8> {
+        self.ended = true;
+        self.tail = Vec::new();
+        self.leftover()
+    }
+
     /// Holds bytes back until something of the answer came.
     fn release(&mut self, out: Bytes, meter: &Meter) -> Result<Option<Bytes>, AnswerFault> {
         if meter.semantic && self.held.is_empty() {
@@ -214,7 +221,7 @@ impl Relay {
         let mut writer = StreamWriter::new(&answer);
         let mut wire = Vec::with_capacity(512);
         writer.write(&Event::Usage(usage), None, &mut wire);
-        writer.write(&Event::End, Some(shape.prices.cost(&usage)), &mut wire);
+        writer.write(&Event::End, Some(shape.price(&usage, meter.finish)), &mut wire);
         Ok(Verdict::Replace(wire))
     }
 

@@ -111,6 +111,13 @@ impl Translate {
         }
     }
 
+    /// The same, of a stream that ends here: what still comes is dropped.
+    pub(super) fn stop(&mut self) -> Option<(Box<dyn StreamSink>, Vec<u8>)> {
+        let taken = self.take_sink()?;
+        self.ended = true;
+        Some(taken)
+    }
+
     pub(super) fn push(
         &mut self,
         chunk: Bytes,
@@ -263,7 +270,7 @@ impl Translate {
         meter.complete = true;
         meter.count_rest(&shape.request);
         let mut usage = meter.usage(shape.prompt_estimate);
-        let mut cost = shape.prices.cost(&usage);
+        let mut cost = shape.price(&usage, meter.finish);
         if let Some(joined) = &mut self.joined {
             joined.join.settle(&mut joined.list);
             (usage, cost) = (joined.before.0.and(&usage), joined.before.1 + cost);

@@ -204,7 +204,7 @@ fn cache_keys() {
     let corpus = corpus("vectors");
     let account = AccountId::parse("a").expect("an account id");
     run::Target { name: "cache key", corpus: &corpus }.run(|_, body| {
-        let scope = Scope { account: &account, surface: "chat", stream: true };
+        let scope = Scope { account: &account, surface: "chat", stream: true, rules: b"" };
         if key::key(scope, body).is_ok() {
             assert!(is_json(body), "only JSON has a key");
         }

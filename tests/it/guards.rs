@@ -3,12 +3,13 @@
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use serde_json::json;
 use turnpike::dialect::Dialect;
 use turnpike::simulate::{Behaviour, Fault, FaultRule};
 use turnpike::terms::{AccountTerms, KeyTerms, Policy};
 
 use crate::support::gateway::MODEL;
-use crate::support::{Answer, Gateway, Setup, ask, providers};
+use crate::support::{Answer, Client, Gateway, Setup, ask, providers};
 
 fn keyed(policy: Policy) -> Setup {
     Setup { key: KeyTerms { policy, ..KeyTerms::default() }, ..Setup::default() }
@@ -83,7 +84,7 @@ fn the_accounts_own_rate_counts_all_its_keys() {
 fn tokens_in_a_minute_are_counted_before_they_are_used() {
     let running = providers(&[("one", Dialect::OpenAi)]);
     // A prompt of 9 tokens by our count, and 8 for the answer.
-    let each = 4 + u64::from("userSay something".len().div_ceil(4) as u32) + 8;
+    let each = 4 + "userSay something".len().div_ceil(4) as u64 + 8;
     let setup = keyed(Policy { tpm: Some(each * 6), ..Policy::default() });
     let gateway = Gateway::start(&running, &setup);
     let (good, _) = answered(&gateway, 30, 429);
@@ -91,6 +92,21 @@ fn tokens_in_a_minute_are_counted_before_they_are_used() {
     let spent = gateway.client().chat(&ask(MODEL, "Say something", false, 4000));
     assert_eq!(spent.status, 429, "{}", spent.text());
     assert!(spent.text().contains("can never be answered"), "{}", spent.text());
+}
+
+#[test]
+fn every_choice_of_an_answer_counts_in_a_minutes_tokens() {
+    let running = providers(&[("one", Dialect::OpenAi)]);
+    let gateway =
+        Gateway::start(&running, &keyed(Policy { tpm: Some(3_000), ..Policy::default() }));
+    let choices = |n: u32| {
+        ask(MODEL, "Say something", false, 1_000).replacen('{', &format!("{{\"n\":{n},"), 1)
+    };
+    let four = gateway.client().chat(&choices(4));
+    assert_eq!(four.status, 429, "{}", four.text());
+    // The simulated provider refuses several choices; what counts is that it was asked.
+    let two = gateway.client().chat(&choices(2));
+    assert!(two.text().contains("one choice"), "{}", two.text());
 }
 
 #[test]
@@ -172,4 +188,23 @@ fn a_key_has_a_preset_and_a_variant_of_its_own() {
     let answer = gateway.client().chat(&body);
     assert!(answer.is_good(), "{}", answer.text());
     assert_eq!(answer.json()["usage"]["completion_tokens"], 3, "{}", answer.text());
+}
+
+/// Two keys of one account share its cached answers only as far as both may have them.
+#[test]
+fn a_cached_answer_is_no_way_around_a_policy() {
+    let running = providers(&[("one", Dialect::OpenAi)]);
+    let gateway = Gateway::start(&running, &Setup::default());
+    let cache = [("X-OpenRouter-Cache", "true")];
+    let body = ask(MODEL, "Say something", false, 8);
+    assert!(gateway.client().chat_with(&body, &cache).is_good());
+    let policy = json!({"allowed_models": ["other/*"]});
+    let wanted = json!({"account_id": "acme", "policy": policy}).to_string();
+    let mut admin = Client::new(gateway.admin, Some("admin-token-of-the-test".to_owned()));
+    let made = admin.send("POST", "/admin/v1/keys", &[], wanted.as_bytes()).json();
+    let key = made["key"].as_str().expect("a key").to_owned();
+    let answer = Client::new(gateway.address, Some(key)).chat_with(&body, &cache);
+    assert_eq!(answer.status, 403, "{}", answer.text());
+    let hit = gateway.client().chat_with(&body, &cache);
+    assert_eq!(hit.header("x-openrouter-cache-status"), Some("HIT"));
 }

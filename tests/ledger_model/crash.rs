@@ -92,37 +92,39 @@ impl Damage {
         if self == Self::None || all.len() == acknowledged {
             return all.len();
         }
-        let mut hit = acknowledged + dice.pick(all.len() - acknowledged);
+        let mut first = acknowledged;
         if self == Self::Hole {
-            let group = all.len() - 1 - usize::from(all[all.len() - 1].back);
-            hit = group.max(acknowledged) + dice.pick(all.len() - group.max(acknowledged));
+            first = first.max(all.len() - 1 - usize::from(all[all.len() - 1].back));
         }
+        let hit = first + dice.pick(all.len() - first);
         let one = &all[hit];
-        let file = File::options().write(true).open(&one.segment).unwrap();
         let from = one.offset + dice.pick(one.len);
-        let at = from as u64;
-        if self == Self::Hole {
-            let before = fs::read(&one.segment).unwrap();
-            let before = &before[from..one.offset + one.len];
-            let noise: Vec<u8> = before.iter().map(|_| byte(dice)).collect();
-            file.write_all_at(&noise, at).unwrap();
-            return if before == noise { all.len() } else { hit };
-        }
         // A crash before a segment was begun leaves none of it.
         for later in all[hit..].iter().filter(|placed| placed.segment > one.segment) {
             fs::remove_file(&later.segment).ok();
         }
-        let whole = file.metadata().unwrap().len();
-        file.set_len(at).unwrap();
+        let before = fs::read(&one.segment).unwrap();
+        let mut after = before.clone();
+        let noise = (0..=dice.roll(600)).map(|_| byte(dice));
         match self {
-            Self::Zeros => file.set_len(whole).unwrap(),
+            Self::None => {}
+            Self::Cut => after.truncate(from),
             Self::Noise => {
-                let noise: Vec<u8> = (0..=dice.roll(600)).map(|_| byte(dice)).collect();
-                file.write_all_at(&noise, at).unwrap();
+                after.truncate(from);
+                after.extend(noise);
             }
-            Self::None | Self::Cut | Self::Hole => {}
+            Self::Zeros => after[from..].fill(0),
+            Self::Hole => after[from..one.offset + one.len].fill_with(|| byte(dice)),
         }
-        hit
+        fs::write(&one.segment, &after).unwrap();
+        // Its last bytes may be what they were.
+        let frame = one.offset..one.offset + one.len;
+        let intact = after.get(frame.clone()) == before.get(frame);
+        match (intact, self) {
+            (false, _) => hit,
+            (true, Self::Hole) => all.len(),
+            (true, _) => hit + 1,
+        }
     }
 }
 

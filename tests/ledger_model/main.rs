@@ -2,7 +2,7 @@
 //! every write.
 //!
 //! By default some seconds' worth. The long run:
-//! `TURNPIKE_MODEL_STEPS=3000000 TURNPIKE_MODEL_CRASHES=2000 cargo test --release --test ledger_model
+//! `TURNPIKE_MODEL_STEPS=400000 TURNPIKE_MODEL_CRASHES=500 cargo test --release --test ledger_model
 //! -- --nocapture`. A failure tells its seed; `TURNPIKE_MODEL_SEED` runs it again.
 
 #![allow(

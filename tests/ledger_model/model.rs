@@ -151,6 +151,7 @@ impl Model {
         done
     }
 
+    #[expect(clippy::too_many_lines, reason = "one rule per step")]
     fn try_to(&mut self, step: Do) -> bool {
         match step {
             Do::Account(a) => {

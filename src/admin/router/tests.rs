@@ -1,134 +1,17 @@
-use std::collections::BTreeMap;
-
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
-use crate::admin::bank::{
-    AccountRow, BankError, IssuedKey, KeyRow, NewAccount, NewKey, Page, TopUp, TopUpDone,
-};
 use crate::admin::status::{EndpointRow, NotReady};
-use crate::ledger::{Cursor, GenerationPage, GenerationQuery, GenerationRecord};
+use crate::events::Events;
+use crate::ledger::{Clock, GenerationRecord, Ledger, Options};
 use crate::observe::labels::BreakerState;
-use crate::vocab::{AccountId, EndpointId, GenerationId, KeyId, ModelId, NanoUsd, ProviderId};
+use crate::payment::Manual;
+use crate::vocab::{AccountId, EndpointId, GenerationId, KeyId, ModelId, ProviderId};
 
-/// A bank in memory with the promises of [`Bank`].
-#[derive(Default)]
-struct Vault {
-    accounts: Mutex<BTreeMap<String, AccountRow>>,
-    keys: Mutex<BTreeMap<String, KeyRow>>,
-    top_ups: Mutex<BTreeMap<String, TopUp>>,
-}
-
-impl Bank for Vault {
-    fn create_account(&self, new: NewAccount) -> Result<AccountRow, BankError> {
-        match new.id.as_str() {
-            "down" => return Err(BankError::Unavailable),
-            "bug" => return Err(BankError::Internal("secret detail".to_owned())),
-            "panic" => panic!("on purpose"),
-            _ => {}
-        }
-        let row = AccountRow {
-            id: new.id.clone(),
-            bought: NanoUsd::ZERO,
-            used: NanoUsd::ZERO,
-            balance: NanoUsd::ZERO,
-            held: NanoUsd::ZERO,
-            created_ms: 7,
-        };
-        let mut accounts = self.accounts.lock();
-        if accounts.contains_key(new.id.as_str()) {
-            return Err(BankError::Conflict("The id is taken.".to_owned()));
-        }
-        accounts.insert(new.id.to_string(), row.clone());
-        Ok(row)
-    }
-
-    fn account(&self, id: &AccountId) -> Result<AccountRow, BankError> {
-        self.accounts.lock().get(id.as_str()).cloned().ok_or(BankError::NotFound("account"))
-    }
-
-    fn accounts(&self, page: &Page) -> Result<Vec<AccountRow>, BankError> {
-        let after = |id: &str| page.after.as_deref().is_none_or(|after| id > after);
-        let accounts = self.accounts.lock();
-        let rows = accounts.iter().filter(|(id, _)| after(id)).map(|(_, row)| row.clone());
-        Ok(rows.take(page.limit).collect())
-    }
-
-    fn top_up(&self, top_up: TopUp) -> Result<TopUpDone, BankError> {
-        let mut accounts = self.accounts.lock();
-        let row = accounts.get_mut(top_up.account.as_str());
-        let row = row.ok_or(BankError::NotFound("account"))?;
-        let mut top_ups = self.top_ups.lock();
-        if let Some(before) = top_ups.get(&top_up.idempotency_key) {
-            if *before != top_up {
-                return Err(BankError::Conflict("Another top-up has this key.".to_owned()));
-            }
-            return Ok(TopUpDone { account: row.clone(), repeated: true });
-        }
-        row.balance += top_up.amount;
-        row.bought += top_up.amount;
-        top_ups.insert(top_up.idempotency_key.clone(), top_up);
-        Ok(TopUpDone { account: row.clone(), repeated: false })
-    }
-
-    fn create_key(&self, new: NewKey) -> Result<IssuedKey, BankError> {
-        self.account(&new.account)?;
-        let mut keys = self.keys.lock();
-        let id = KeyId::parse(&format!("key_{}", keys.len())).expect("an id");
-        let row = KeyRow {
-            id,
-            account: new.account,
-            label: new.label,
-            shown: "sk-on".to_owned(),
-            limit: new.limit,
-            spent: NanoUsd::ZERO,
-            expires_ms: new.expires_ms,
-            disabled: false,
-            created_ms: 8,
-        };
-        keys.insert(row.id.to_string(), row.clone());
-        Ok(IssuedKey { row, secret: Secret::new("sk-once".to_owned()) })
-    }
-
-    fn disable_key(&self, id: &KeyId) -> Result<KeyRow, BankError> {
-        let mut keys = self.keys.lock();
-        let row = keys.get_mut(id.as_str()).ok_or(BankError::NotFound("key"))?;
-        row.disabled = true;
-        Ok(row.clone())
-    }
-
-    fn keys(&self, account: Option<&AccountId>, page: &Page) -> Result<Vec<KeyRow>, BankError> {
-        let keys = self.keys.lock();
-        let rows = keys.values().filter(|row| account.is_none_or(|a| row.account == *a));
-        Ok(rows.take(page.limit).cloned().collect())
-    }
-}
-
-/// One generation, and where the next page would go on.
-struct Records;
-
-impl Generations for Records {
-    fn page(&self, query: &GenerationQuery) -> Result<GenerationPage, BankError> {
-        if query.account.as_ref().is_some_and(|account| account.as_str() == "bug") {
-            return Err(BankError::Internal("secret detail".to_owned()));
-        }
-        let next = query.after.is_none().then(|| Cursor::parse("19b7a2-2a")).flatten();
-        Ok(GenerationPage { records: vec![self.one("gen-1")?], next })
-    }
-
-    fn one(&self, id: &str) -> Result<Arc<GenerationRecord>, BankError> {
-        if id != "gen-1" {
-            return Err(BankError::NotFound("generation"));
-        }
-        let account = AccountId::parse("acme").expect("an id");
-        let key = KeyId::parse("key_0").expect("an id");
-        let id = GenerationId::from_bits(7);
-        Ok(Arc::new(GenerationRecord::bare(id, 1_767_225_600_000, account, key)))
-    }
-}
+mod people;
 
 #[derive(Default)]
 struct Running(Mutex<Vec<NotReady>>);
@@ -156,13 +39,18 @@ impl Status for Running {
 struct Served {
     address: std::net::SocketAddr,
     running: Arc<Running>,
+    ledger: Ledger,
+    dir: tempfile::TempDir,
 }
 
 async fn served(token: Option<&str>) -> Served {
     let running = Arc::new(Running::default());
+    let dir = tempfile::tempdir().expect("a directory");
+    let (ledger, _recovery) = Ledger::open(dir.path(), Options::new(|| 7)).expect("a ledger");
+    let events = Arc::new(Events::open(dir.path(), Arc::new(Manual), true).expect("events"));
+    let clock: Clock = Arc::new(|| 7);
     let state = AdminState::new(
-        Arc::new(Vault::default()),
-        Arc::new(Records),
+        Arc::new(Desk::new(ledger.clone(), clock, events, None)),
         Arc::clone(&running) as Arc<dyn Status>,
         Arc::new(Metrics::new().expect("metrics")),
         token.map(|token| Secret::new(token.to_owned())),
@@ -170,7 +58,7 @@ async fn served(token: Option<&str>) -> Served {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(async move { axum::serve(listener, router(state)).await });
-    Served { address, running }
+    Served { address, running, ledger, dir }
 }
 
 struct Answer {
@@ -182,6 +70,11 @@ struct Answer {
 impl Answer {
     fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("JSON: {}", self.body))
+    }
+
+    /// A member of the body that is a text.
+    fn text(&self, name: &str) -> String {
+        self.json()[name].as_str().unwrap_or_else(|| panic!("{name}: {}", self.body)).to_owned()
     }
 
     /// Status and type of an error, whose shape is checked.
@@ -218,9 +111,17 @@ impl Served {
         self.send("GET", path, "authorization: Bearer t0ken\r\n", "").await
     }
 
+    async fn patch(&self, path: &str, body: &Value) -> Answer {
+        self.with_body("PATCH", path, body).await
+    }
+
     async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.with_body("POST", path, body).await
+    }
+
+    async fn with_body(&self, method: &str, path: &str, body: &Value) -> Answer {
         let extra = "authorization: Bearer t0ken\r\ncontent-type: application/json\r\n";
-        self.send("POST", path, extra, &body.to_string()).await
+        self.send(method, path, extra, &body.to_string()).await
     }
 }
 
@@ -277,6 +178,52 @@ async fn management_needs_the_token() {
 }
 
 #[tokio::test]
+async fn generations_are_paged_shown_and_forgotten() {
+    let served = served(Some("t0ken")).await;
+    served.post("/admin/v1/accounts", &json!({"id": "acme"})).await;
+    let key = served.post("/admin/v1/keys", &json!({"account_id": "acme"})).await.text("id");
+    let ids: Vec<GenerationId> = (1..=3).map(|n| GenerationId::new(1_000, n)).collect();
+    for id in &ids {
+        let account = AccountId::parse("acme").expect("an id");
+        let key = KeyId::parse(&key).expect("an id");
+        let record = GenerationRecord::bare(*id, 7, account, key);
+        served.ledger.record(record).expect("kept");
+    }
+    // What comes after it in the journal waits for it.
+    served.post("/admin/v1/accounts", &json!({"id": "later"})).await;
+    let first = served.get("/admin/v1/generations?account=acme&limit=2").await.json();
+    assert_eq!(first["data"].as_array().map(Vec::len), Some(2), "{first}");
+    assert_eq!(first["data"][0]["account"], "acme");
+    let next = first["next"].as_str().expect("a next page");
+    let last = served.get(&format!("/admin/v1/generations?account=acme&after={next}")).await.json();
+    assert_eq!((last["data"].as_array().map(Vec::len), &last["next"]), (Some(1), &Value::Null));
+    for wrong in [
+        "from=yesterday",
+        "after=x",
+        "limit=0",
+        "limit=1001",
+        "key=a%20b",
+        "provider=",
+        "color=red",
+    ] {
+        let answer = served.get(&format!("/admin/v1/generations?{wrong}")).await;
+        assert_eq!(answer.error(), (400, "invalid_request".to_owned()), "{wrong}");
+    }
+    let path = format!("/admin/v1/generations/{}", ids[0]);
+    assert_eq!(served.get(&path).await.json()["key"], key);
+    assert_eq!(served.get("/admin/v1/generations/gen-2").await.error().0, 404);
+    let token = "authorization: Bearer t0ken\r\n";
+    for (path, status) in [
+        (format!("{path}/content"), 404),
+        ("/admin/v1/generations/gen-2/content".to_owned(), 404),
+        ("/admin/v1/accounts/acme/content".to_owned(), 200),
+        ("/admin/v1/accounts/none/content".to_owned(), 404),
+    ] {
+        assert_eq!(served.send("DELETE", &path, token, "").await.status, status, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn accounts_keys_and_credit_from_start_to_end() {
     let served = served(Some("t0ken")).await;
     let new = json!({"id": "acme"});
@@ -296,25 +243,25 @@ async fn accounts_keys_and_credit_from_start_to_end() {
 
     let new = json!({"account_id": "acme", "label": "ci", "limit_usd": "2.5", "expires_ms": 9});
     let key = served.post("/admin/v1/keys", &new).await;
-    assert_eq!((key.status, &key.json()["key"]), (201, &json!("sk-once")), "shown once");
+    assert_eq!(key.status, 201, "{}", key.body);
+    let (text, id) = (key.text("key"), key.text("id"));
+    assert!(text.starts_with("sk-tp-v1-"), "shown once");
     let keys = served.get("/admin/v1/keys?account_id=acme").await;
-    assert_eq!(
-        keys.json()["data"][0],
-        json!({"id": "key_0", "account_id": "acme", "label": "ci", "shown": "sk-on",
-               "limit_usd": "2.5", "spent_usd": "0", "expires_ms": 9, "disabled": false,
-               "created_ms": 8})
-    );
-    assert!(!keys.body.contains("sk-once"), "never again");
+    let row = &keys.json()["data"][0];
+    assert_eq!((&row["id"], &row["label"]), (&json!(id), &json!("ci")));
+    assert_eq!((&row["limit_usd"], &row["spent_usd"]), (&json!("2.5"), &json!("0")));
+    assert_eq!((&row["expires_ms"], &row["disabled"]), (&json!(9), &json!(false)));
+    assert!(!keys.body.contains(&text), "never again");
+    let off = served.patch(&format!("/admin/v1/keys/{id}"), &json!({"disabled": true})).await;
+    assert_eq!((off.status, &off.json()["disabled"]), (200, &json!(true)));
     let auth = "authorization: Bearer t0ken\r\n";
-    let gone = served.send("DELETE", "/admin/v1/keys/key_0", auth, "").await;
-    assert_eq!((gone.status, &gone.json()["disabled"]), (200, &json!(true)));
+    let gone = served.send("DELETE", &format!("/admin/v1/keys/{id}"), auth, "").await;
+    assert_eq!((gone.status, &gone.json()["deleted"]), (200, &json!(true)));
+    assert_eq!(served.get(&format!("/admin/v1/keys/{id}")).await.status, 404);
 
-    let shown = served.get("/admin/v1/accounts/acme").await;
-    assert_eq!(
-        shown.json(),
-        json!({"id": "acme", "bought_usd": "5.25", "used_usd": "0", "balance_usd": "5.25",
-               "held_usd": "0", "created_ms": 7})
-    );
+    let shown = served.get("/admin/v1/accounts/acme").await.json();
+    assert_eq!((&shown["bought_usd"], &shown["held_usd"]), (&json!("5.25"), &json!("0")));
+    assert_eq!((&shown["created_ms"], &shown["balance_usd"]), (&json!(7), &json!("5.25")));
     for (path, what) in [("accounts/none", "account"), ("accounts/a%20b", "id")] {
         let answer = served.get(&format!("/admin/v1/{path}")).await;
         assert!(answer.body.contains(what), "{}", answer.body);
@@ -431,15 +378,10 @@ async fn other_paths_and_methods_are_json_errors() {
 }
 
 #[tokio::test]
-async fn failures_of_the_bank_do_not_show_their_details() {
+async fn a_ledger_that_is_down_is_told_without_details() {
     let served = served(Some("t0ken")).await;
-    for (id, status, code) in
-        [("down", 503, "provider_overloaded"), ("bug", 500, "server"), ("panic", 500, "server")]
-    {
-        let answer = served.post("/admin/v1/accounts", &json!({"id": id})).await;
-        assert_eq!(answer.error(), (status, code.to_owned()), "{id}");
-        assert!(!answer.body.contains("detail\""), "{}", answer.body);
-        assert!(!answer.body.contains("secret"), "{}", answer.body);
-    }
+    served.ledger.close().expect("closed");
+    let answer = served.post("/admin/v1/accounts", &json!({"id": "acme"})).await;
+    assert_eq!(answer.error(), (503, "provider_overloaded".to_owned()));
     assert_eq!(served.get("/healthz").await.status, 200, "still there");
 }

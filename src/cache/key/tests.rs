@@ -9,7 +9,7 @@ fn account(name: &str) -> AccountId {
 
 fn key_of(body: &[u8]) -> Result<Key, BadBody> {
     let account = account("acme");
-    key(Scope { account: &account, surface: "chat", stream: false }, body)
+    key(Scope { account: &account, surface: "chat", stream: false, rules: b"" }, body)
 }
 
 fn same(a: &str, b: &str) -> bool {
@@ -88,11 +88,12 @@ fn meaning_does() {
 fn the_scope_is_part_of_the_key() {
     let (one, two) = (account("one"), account("two"));
     let scopes = [
-        Scope { account: &one, surface: "chat", stream: false },
-        Scope { account: &one, surface: "chat", stream: true },
-        Scope { account: &two, surface: "chat", stream: false },
-        Scope { account: &one, surface: "messages", stream: false },
-        Scope { account: &one, surface: "", stream: false },
+        Scope { account: &one, surface: "chat", stream: false, rules: b"" },
+        Scope { account: &one, surface: "chat", stream: true, rules: b"" },
+        Scope { account: &two, surface: "chat", stream: false, rules: b"" },
+        Scope { account: &one, surface: "messages", stream: false, rules: b"" },
+        Scope { account: &one, surface: "", stream: false, rules: b"" },
+        Scope { account: &one, surface: "chat", stream: false, rules: b"[]" },
     ];
     let keys: Vec<_> = scopes.iter().map(|s| key(*s, b"{}").expect("a key")).collect();
     for (i, a) in keys.iter().enumerate() {

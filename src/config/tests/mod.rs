@@ -29,6 +29,12 @@ prices = { prompt = "1", completion = "2" }
 
 /// Every name that begins with `UNSET` is not set.
 fn env(name: &str) -> Option<String> {
+    if name.ends_with("CONTENT_KEY") {
+        return Some("0123456789abcdef".repeat(4));
+    }
+    if name.ends_with("WEBHOOK_SECRET") {
+        return Some(format!("whsec_{}", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"));
+    }
     (!name.starts_with("UNSET")).then(|| format!("value-of-{name}"))
 }
 

@@ -11,7 +11,12 @@ use crate::config::read::read;
 
 const FULL: &str = include_str!("../../../conf/full.toml");
 const SMALLEST: &str = include_str!("../../../conf/turnpike.toml");
-const SHAPES: &str = concat!(include_str!("../file.rs"), include_str!("../file/catalog.rs"));
+const SHAPES: &str = concat!(
+    include_str!("../file.rs"),
+    include_str!("../file/catalog.rs"),
+    include_str!("../file/content.rs"),
+    include_str!("../file/webhooks.rs")
+);
 const REFERENCE: &str = include_str!("../../../conf/reference.md");
 
 /// The shapes without a fault.
@@ -48,10 +53,12 @@ fn the_full_file_states_the_defaults() {
     assert_eq!(file.server, default.server);
     assert_eq!(file.admin, default.admin);
     assert_eq!(file.ledger, default.ledger);
+    assert_eq!(file.content, default.content);
     assert_eq!(file.cache, default.cache);
     assert_eq!(file.routing, default.routing);
     assert_eq!(file.timeouts, default.timeouts);
     assert_eq!(file.media, default.media);
+    assert_eq!(file.webhooks, default.webhooks);
     assert_eq!(file.log, default.log);
     let provider = file.providers.first().expect("a provider");
     assert!(provider.enabled);

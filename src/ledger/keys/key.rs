@@ -184,6 +184,15 @@ impl KeyEntry {
         Limit::left(self.limit(), &self.budget, now_ms)
     }
 
+    /// What the key's limit and its member's budget leave for new holds at a moment; absent where
+    /// there is neither.
+    pub fn left(&self, now_ms: u64) -> Option<NanoUsd> {
+        let budget = self.member.as_ref();
+        let budget = budget.and_then(|one| Limit::left(one.limit(), &one.budget, now_ms));
+        let limit = self.limit_left(now_ms);
+        limit.into_iter().chain(budget).min()
+    }
+
     pub(crate) const fn hash(&self) -> &KeyHash {
         &self.hash
     }

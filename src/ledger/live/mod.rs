@@ -73,6 +73,8 @@ pub struct Options {
     pub archive_every: Duration,
     /// Is told when writing begins to fail, and when it works again; must not block.
     pub tell: Tell,
+    /// Whether accounts may ask for their prompts and answers to be kept: there is a key for that.
+    pub keeps_content: bool,
     /// The wall clock.
     pub clock: Clock,
     /// Makes every write to the journal fail while it is set.
@@ -92,6 +94,7 @@ impl Options {
             archive_keep: 2,
             archive_every: Duration::from_secs(10),
             tell: Arc::new(|_| {}),
+            keeps_content: false,
             clock: Arc::new(clock),
             #[cfg(test)]
             broken: Arc::default(),
@@ -118,6 +121,7 @@ struct Inner {
     shared: Arc<Shared>,
     table: Arc<ArcSwap<KeyTable>>,
     records: Arc<Records>,
+    keeps_content: bool,
     threads: Mutex<Option<Threads>>,
 }
 
@@ -165,6 +169,7 @@ impl Ledger {
             scribe.journal.broken = options.broken;
             scribe
         };
+        let keeps_content = options.keeps_content;
         let table = Arc::new(ArcSwap::from_pointee(table));
         let (jobs, work) = std::sync::mpsc::sync_channel(1);
         let busy = Arc::new(AtomicBool::new(false));
@@ -201,7 +206,7 @@ impl Ledger {
         };
         let threads = Threads { writer, indexer, archivist, stop_archivist, store, dir };
         let threads = Mutex::new(Some(threads));
-        Ok(Self { inner: Arc::new(Inner { shared, table, records, threads }) })
+        Ok(Self { inner: Arc::new(Inner { shared, table, records, keeps_content, threads }) })
     }
 
     /// The keys and accounts as they are now.

@@ -21,7 +21,7 @@ impl Ledger {
     /// There is such an account, the terms are not possible or name no organisation that there is,
     /// or the ledger cannot write.
     pub fn create_account(&self, id: &AccountId, terms: AccountTerms) -> Result<(), ManageError> {
-        checked(terms.check())?;
+        self.check_account(&terms)?;
         let terms = Box::new(terms);
         self.manage(Event::AccountCreated { account: id.clone(), terms }).map(|_| ())
     }
@@ -32,9 +32,19 @@ impl Ledger {
     /// There is no such account, the terms are not possible or name no organisation that there is,
     /// or the ledger cannot write.
     pub fn change_account(&self, id: &AccountId, terms: AccountTerms) -> Result<(), ManageError> {
-        checked(terms.check())?;
+        self.check_account(&terms)?;
         let terms = Box::new(terms);
         self.manage(Event::AccountChanged { account: id.clone(), terms }).map(|_| ())
+    }
+
+    fn check_account(&self, terms: &AccountTerms) -> Result<(), ManageError> {
+        checked(terms.check())?;
+        if terms.content_days > 0 && !self.inner.keeps_content {
+            let why = "must be 0: prompts and answers are kept by a gateway whose configuration has \
+                       a key for them, [content] key";
+            return Err(ManageError::Invalid("content_days", why.to_owned()));
+        }
+        Ok(())
     }
 
     /// Makes an organisation, or gives one other terms.

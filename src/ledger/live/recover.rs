@@ -180,9 +180,13 @@ fn catch_up(
     } else {
         segments.oldest().map_err(Trouble::Fatal)?.min(base_seq)
     };
+    let records = Arc::new(Records::new(Arc::clone(&store), dir.segments()));
+    if indexed {
+        records.indexed(base_seq);
+    }
     let mut learner = Learner {
         options,
-        records: Arc::new(Records::new(Arc::clone(&store), dir.segments())),
+        records,
         store,
         state,
         base_seq,

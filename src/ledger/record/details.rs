@@ -34,7 +34,7 @@ pub struct Details {
     /// The session (`session_id`, `X-Session-Id`); 256 bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session_id: Option<Box<str>>,
-    /// The application's name (`X-OpenRouter-Title`, `X-Title`); 128 bytes.
+    /// The application's name (`X-OpenRouter-Title`, `X-Title`), if it gave its address; 128 bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub app_title: Option<Box<str>>,
     /// The application's address (`HTTP-Referer`, `Referer`) without query; 256 bytes.
@@ -46,7 +46,7 @@ pub struct Details {
     /// The client program (`User-Agent`); 96 bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_agent: Option<Box<str>>,
-    /// The caller's own name for its user (`user`); 128 bytes.
+    /// Tells the caller's users (`user`) apart: a keyed hash of the name; 128 bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub external_user: Option<Box<str>>,
     /// The service tier that answered, if it is not the usual one; 32 bytes.

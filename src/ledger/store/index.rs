@@ -15,6 +15,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::Duration;
 
 use parking_lot::RwLock;
 
@@ -204,6 +205,24 @@ fn failed(error: sled::Error) -> StoreFailed {
 fn open_guarded(path: &Path) -> Result<Open, StoreFailed> {
     remove_stale_snapshots(path)
         .map_err(|error| StoreFailed(format!("{}: {error}", path.display())))?;
+    let mut tries = 0;
+    let db = loop {
+        match open_once(path) {
+            Err(error) if tries < LOCK_TRIES && error.0.contains("acquire lock") => tries += 1,
+            opened => break opened?,
+        }
+        thread::sleep(LOCK_PAUSE);
+    };
+    let file = File::open(path.join("db")).map_err(|error| StoreFailed(error.to_string()))?;
+    Ok(Open { db, file })
+}
+
+/// Nobody else can have the index open, since the ledger's directory has a lock of its own. But a
+/// thread of sled's gives the lock of one that was just closed free a little later.
+const LOCK_TRIES: u32 = 100;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+
+fn open_once(path: &Path) -> Result<sled::Db, StoreFailed> {
     let at = path.to_owned();
     let opener = thread::Builder::new()
         .name("ledger-open".to_owned())
@@ -216,12 +235,10 @@ fn open_guarded(path: &Path) -> Result<Open, StoreFailed> {
                 .open()
         })
         .map_err(|error| StoreFailed(error.to_string()))?;
-    let db = match opener.join() {
-        Ok(opened) => opened.map_err(failed)?,
-        Err(_) => return Err(StoreFailed("sled panicked while it was opened".to_owned())),
-    };
-    let file = File::open(path.join("db")).map_err(|error| StoreFailed(error.to_string()))?;
-    Ok(Open { db, file })
+    match opener.join() {
+        Ok(opened) => opened.map_err(failed),
+        Err(_) => Err(StoreFailed("sled panicked while it was opened".to_owned())),
+    }
 }
 
 fn remove_stale_snapshots(path: &Path) -> io::Result<()> {

@@ -218,24 +218,6 @@ fn days(store: &dyn Store) -> Result<Option<(u64, u64)>, StoreFailed> {
     Ok(oldest.zip(newest))
 }
 
-/// The keys of rows of days before this one, at most `most` of them.
-pub(crate) fn rows_before(
-    store: &dyn Store,
-    day: u64,
-    most: usize,
-) -> Result<Vec<Vec<u8>>, StoreFailed> {
-    let end = day_key(day, [0; 8]);
-    let mut keys = Vec::new();
-    store.scan(&[KIND], &mut |key, _| {
-        let old = key < end.as_slice();
-        if old {
-            keys.push(key.to_vec());
-        }
-        old && keys.len() < most
-    })?;
-    Ok(keys)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

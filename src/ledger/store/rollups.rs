@@ -45,9 +45,8 @@ impl Rollups {
 
     /// Adds an entry.
     pub(crate) fn note(&mut self, entry: &Entry) {
-        let record = match &entry.event {
-            Event::Settled { record, .. } | Event::Recorded { record } => record,
-            _ => return,
+        let (Event::Settled { record, .. } | Event::Recorded { record }) = &entry.event else {
+            return;
         };
         let day = entry.time_ms / DAY_MS;
         if day != self.day {
@@ -178,7 +177,10 @@ fn scan(
 ) -> Result<(), StoreFailed> {
     let mut result = Ok(());
     store.scan(prefix, &mut |key, value| {
-        result = read_key(key).and_then(|who| Ok(each(who, read_row(value)?)));
+        result = read_key(key).and_then(|who| {
+            each(who, read_row(value)?);
+            Ok(())
+        });
         result.is_ok()
     })?;
     result.map_err(|error| StoreFailed(error.to_string()))
@@ -190,7 +192,7 @@ pub(crate) fn query(
     query: &ActivityQuery,
 ) -> Result<Vec<Activity>, StoreFailed> {
     let mut found = Vec::new();
-    for day in query.from_day..=query.to_day.min(u16::MAX) {
+    for day in query.from_day..=query.to_day {
         let mut prefix = day_prefix(day.into());
         if let Some(account) = &query.account {
             prefix.extend_from_slice(account.as_str().as_bytes());

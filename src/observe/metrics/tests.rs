@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::*;
 use crate::catalog::{Catalog, Endpoint, Model, Origin, Provider};
 use crate::dialect::Dialect;
-use crate::observe::gauges::{CacheGauges, CommitTimes, LedgerGauges};
+use crate::observe::gauges::{CacheGauges, CommitTimes, ContentGauges, LedgerGauges};
 use crate::observe::labels::{BreakerState, Outcome};
 use crate::observe::meters::Meters;
 use crate::vocab::{EndpointId, ModelId, ProviderId};
@@ -197,6 +197,12 @@ fn readings_are_taken_at_each_scrape_and_replace_the_last() {
             breakers: vec![(endpoint(n), BreakerState::Open)],
             retry_budget: 7,
             access_log_dropped_total: 9,
+            content: ContentGauges {
+                written_total: 10,
+                dropped_total: 11,
+                failed_total: 12,
+                bytes: 13,
+            },
         }
     }));
     assert!(!metrics.set_source(Readings::default), "one source");
@@ -221,6 +227,10 @@ fn readings_are_taken_at_each_scrape_and_replace_the_last() {
             "turnpike_cache_evicted_total 3",
             "turnpike_retry_budget 7",
             "turnpike_access_log_dropped_total 9",
+            "turnpike_content_written_total 10",
+            "turnpike_content_dropped_total 11",
+            "turnpike_content_failed_total 12",
+            "turnpike_content_bytes 13",
             r#"turnpike_breaker_state{endpoint="p/0"} 2"#,
         ],
     );

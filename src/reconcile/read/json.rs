@@ -69,8 +69,8 @@ pub(super) fn read(text: &str) -> Result<Theirs, BadExport> {
     } else {
         vec![serde_json::from_str(text).map_err(bad)?]
     };
-    let mut theirs = Theirs::default();
-    theirs.more_pages = pages.last().is_some_and(|page| page.has_more);
+    let more_pages = pages.last().is_some_and(|page| page.has_more);
+    let mut theirs = Theirs { more_pages, ..Theirs::default() };
     for bucket in pages.iter().flat_map(|page| &page.data) {
         let day = match (bucket.start_time, &bucket.starting_at) {
             (Some(secs), _) => Some(Day::of_secs(secs)),

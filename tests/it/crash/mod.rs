@@ -58,15 +58,20 @@ const TROUBLE: [&str; 8] = [
     "[[sim@one fault=no_usage]]",
 ];
 
-/// Asks until the gateway is gone; tells of every answer whose header came. Every fifth client
-/// leaves in the middle of its third answer.
-fn client(address: SocketAddr, key: &str, number: u64, asked: &AtomicU64) -> Vec<Seen> {
+/// Asks until the gateway is gone or it is over; tells of every answer whose header came. Every fifth
+/// client leaves in the middle of its third answer.
+fn client(
+    (address, key): (SocketAddr, &str),
+    number: u64,
+    asked: &AtomicU64,
+    over: &AtomicBool,
+) -> Vec<Seen> {
     let mut seen = Vec::new();
     let Ok(stream) = TcpStream::connect(address) else { return seen };
     stream.set_nodelay(true).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     let mut stream = BufReader::new(stream);
-    for turn in 0.. {
+    for turn in (0..).take_while(|_| !over.load(Ordering::Acquire)) {
         let streamed = (number + turn).is_multiple_of(2);
         let pace = (number * 7 + turn * 3) % 11;
         let tokens = 4 + (number + turn * 5) % 20;
@@ -195,17 +200,21 @@ fn under_load(
         let clients: Vec<_> = (0..CLIENTS)
             .map(|n| {
                 scope.spawn(move || {
-                    let mut seen = client(address, key, first + n, asked);
+                    let mut seen = client((address, key), first + n, asked, over);
                     // A connection that ends before the end is begun anew.
                     while !over.load(Ordering::Acquire) {
-                        seen.extend(client(address, key, first + n, asked));
+                        seen.extend(client((address, key), first + n, asked, over));
                     }
                     seen
                 })
             })
             .collect();
-        meanwhile();
+        // Also where what happens meanwhile fails: the clients must end.
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(meanwhile));
         over.store(true, Ordering::Release);
+        if let Err(panic) = outcome {
+            std::panic::resume_unwind(panic);
+        }
         clients.into_iter().flat_map(|c| c.join().expect("a client")).collect()
     })
 }

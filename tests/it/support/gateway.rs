@@ -118,6 +118,7 @@ impl Gateway {
             .current_dir(self.dir.path())
             .env("SIM_KEY", "provider-secret-canary")
             .env("ADMIN_TOKEN", "admin-token-of-the-test")
+            .env("CONTENT_KEY", "0123456789abcdef".repeat(4))
             .stdin(Stdio::null())
             .stdout(log("stdout"))
             .stderr(log("stderr"))
@@ -253,8 +254,9 @@ const PORTS: Range<usize> = 20_000..32_000;
 
 /// Makes the account with its credit and a key; gives the key.
 fn open_account(data: &Path, setup: &Setup) -> String {
-    let (ledger, _recovery) =
-        Ledger::open(data, Options::new(|| 1_700_000_000_000)).expect("a ledger");
+    let mut options = Options::new(|| 1_700_000_000_000);
+    options.keeps_content = setup.account.content_days > 0;
+    let (ledger, _recovery) = Ledger::open(data, options).expect("a ledger");
     let account = AccountId::parse(ACCOUNT).expect("an id");
     ledger.create_account(&account, setup.account.clone()).expect("an account");
     let amount = NanoUsd::parse_dollars(setup.credit).expect("an amount");

@@ -27,10 +27,10 @@ fn end(ledger: &Ledger, key: &Arc<KeyEntry>, n: u64) {
     charge.record.usage = Usage { prompt: n, completion: 2, ..Usage::default() };
     block_on(hold.durable()).unwrap();
     hold.settle(charge);
-    // The end is written when what is asked for after it is.
-    let after = ledger.hold(key, ask(n + 1_000_000, 0, 0)).unwrap();
-    block_on(after.durable()).unwrap();
-    after.void(None);
+    // The writer is a thread of its own: what it has not shown yet is in no list.
+    while ledger.generation(id(n)).unwrap().is_none() {
+        thread::yield_now();
+    }
 }
 
 /// Costs, page by page, of everything that a query finds; `pages` are at most `limit` long.
@@ -132,7 +132,7 @@ fn days_add_up_across_restarts_crashes_and_midnight() {
     drop(ledger);
     let (ledger, _) = Ledger::open(dir.path(), at(&now)).unwrap();
     let (mut requests, mut cost) = (0, NanoUsd::ZERO);
-    for day in NOON / 86_400_000..=now.load(Ordering::Relaxed) / 86_400_000 {
+    for day in NOON / 86_400_000..=(NOON + 59 * 3_600_000) / 86_400_000 {
         let hours = (1..=60).filter(|n| (NOON + (n - 1) * 3_600_000) / 86_400_000 == day);
         let of_two: Vec<u64> = hours.clone().filter(|n| n.is_multiple_of(3)).collect();
         let rows = day_of(&ledger, day);

@@ -92,6 +92,7 @@ fn a_member_has_one_budget_for_all_keys() {
     ledger.set_member(&acme(), "ann", terms).unwrap();
     let (one, two) = (key(&ledger, mine.clone()), key(&ledger, mine.clone()));
     assert!(spend(&ledger, &one, 1, 60, NOON));
+    assert_eq!(two.left(NOON), Some(NanoUsd(40)), "without a limit of its own");
     let short = ledger.hold(&two, ask_at(2, 60, NOON)).err();
     let (want, floor) = (NanoUsd(60), NanoUsd(60));
     assert_eq!(short, Some(HoldRefused::Member { available: NanoUsd(40), want, floor }));
