@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::ledger::Options;
-use crate::payment::{Manual, PaymentProvider as _};
+use crate::payment::Manual;
 use crate::terms::{AccountTerms, AutoTopUp, KeyTerms};
 
 const fn usd(dollars: i64) -> NanoUsd {

@@ -54,7 +54,7 @@ fn assert_found(ledger: &Ledger, count: u64) {
 #[test]
 fn nothing_is_lost_by_a_crash_between_any_two_steps() {
     let original = tempfile::tempdir().unwrap();
-    closed(original.path(), 60);
+    closed(original.path(), 100);
     let before = assert_sound(original.path());
     let mut steps = 0;
     loop {
@@ -68,7 +68,7 @@ fn nothing_is_lost_by_a_crash_between_any_two_steps() {
         assert_eq!(after.total_debits, before.total_debits, "after {steps} steps");
         // Opening costs some milliseconds of sled.
         if steps % 7 == 0 {
-            assert_all_found(dir.path(), 60);
+            assert_all_found(dir.path(), 100);
         }
         pack(dir.path(), 1);
         let whole = assert_sound(dir.path());
@@ -82,7 +82,7 @@ fn nothing_is_lost_by_a_crash_between_any_two_steps() {
         );
         if outcome.is_ok() {
             assert!(whole.archived_segments >= 3, "{whole}");
-            assert_all_found(dir.path(), 60);
+            assert_all_found(dir.path(), 100);
             break;
         }
         steps += 1;
