@@ -1,6 +1,9 @@
 //! What a ledger costs as it grows: appending, look-ups, bytes on disk and the next start, small and
 //! large side by side in one run.
 //!
+//! Look-ups are by our id, by the provider's id, and of pages: the newest hundred of a key before a
+//! moment, and of a model.
+//!
 //! `TURNPIKE_BENCH_GENERATIONS` is the large size (100,000 unless said otherwise);
 //! `TURNPIKE_BENCH_DIR` is where the ledgers go (a temporary directory unless said otherwise; about
 //! 400 bytes a generation).
@@ -11,15 +14,22 @@
     clippy::print_stdout,
     reason = "a bench measures time, prints, and fails by panicking"
 )]
-#![allow(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "counts are far below 2^52, and numbers that look drawn may be cut"
+)]
 
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use turnpike::ledger::{
-    ApiType, Charge, GenerationRecord, HoldAsk, KeyEntry, Ledger, Options, UnitPrices,
+    ApiType, Charge, GenerationQuery, GenerationRecord, HoldAsk, KeyEntry, Ledger, Options,
+    UnitPrices,
 };
 use turnpike::terms::{AccountTerms, KeyTerms};
 use turnpike::vocab::{
@@ -27,6 +37,8 @@ use turnpike::vocab::{
 };
 
 const NOW_MS: u64 = 1_767_225_600_000;
+/// The time, in milliseconds since 1970: it goes on with the generations.
+static CLOCK: AtomicU64 = AtomicU64::new(NOW_MS);
 /// Generations that are open at once.
 const OPEN: u64 = 8_192;
 /// Generations in one measured slice of appending.
@@ -48,21 +60,22 @@ fn main() {
     .expect("a directory");
     let small = measure(&dir.path().join("small"), SMALL);
     let large = measure(&dir.path().join("large"), large.max(SMALL));
-    println!(
-        "large to small: append {:.2}, look-up {:.2}",
-        small.append / large.append,
-        large.lookup.as_secs_f64() / small.lookup.as_secs_f64()
-    );
+    println!("large to small: append {:.2}", small.append / large.append);
+    for ((what, small), (_, large)) in small.lookups.iter().zip(&large.lookups) {
+        println!("large to small: {what} {:.2}", large / small);
+    }
 }
 
 struct Measured {
     /// Generations per second in the last slices.
     append: f64,
-    lookup: Duration,
+    /// Mean times, in microseconds.
+    lookups: [(&'static str, f64); 4],
 }
 
 fn measure(dir: &Path, count: u64) -> Measured {
     println!("{count} generations");
+    CLOCK.store(NOW_MS, Relaxed);
     let (ledger, key) = create(dir);
     let mut slices = Vec::new();
     let mut done = 0;
@@ -73,7 +86,8 @@ fn measure(dir: &Path, count: u64) -> Measured {
         done += SLICE;
     }
     // The median of the last hundred slices: a checkpoint may fall into some.
-    let newest = &mut slices[slices.len().saturating_sub(100)..];
+    let from = slices.len().saturating_sub(100);
+    let newest = &mut slices[from..];
     newest.sort_by(f64::total_cmp);
     let append = newest[newest.len() / 2];
     println!("  append          {append:.0} generations/s");
@@ -87,14 +101,17 @@ fn measure(dir: &Path, count: u64) -> Measured {
     let (ledger, recovery) = Ledger::open(dir, options()).expect("a ledger");
     println!("  start           {:.3} s", begun.elapsed().as_secs_f64());
     assert_eq!((recovery.replayed, recovery.rebuilt_index), (0, false), "{recovery:?}");
-    let lookup = look_up(&ledger, count);
-    println!("  look-up         {:.2} µs", lookup.as_secs_f64() * 1e6);
+    let lookups = look_up(&ledger, count);
+    for (what, us) in lookups {
+        println!("  {what:<15} {us:.1} µs");
+    }
     ledger.close().expect("a ledger that closes");
-    Measured { append, lookup }
+    Measured { append, lookups }
 }
 
 fn options() -> Options {
-    Options::new(|| NOW_MS)
+    // As the gateway's default is.
+    Options { index_upstream_ids: true, ..Options::new(|| CLOCK.load(Relaxed)) }
 }
 
 fn create(dir: &Path) -> (Ledger, Arc<KeyEntry>) {
@@ -135,7 +152,7 @@ fn record(n: u64, account: &AccountId, key: &KeyId) -> GenerationRecord {
     record.model = ModelId::parse(model).ok();
     record.endpoint = EndpointId::parse(endpoint).ok();
     record.provider = endpoint.split('/').next().and_then(|p| ProviderId::parse(p).ok());
-    record.upstream_id = Some(format!("chatcmpl-{:029x}", scatter(n + 7) << 40));
+    record.upstream_id = Some(upstream(n));
     record.finish_reason = Some("stop".to_owned());
     record.native_finish_reason = Some("stop".to_owned());
     record.streamed = true;
@@ -171,6 +188,7 @@ fn append(ledger: &Ledger, key: &Arc<KeyEntry>, first: u64, count: u64) {
     let mut done = first;
     while done < first + count {
         let end = (done + OPEN).min(first + count);
+        CLOCK.store(NOW_MS + end / 5, Relaxed);
         let holds: Vec<_> = (done..end)
             .map(|n| {
                 let ask = HoldAsk {
@@ -194,16 +212,58 @@ fn append(ledger: &Ledger, key: &Arc<KeyEntry>, first: u64, count: u64) {
     }
 }
 
-/// The mean time of a look-up of a generation by its id, spread over all of them.
-fn look_up(ledger: &Ledger, count: u64) -> Duration {
-    let wanted: Vec<u64> =
-        (0..LOOKUPS).map(|n| (scatter(n * 31) % u128::from(count)) as u64).collect();
-    let begun = Instant::now();
-    for n in &wanted {
-        let found = ledger.generation(generation(*n)).expect("a readable ledger");
-        assert!(found.is_some(), "generation {n}");
-    }
-    begun.elapsed() / u32::try_from(LOOKUPS).expect("few")
+/// The provider's id of the n-th generation.
+fn upstream(n: u64) -> String {
+    format!("chatcmpl-{:029x}", scatter(n + 7) << 40)
+}
+
+/// Mean times of look-ups, spread over all generations.
+fn look_up(ledger: &Ledger, count: u64) -> [(&'static str, f64); 4] {
+    let some = |each: u64| (0..each).map(|n| (scatter(n * 31) % u128::from(count)) as u64);
+    let timed = |each: u64, find: &dyn Fn(u64)| {
+        let begun = Instant::now();
+        some(each).for_each(find);
+        begun.elapsed().as_secs_f64() * 1e6 / each as f64
+    };
+    let key = ledger.list_keys()[0].id().clone();
+    let page = |query: GenerationQuery| {
+        let page = ledger.generations(&query).expect("a readable ledger");
+        assert!(!page.records.is_empty());
+    };
+    let query = |n: u64| GenerationQuery {
+        to_ms: Some(NOW_MS + n / 5 + 60_000),
+        limit: 100,
+        ..GenerationQuery::default()
+    };
+    [
+        (
+            "by id",
+            timed(LOOKUPS, &|n| {
+                let found = ledger.generation(generation(n)).expect("a readable ledger");
+                assert!(found.is_some(), "generation {n}");
+            }),
+        ),
+        (
+            "by upstream id",
+            timed(LOOKUPS, &|n| {
+                let found = ledger.generation_by_upstream(&upstream(n)).expect("a readable ledger");
+                assert!(found.is_some(), "generation {n}");
+            }),
+        ),
+        (
+            "page of a key",
+            timed(LOOKUPS / 100, &|n| {
+                page(GenerationQuery { key: Some(key.clone()), ..query(n) });
+            }),
+        ),
+        (
+            "page of a model",
+            timed(LOOKUPS / 100, &|n| {
+                let model = ModelId::parse("deepseek/deepseek-v3.2").ok();
+                page(GenerationQuery { model, ..query(n) });
+            }),
+        ),
+    ]
 }
 
 fn size(path: &Path) -> u64 {

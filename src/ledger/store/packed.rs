@@ -16,7 +16,7 @@ use std::path::Path;
 
 /// How much of a segment is compressed together, in bytes: larger compresses better, smaller reads
 /// an entry faster.
-const BLOCK: usize = 16 << 10;
+const BLOCK: u32 = 16 << 10;
 
 const LEVEL: i32 = 3;
 const MAGIC: &[u8; 8] = b"tparchiv";
@@ -43,10 +43,10 @@ pub(crate) fn pack(from: &mut dyn Read, contents: &Contents, to: &mut dyn Write)
     let mut ends = Vec::new();
     let mut at = 0;
     let mut left = contents.len;
-    let mut block = Vec::with_capacity(BLOCK);
+    let mut block = Vec::new();
     while left > 0 {
         block.clear();
-        let len = left.min(BLOCK as u64);
+        let len = left.min(BLOCK.into());
         from.take(len).read_to_end(&mut block)?;
         if (block.len() as u64) < len {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -65,7 +65,7 @@ pub(crate) fn pack(from: &mut dyn Read, contents: &Contents, to: &mut dyn Write)
     ends.extend_from_slice(&contents.prev);
     ends.extend_from_slice(&contents.head);
     ends.extend_from_slice(&contents.len.to_le_bytes());
-    ends.extend_from_slice(&(BLOCK as u32).to_le_bytes());
+    ends.extend_from_slice(&BLOCK.to_le_bytes());
     ends.extend_from_slice(&blocks.to_le_bytes());
     let crc = crc32c::crc32c(&ends);
     ends.extend_from_slice(&crc.to_le_bytes());
@@ -172,7 +172,7 @@ pub(crate) struct Reader {
 impl Read for Reader {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         if self.at == self.bytes.len() {
-            if self.next as usize >= self.packed.ends.len() {
+            if self.next >= self.packed.ends.len() as u64 {
                 return Ok(0);
             }
             self.bytes = self.packed.block(self.next)?;
@@ -198,8 +198,11 @@ fn take<const N: usize>(from: &mut &[u8]) -> [u8; N] {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
+
+    const BLOCK: usize = super::BLOCK as usize;
 
     fn contents(len: u64) -> Contents {
         Contents { first_seq: 3, last_seq: 9, prev: [1; 32], head: [2; 32], len }
