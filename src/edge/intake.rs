@@ -201,7 +201,7 @@ fn cache_use(
         return off;
     }
     let (account, surface) = (admission.account(), task.label().as_str());
-    let rules = admission.rules.spelled();
+    let Ok(rules) = admission.rules.spelled() else { return off };
     let scope = cache::Scope { account, surface, stream: head.stream, rules: &rules };
     match cache::key(scope, body) {
         Ok(key) => CacheUse { intent, key: Some(key), good, ..off },

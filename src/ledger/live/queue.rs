@@ -22,6 +22,7 @@ use crate::ledger::state::Refused;
 use crate::ledger::store::progress::Progress;
 use crate::vocab::{GenerationId, NanoUsd};
 
+use super::pace::Pause;
 use super::stats::Counters;
 
 /// How long ends alone may wait for company before they are committed.
@@ -125,6 +126,8 @@ enum Sleep {
     Lingering,
     /// It waits for its pace; only a full group ends that early.
     Pacing,
+    /// It waits for its pace while some open holds do not wait for it.
+    Gathering,
     /// It waits for anything.
     Idle,
 }
@@ -135,6 +138,8 @@ struct Queue {
     ticket: u64,
     /// Holds that were let in and whose ends were not.
     open: usize,
+    /// Holds among `ops`.
+    holds: usize,
     /// Somebody waits for an operation in the queue.
     urgent: bool,
     sleep: Sleep,
@@ -154,6 +159,18 @@ pub enum Condition {
 
 /// Who is told of a [`Condition`].
 pub type Tell = Arc<dyn Fn(&Condition) + Send + Sync>;
+
+impl Queue {
+    /// A group could grow.
+    fn may_gather(&self) -> bool {
+        !self.closing && (1..GROUP_MAX).contains(&self.ops.len())
+    }
+
+    /// Every open hold waits for the next commit: nobody is at work whose operation could join it.
+    const fn all_wait(&self) -> bool {
+        self.holds > 0 && self.holds >= self.open
+    }
+}
 
 /// Why the ledger takes no holds, as bits.
 pub(crate) const JOURNAL_DOWN: u8 = 1;
@@ -193,6 +210,7 @@ impl Shared {
                 ops: VecDeque::new(),
                 ticket: 0,
                 open: 0,
+                holds: 0,
                 urgent: false,
                 sleep: Sleep::Awake,
                 closing: false,
@@ -260,7 +278,10 @@ impl Shared {
             return Err(NotQueued::Full);
         }
         match &op {
-            Op::Hold { .. } => queue.open += 1,
+            Op::Hold { .. } => {
+                queue.open += 1;
+                queue.holds += 1;
+            }
             Op::End(_) => queue.open = queue.open.saturating_sub(1),
             Op::Record(_) | Op::Manage(..) | Op::Repeat(..) => {}
         }
@@ -271,6 +292,7 @@ impl Shared {
             Sleep::Awake => false,
             Sleep::Lingering => urgent || queue.ops.len() >= GROUP_MAX,
             Sleep::Pacing => queue.ops.len() >= GROUP_MAX,
+            Sleep::Gathering => queue.ops.len() >= GROUP_MAX || queue.all_wait(),
             Sleep::Idle => true,
         };
         if wake {
@@ -284,11 +306,11 @@ impl Shared {
     /// ticket of the first of them; or nothing when time is up; or `None` when the queue is closed
     /// and empty.
     ///
-    /// `pause` is the time until the next commit may begin: meanwhile operations gather.
+    /// `pause` is the time until the next commit should begin: meanwhile operations gather.
     pub(crate) fn take(
         &self,
         patience: Duration,
-        pause: impl FnOnce() -> Duration,
+        pause: impl FnOnce() -> Pause,
         out: &mut Vec<Op>,
     ) -> Option<u64> {
         let mut queue = self.queue.lock();
@@ -301,10 +323,14 @@ impl Shared {
             queue.sleep = Sleep::Lingering;
             self.work.wait_for(&mut queue, LINGER);
         }
-        let pause = pause();
-        if !pause.is_zero() && !queue.closing && (1..GROUP_MAX).contains(&queue.ops.len()) {
+        let Pause { least, more } = pause();
+        if !least.is_zero() && queue.may_gather() {
             queue.sleep = Sleep::Pacing;
-            self.work.wait_for(&mut queue, pause);
+            self.work.wait_for(&mut queue, least);
+        }
+        if !more.is_zero() && queue.may_gather() && !queue.all_wait() {
+            queue.sleep = Sleep::Gathering;
+            self.work.wait_for(&mut queue, more);
         }
         queue.sleep = Sleep::Awake;
         if queue.ops.is_empty() && queue.closing {
@@ -312,7 +338,10 @@ impl Shared {
         }
         let first = queue.ticket + 1 - queue.ops.len() as u64;
         let count = queue.ops.len().min(GROUP_MAX);
+        let before = out.len();
         out.extend(queue.ops.drain(..count));
+        let holds = out[before..].iter().filter(|op| matches!(op, Op::Hold { .. })).count();
+        queue.holds = queue.holds.saturating_sub(holds);
         if queue.ops.is_empty() {
             queue.urgent = false;
         }

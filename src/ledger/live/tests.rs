@@ -17,6 +17,7 @@ use crate::vocab::{AccountId, ProviderId};
 mod archive;
 mod carry;
 mod crash;
+mod gather;
 mod lists;
 mod terms;
 
