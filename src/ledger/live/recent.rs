@@ -100,7 +100,7 @@ impl Records {
             return Ok(newest);
         }
         match rows::find_upstream(&*self.store, upstream)? {
-            Some(place) => Ok(self.read(place)?.filter(|record| matches(&record))),
+            Some(place) => self.read(place),
             None => Ok(None),
         }
     }

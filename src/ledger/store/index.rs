@@ -14,7 +14,6 @@ use std::fs::{self, File};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -92,10 +91,6 @@ pub trait Store: Send + Sync {
 /// Page cache, in bytes. The index is written in batches and seldom read.
 const CACHE_BYTES: u64 = 8 << 20;
 
-/// After so many bytes of rows sled is opened anew. It reads all that was written since it was
-/// opened last when it is opened: so that is never much, not even after a crash.
-const REOPEN_BYTES: u64 = 16 << 20;
-
 /// The index in sled.
 pub(crate) struct SledStore {
     path: PathBuf,
@@ -106,8 +101,6 @@ struct Open {
     db: sled::Db,
     /// The file that sled's own flush does not fsync.
     file: File,
-    /// Bytes of rows written since.
-    written: AtomicU64,
 }
 
 impl SledStore {
@@ -144,21 +137,17 @@ impl SledStore {
 impl Store for SledStore {
     fn apply(&self, rows: &Rows) -> Result<(), StoreFailed> {
         let mut batch = sled::Batch::default();
-        let bytes = rows.put.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
         for key in &rows.delete {
             batch.remove(key.as_slice());
         }
         for (key, value) in &rows.put {
             batch.insert(key.as_slice(), value.as_slice());
         }
-        let written = self.with(|open| {
+        self.with(|open| {
             open.db.apply_batch(batch).map_err(failed)?;
             open.db.flush().map_err(failed)?;
-            open.file.sync_data().map_err(|error| StoreFailed(error.to_string()))?;
-            let bytes = bytes as u64;
-            Ok(open.written.fetch_add(bytes, Ordering::Relaxed) + bytes)
-        })?;
-        if written < REOPEN_BYTES { Ok(()) } else { self.reopen() }
+            open.file.sync_data().map_err(|error| StoreFailed(error.to_string()))
+        })
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFailed> {
@@ -225,7 +214,7 @@ fn open_guarded(path: &Path) -> Result<Open, StoreFailed> {
         thread::sleep(LOCK_PAUSE);
     };
     let file = File::open(path.join("db")).map_err(|error| StoreFailed(error.to_string()))?;
-    Ok(Open { db, file, written: AtomicU64::new(0) })
+    Ok(Open { db, file })
 }
 
 /// Nobody else can have the index open, since the ledger's directory has a lock of its own. But a

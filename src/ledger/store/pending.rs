@@ -210,14 +210,13 @@ fn ended_rows(ended: &[Ended], upstream_ids: bool, out: &mut Rows) {
     for Ended { record, place, .. } in ended {
         by_second.entry(record.id.unix_ms() / 1_000).or_default().push((record.id, *place));
         if let Some(upstream) = record.upstream_id.as_deref().filter(|_| upstream_ids) {
-            let row = rows::upstream(*place);
+            let row = rows::upstream(record.id, *place);
             out.put.push((rows::upstream_key(upstream), row));
         }
     }
-    for places in by_second.values_mut() {
-        places.sort_unstable_by_key(|(id, _)| *id);
-        for chunk in places.chunks(PLACES_PER_ROW) {
-            let key = rows::places_key(chunk[0].0, out.seq);
+    for places in by_second.values() {
+        for (part, chunk) in (0..).zip(places.chunks(PLACES_PER_ROW)) {
+            let key = rows::places_key(chunk[0].0, out.seq, part);
             out.put.push((key, rows::places(chunk)));
         }
     }

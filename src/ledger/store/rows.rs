@@ -10,15 +10,13 @@
 //! | `h` generation | an open hold |
 //! | `b` book | balance |
 //! | `r` idempotency key | what it was used for |
-//! | `g` second, sequence, id | places of generations that began in this second, with this id or a later one, ended before this sequence |
-//! | `u` hash of an upstream id | place |
+//! | `g` second, sequence, part | places of generations that began in this second, ended before this sequence |
+//! | `u` hash of an upstream id | generation and place |
 //! | `i` … | lists of generations ([`super::lists`]) |
 //! | `d` … | what each day adds up to ([`super::rollups`]) |
 //!
 //! Generations are packed many to a row, because an insert costs sled as much as everything else
-//! that a request costs the ledger. Values start with a version and end with CRC32C; only `u` rows,
-//! of which there is one per generation, are bare: the record that they lead to says whether it is
-//! the one.
+//! that a request costs the ledger. Values start with a version and end with CRC32C.
 
 use crate::terms::OrganisationTerms;
 use crate::vocab::{AccountId, GenerationId, KeyId, NanoUsd};
@@ -35,8 +33,8 @@ use crate::ledger::state::{
 use crate::ledger::terms;
 use crate::ledger::wire::{Malformed, Put, Take};
 
-/// 2: accounts and keys have terms. 3: places by id, and bare upstream ids.
-const VERSION: u8 = 3;
+/// 2: accounts and keys have terms.
+const VERSION: u8 = 2;
 
 /// How many places go into one row, which keeps it well below 4 KiB.
 pub(crate) const PLACES_PER_ROW: usize = 96;
@@ -57,11 +55,9 @@ pub(crate) fn book_key(book: &Book) -> Vec<u8> {
     key
 }
 
-/// The key of an upstream id. Ids are of any length, so they are hashed: to so few bytes that a
-/// row is small, and that among ten million ids two with one hash are unlikely (1 in 370,000); the
-/// newer one is found then.
+/// The key of an upstream id. Ids are of any length, so they are hashed.
 pub(crate) fn upstream_key(upstream: &str) -> Vec<u8> {
-    key(b'u', &blake3::hash(upstream.as_bytes()).as_bytes()[..8])
+    key(b'u', &blake3::hash(upstream.as_bytes()).as_bytes()[..16])
 }
 
 /// The start of the keys of all rows with generations that began in the same second.
@@ -69,20 +65,11 @@ pub(crate) fn places_prefix(generation: GenerationId) -> Vec<u8> {
     key(b'g', &(generation.unix_ms() / 1_000).to_be_bytes())
 }
 
-/// The key of a row of places in the order of ids, of which this is the first.
-pub(crate) fn places_key(first: GenerationId, seq: u64) -> Vec<u8> {
-    let mut key = places_prefix(first);
+pub(crate) fn places_key(generation: GenerationId, seq: u64, part: u32) -> Vec<u8> {
+    let mut key = places_prefix(generation);
     key.extend_from_slice(&seq.to_be_bytes());
-    key.extend_from_slice(&first.bits().to_be_bytes());
+    key.extend_from_slice(&part.to_be_bytes());
     key
-}
-
-/// The sequence and the first id of such a key.
-fn read_places_key(key: &[u8]) -> Option<(u64, GenerationId)> {
-    let (_, rest) = key.split_at_checked(1 + 8)?;
-    let (seq, first) = rest.split_first_chunk()?;
-    let first = u128::from_be_bytes(first.try_into().ok()?);
-    Some((u64::from_be_bytes(*seq), GenerationId::from_bits(first)))
 }
 
 /// Spells a value.
@@ -222,13 +209,8 @@ pub(crate) fn read_places(value: &[u8]) -> Result<Vec<(GenerationId, Place)>, Ma
     })
 }
 
-/// The bare row of an upstream id.
-pub(crate) fn upstream(place: Place) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut to = Put(&mut bytes);
-    to.u64(place.segment);
-    to.u64(place.offset);
-    bytes
+pub(crate) fn upstream(generation: GenerationId, place: Place) -> Vec<u8> {
+    seal(|to| put_place(to, generation, place))
 }
 
 /// Where an ended generation stands in the journal.
@@ -236,49 +218,24 @@ pub(crate) fn find(
     store: &dyn Store,
     generation: GenerationId,
 ) -> Result<Option<Place>, StoreFailed> {
-    // Of the rows of one sequence it can only be in the last that begins before it.
-    let mut likely: Vec<(u64, Vec<u8>)> = Vec::new();
-    let mut bad_key = false;
-    store.scan(&places_prefix(generation), &mut |key, value| {
-        match read_places_key(key) {
-            None => bad_key = true,
-            Some((_, first)) if first > generation => {}
-            Some((seq, _)) => match likely.last_mut().filter(|(before, _)| *before == seq) {
-                Some((_, row)) => {
-                    row.clear();
-                    row.extend_from_slice(value);
-                }
-                None => likely.push((seq, value.to_vec())),
-            },
-        }
-        !bad_key
+    let mut found = Ok(None);
+    store.scan(&places_prefix(generation), &mut |_, value| {
+        found = read_places(value)
+            .map(|places| places.iter().find(|(id, _)| *id == generation).map(|(_, place)| *place));
+        matches!(found, Ok(None))
     })?;
-    if bad_key {
-        return Err(damaged(Malformed("key of places")));
-    }
-    for (_, row) in likely {
-        let places = read_places(&row).map_err(damaged)?;
-        if let Some((_, place)) = places.into_iter().find(|(id, _)| *id == generation) {
-            return Ok(Some(place));
-        }
-    }
-    Ok(None)
+    found.map_err(damaged)
 }
 
-/// Where the last generation with an upstream id stands in the journal, or one whose id has the
-/// same hash.
+/// Where the last generation with an upstream id stands in the journal.
 pub(crate) fn find_upstream(
     store: &dyn Store,
     upstream: &str,
 ) -> Result<Option<Place>, StoreFailed> {
-    let Some(row) = store.get(&upstream_key(upstream))? else { return Ok(None) };
-    let mut from = Take(&row);
-    let place = from.u64("segment").and_then(|segment| {
-        let place = Place { segment, offset: from.u64("offset")? };
-        from.end("place")?;
-        Ok(place)
-    });
-    place.map(Some).map_err(damaged)
+    match store.get(&upstream_key(upstream))? {
+        None => Ok(None),
+        Some(value) => unseal(&value, take_place).map(|(_, place)| Some(place)).map_err(damaged),
+    }
 }
 
 fn damaged(error: Malformed) -> StoreFailed {
