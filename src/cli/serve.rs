@@ -63,6 +63,12 @@ fn tell_condition(condition: &Condition) {
              it can. Nothing that was acknowledged is lost."
         ),
         Condition::Works => tracing::info!("The ledger writes again."),
+        Condition::ArchiveFails(why) => tracing::error!(
+            why,
+            "The ledger cannot pack old segments of its journal, which grows meanwhile. Nothing is \
+             lost; `turnpike ledger verify` on a stopped ledger says more."
+        ),
+        Condition::Archives => tracing::info!("The ledger packs old segments again."),
     }
 }
 
@@ -74,4 +80,7 @@ fn tell(recovery: &Recovery) {
         truncated_bytes = recovery.truncated_tail_bytes,
         "The ledger is open."
     );
+    if let Some(why) = &recovery.snapshot_refused {
+        tracing::error!(why, "The archive's snapshot was not used; all of the journal was read.");
+    }
 }

@@ -10,7 +10,10 @@ use crate::ledger::store::compact::compact;
 use crate::ledger::store::files::Files;
 use crate::ledger::store::segments::Segments;
 
-use super::queue::Shared;
+use super::queue::{Condition, Shared};
+
+/// How often the time between two tries doubles at most.
+const DOUBLINGS_MAX: u32 = 8;
 
 /// Packs segments.
 pub(super) struct Archivist {
@@ -23,20 +26,48 @@ pub(super) struct Archivist {
 }
 
 impl Archivist {
-    /// Works until the other end of `stop` is dropped.
+    /// Works until the other end of `stop` is dropped. What fails is told once, and tried again
+    /// less and less often: the journal holds what the archive does not, so nothing is lost.
     pub(super) fn run(self, stop: &Receiver<()>) {
-        while stop.recv_timeout(self.every) == Err(RecvTimeoutError::Timeout) {
+        let mut failures = 0;
+        while stop.recv_timeout(pause(self.every, failures)) == Err(RecvTimeoutError::Timeout) {
             let counters = &self.shared.counters;
             let closing = || self.shared.closing();
             match compact(&self.segments, self.keep, &Files::default(), &closing) {
                 Ok(done) => {
                     counters.archived_segments.fetch_add(done.segments, Ordering::Relaxed);
+                    if failures > 0 {
+                        self.shared.tell(&Condition::Archives);
+                    }
+                    failures = 0;
                 }
-                // The journal holds what the archive does not: nothing is lost, and it tries again.
-                Err(_) => {
+                Err(error) => {
                     counters.archive_errors.fetch_add(1, Ordering::Relaxed);
+                    if failures == 0 {
+                        self.shared.tell(&Condition::ArchiveFails(error.to_string()));
+                    }
+                    failures += 1;
                 }
             }
         }
+    }
+}
+
+/// The time until it looks again, after so many failures in a row.
+fn pause(every: Duration, failures: u32) -> Duration {
+    every.saturating_mul(1 << failures.min(DOUBLINGS_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_make_it_patient() {
+        let every = Duration::from_secs(10);
+        assert_eq!(pause(every, 0), every);
+        assert_eq!(pause(every, 3), 8 * every);
+        assert_eq!(pause(every, u32::MAX), 256 * every);
+        assert_eq!(pause(Duration::MAX, 5), Duration::MAX);
     }
 }

@@ -155,6 +155,10 @@ pub enum Condition {
     IndexFails(String),
     /// What failed works again.
     Works,
+    /// Full segments cannot be packed, for this reason: the journal grows. It is tried again.
+    ArchiveFails(String),
+    /// They can be packed again.
+    Archives,
 }
 
 /// Who is told of a [`Condition`].
@@ -241,6 +245,11 @@ impl Shared {
         if !known {
             (self.tell)(condition);
         }
+    }
+
+    /// Tells of a condition that refuses no holds.
+    pub(crate) fn tell(&self, condition: &Condition) {
+        (self.tell)(condition);
     }
 
     /// Marks that writing works again, and tells of it.

@@ -44,6 +44,8 @@ pub struct Recovery {
     pub rebuilt_index: bool,
     /// Why it was.
     pub rebuild_reason: Option<String>,
+    /// Why the archive's snapshot could not be used where it was wanted.
+    pub snapshot_refused: Option<String>,
 }
 
 const NO_INDEX: &str = "there was none";
@@ -66,7 +68,7 @@ pub(crate) fn recover(dir: &Dir, options: &Options) -> Result<Recovered, OpenErr
             match opened {
                 (store, Some(state)) => catch_up(dir, store, Some(Base::index(state)), options),
                 // The snapshot saves time, and stands for what was moved away.
-                (_, None) if snapshot_base(dir).is_some() => {
+                (_, None) if !matches!(snapshot_base(dir), Ok(None)) => {
                     Err(Trouble::Index(NO_INDEX.to_owned()))
                 }
                 (store, None) => catch_up(dir, store, None, options),
@@ -77,7 +79,7 @@ pub(crate) fn recover(dir: &Dir, options: &Options) -> Result<Recovered, OpenErr
         Err(Trouble::Fatal(error)) => return Err(error),
         Err(Trouble::Index(reason)) => {
             recovery.rebuild_reason = Some(reason);
-            rebuild(dir, options)?
+            rebuild(dir, options, &mut recovery)?
         }
     };
     let CaughtUp { state, pending, store, records, tail, replayed, from_nothing } = caught_up;
@@ -98,28 +100,40 @@ pub(crate) fn recover(dir: &Dir, options: &Options) -> Result<Recovered, OpenErr
     Ok(Recovered { scribe, store, records, recovery })
 }
 
-/// Makes the index anew. What a snapshot says is not computed again; one that does not fit the
-/// journal is left aside.
-fn rebuild(dir: &Dir, options: &Options) -> Result<CaughtUp, OpenError> {
-    let mut bases = vec![None];
-    bases.splice(0..0, snapshot_base(dir).map(Some));
-    let mut last = String::new();
-    for base in bases {
-        let store = SledStore::recreate(&dir.index()).map_err(index_failed)?;
-        match catch_up(dir, Arc::new(store), base, options) {
-            Ok(caught_up) => return Ok(caught_up),
-            Err(Trouble::Fatal(error)) => return Err(error),
-            Err(Trouble::Index(reason)) => last = reason,
-        }
-    }
-    Err(OpenError::Index(last))
+/// Makes the index anew. What a snapshot says is not computed again; one that cannot be read or
+/// does not fit the journal is left aside.
+fn rebuild(dir: &Dir, options: &Options, recovery: &mut Recovery) -> Result<CaughtUp, OpenError> {
+    let from = |base| {
+        let store = SledStore::recreate(&dir.index())
+            .map_err(|error| Trouble::Fatal(index_failed(error)))?;
+        catch_up(dir, Arc::new(store), base, options)
+    };
+    let base = snapshot_base(dir).unwrap_or_else(|error| {
+        recovery.snapshot_refused = Some(error.to_string());
+        None
+    });
+    let caught_up = match base {
+        Some(base) => match from(Some(base)) {
+            Err(Trouble::Index(reason)) => {
+                recovery.snapshot_refused = Some(reason);
+                from(None)
+            }
+            caught_up => caught_up,
+        },
+        None => from(None),
+    };
+    caught_up.map_err(|trouble| match trouble {
+        Trouble::Fatal(error) => error,
+        Trouble::Index(reason) => OpenError::Index(reason),
+    })
 }
 
-fn snapshot_base(dir: &Dir) -> Option<Base> {
+/// What the archive's snapshot says; nothing if there is none.
+fn snapshot_base(dir: &Dir) -> Result<Option<Base>, OpenError> {
     let archive = dir.archive();
-    let line = Manifest::load(&archive).ok()?.snapshot?;
-    let state = snapshot::load(&archive, &line, State::WINDOW).ok()?;
-    Some(Base { state, indexed: false })
+    let Some(line) = Manifest::load(&archive)?.snapshot else { return Ok(None) };
+    let state = snapshot::load(&archive, &line, State::WINDOW)?;
+    Ok(Some(Base { state, indexed: false }))
 }
 
 /// What is known without the journal.

@@ -108,7 +108,8 @@ fn make_archive(segments: &Segments) -> Result<(), OpenError> {
     sync_dir(root).map_err(OpenError::at(root))
 }
 
-/// A segment that is in the archive for good, and still in the journal.
+/// A segment that is in the archive for good, and still in the journal. If its packed file was moved
+/// away meanwhile, the plain one stays where it is.
 fn remove_listed(
     source: &Source,
     segments: &Segments,
@@ -117,10 +118,11 @@ fn remove_listed(
 ) -> Result<(), OpenError> {
     let line = manifest.segments.iter().find(|line| line.first_seq == source.first_seq);
     let packed = segments.packed_path(source.first_seq);
-    let same = match line {
-        None => false,
-        Some(line) => hash_file(&packed).map_err(OpenError::at(&packed))? == line.blake3,
+    let hash = match hash_file(&packed) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && line.is_some() => return Ok(()),
+        hash => hash.map_err(OpenError::at(&packed))?,
     };
+    let same = line.is_some_and(|line| hash == line.blake3);
     if !same {
         let what = format!("{} is not what the manifest lists", packed.display());
         return Err(OpenError::Corrupt(what));

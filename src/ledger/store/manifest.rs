@@ -1,8 +1,9 @@
 //! The list of what is in the archive.
 //!
-//! It is what makes a packed segment part of the ledger: a file that is not listed is a leftover
-//! of a compaction that a crash ended. Each line is chained to the one before, from the first
-//! entry of the journal on.
+//! It says which packed segments are there for good: one that is not listed is a leftover of a
+//! compaction that a crash ended, and its plain segment still stands. Each line has the hash of its
+//! file and is chained to the one before, from the first entry of the journal on, so that a check
+//! finds what was changed or lost. Reading the ledger does without it.
 
 use std::fs;
 use std::io::{self, Write};
@@ -76,7 +77,9 @@ impl Manifest {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(error) => return Err(OpenError::Io(path, error)),
         };
-        let corrupt = |what: &str| OpenError::Corrupt(format!("{}: {what}", path.display()));
+        let corrupt = |what: &str| {
+            OpenError::Corrupt(format!("{}: {what}; restore it from a copy", path.display()))
+        };
         let manifest: Self =
             serde_json::from_slice(&text).map_err(|error| corrupt(&error.to_string()))?;
         if manifest.version != VERSION {

@@ -9,12 +9,14 @@ use parking_lot::Mutex;
 
 use crate::ledger::entry::{Entry, FRAME_HEAD, Frame, PAYLOAD_MAX};
 
-use super::manifest::Manifest;
 use super::packed::Packed;
 use super::{OpenError, Place, journal};
 
 /// How many packed segments are kept open for reading.
 const OPEN_MAX: usize = 64;
+
+/// How the names of packed segments end.
+const PACKED: &str = ".seg.zst";
 
 /// Every segment that there is.
 pub(crate) struct Segments {
@@ -43,19 +45,37 @@ impl Segments {
 
     /// The segments whose files are there, in order. One that is in both places is taken from the
     /// journal. Archived segments may have been moved away, the oldest first.
+    ///
+    /// The manifest is not asked: a packed file has its name only once it is whole, and where the
+    /// plain one is gone it was read back before. So a damaged manifest stops no start.
     pub(crate) fn list(&self) -> Result<Vec<Source>, OpenError> {
         let mut found = self.plain()?;
-        for line in Manifest::load(&self.archive)?.segments {
-            let path = self.packed_path(line.first_seq);
-            if path.exists() {
-                found.push(Source { first_seq: line.first_seq, packed: true, path });
-            }
-        }
+        found.extend(self.packed_sources()?);
         found.sort_by_key(|source| (source.first_seq, source.packed));
         found.dedup_by_key(|source| source.first_seq);
         if let Some(last) = found.last().filter(|last| last.packed) {
             let what = format!("the journal has nothing after {}", last.path.display());
             return Err(OpenError::Corrupt(what));
+        }
+        Ok(found)
+    }
+
+    /// The packed segments, in no order.
+    fn packed_sources(&self) -> Result<Vec<Source>, OpenError> {
+        let dir = &self.archive;
+        let files = match fs::read_dir(dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            files => files.map_err(OpenError::at(dir))?,
+        };
+        let mut found = Vec::new();
+        for file in files {
+            let path = file.map_err(OpenError::at(dir))?.path();
+            let name = path.file_name().and_then(|name| name.to_str());
+            let stem = name.and_then(|name| name.strip_suffix(PACKED));
+            let first = stem.and_then(|stem| stem.parse::<u64>().ok());
+            if let Some(first_seq) = first.filter(|first| self.packed_path(*first) == path) {
+                found.push(Source { first_seq, packed: true, path });
+            }
         }
         Ok(found)
     }
@@ -90,7 +110,7 @@ impl Segments {
     }
 
     pub(crate) fn packed_path(&self, first_seq: u64) -> PathBuf {
-        self.archive.join(format!("{first_seq:020}.seg.zst"))
+        self.archive.join(format!("{first_seq:020}{PACKED}"))
     }
 
     pub(crate) fn plain_path(&self, first_seq: u64) -> PathBuf {

@@ -180,6 +180,61 @@ fn what_was_moved_away_is_not_needed_to_go_on() {
     assert!(report.ok(), "{report}");
 }
 
+/// A sound index and the live segments are enough to serve; without an index all is read.
+#[test]
+fn a_damaged_manifest_stops_no_start() {
+    let dir = tempfile::tempdir().unwrap();
+    closed(dir.path(), 90);
+    pack(dir.path(), 1);
+    let before = assert_sound(dir.path());
+    flip(&dir.path().join("archive/manifest.json"), 40);
+    let report = verify(dir.path()).unwrap();
+    assert!(report.findings.iter().any(|f| f.contains("restore it from a copy")), "{report}");
+    assert_all_found(dir.path(), 90);
+
+    fs::remove_dir_all(dir.path().join("index")).unwrap();
+    let (ledger, recovery) = Ledger::open(dir.path(), small()).unwrap();
+    assert!(recovery.snapshot_refused.is_some_and(|why| why.contains("manifest")));
+    assert_eq!(recovery.replayed, before.entries);
+    assert_found(&ledger, 90);
+}
+
+#[test]
+fn packing_that_fails_is_told_once_and_when_it_works_again() {
+    let dir = tempfile::tempdir().unwrap();
+    closed(dir.path(), 90);
+    pack(dir.path(), 1);
+    let manifest = dir.path().join("archive/manifest.json");
+    let sound = fs::read(&manifest).unwrap();
+    flip(&manifest, 40);
+    let (say, heard) = std::sync::mpsc::channel();
+    let tell: Tell = Arc::new(move |condition: &Condition| say.send(condition.clone()).unwrap());
+    let busy = Options { archive_every: Duration::from_millis(1), tell, ..small() };
+    let (ledger, _) = Ledger::open(dir.path(), busy).unwrap();
+    match heard.recv().unwrap() {
+        Condition::ArchiveFails(why) => assert!(why.contains("manifest.json"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    assert!(ledger.healthy() && ledger.stats().archive_errors > 0);
+    fs::write(&manifest, sound).unwrap();
+    assert_eq!(heard.recv().unwrap(), Condition::Archives, "and not once more that it fails");
+}
+
+#[test]
+fn a_plain_segment_whose_packed_one_was_moved_away_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    closed(dir.path(), 90);
+    let first = files(&dir.path().join("journal")).remove(0);
+    let plain = fs::read(&first).unwrap();
+    pack(dir.path(), 1);
+    fs::write(&first, plain).unwrap();
+    fs::remove_file(&packed(dir.path())[0]).unwrap();
+    pack(dir.path(), 0);
+    assert!(first.exists());
+    assert_sound(dir.path());
+    assert_all_found(dir.path(), 90);
+}
+
 #[test]
 fn damage_of_the_archive_is_found() {
     let original = tempfile::tempdir().unwrap();
