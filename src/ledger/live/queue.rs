@@ -146,6 +146,24 @@ struct Queue {
     closing: bool,
 }
 
+/// How writing goes, told when it changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// The journal cannot be written, for this reason; no hold is taken. It is tried again.
+    JournalFails(String),
+    /// The index cannot be written, for this reason; no hold is taken. It is tried again.
+    IndexFails(String),
+    /// What failed works again.
+    Works,
+    /// Full segments cannot be packed, for this reason: the journal grows. It is tried again.
+    ArchiveFails(String),
+    /// They can be packed again.
+    Archives,
+}
+
+/// Who is told of a [`Condition`].
+pub type Tell = Arc<dyn Fn(&Condition) + Send + Sync>;
+
 impl Queue {
     /// A group could grow.
     fn may_gather(&self) -> bool {
@@ -179,6 +197,7 @@ pub(crate) struct Shared {
     pub(crate) writer_gone: AtomicBool,
     pub(crate) held: AtomicI64,
     pub(crate) progress: Progress,
+    tell: Tell,
     pub(crate) counters: Counters,
 }
 
@@ -189,7 +208,7 @@ struct Waiters {
 }
 
 impl Shared {
-    pub(crate) fn new(capacity: usize, progress: Progress) -> Self {
+    pub(crate) fn new(capacity: usize, progress: Progress, tell: Tell) -> Self {
         Self {
             queue: Mutex::new(Queue {
                 ops: VecDeque::new(),
@@ -210,12 +229,33 @@ impl Shared {
             writer_gone: AtomicBool::new(false),
             held: AtomicI64::new(0),
             progress,
+            tell,
             counters: Counters::default(),
         }
     }
 
     pub(crate) fn healthy(&self) -> bool {
         self.down.load(Ordering::Acquire) == 0
+    }
+
+    /// Marks that writing fails, and tells of it unless that was known.
+    pub(crate) fn fails(&self, reason: u8, condition: &Condition) {
+        let known = self.down.load(Ordering::Acquire) & reason != 0;
+        self.mark(reason, true);
+        if !known {
+            (self.tell)(condition);
+        }
+    }
+
+    /// Tells of a condition that refuses no holds.
+    pub(crate) fn tell(&self, condition: &Condition) {
+        (self.tell)(condition);
+    }
+
+    /// Marks that writing works again, and tells of it.
+    pub(crate) fn works(&self, reason: u8) {
+        self.mark(reason, false);
+        (self.tell)(&Condition::Works);
     }
 
     /// Sets or clears a reason to take no holds, and wakes everybody when one is set.
