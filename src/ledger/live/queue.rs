@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::ledger::entry::{Cause, Event};
 use crate::ledger::keys::KeyEntry;
@@ -27,6 +27,9 @@ use super::stats::Counters;
 
 /// How long ends alone may wait for company before they are committed.
 const LINGER: Duration = Duration::from_millis(2);
+
+/// While nothing comes for so long, a group in which all wait is not kept waiting.
+const QUIET: Duration = Duration::from_micros(500);
 
 /// The most operations in one commit.
 pub(crate) const GROUP_MAX: usize = 512;
@@ -332,15 +335,7 @@ impl Shared {
             queue.sleep = Sleep::Lingering;
             self.work.wait_for(&mut queue, LINGER);
         }
-        let Pause { least, more } = pause();
-        if !least.is_zero() && queue.may_gather() {
-            queue.sleep = Sleep::Pacing;
-            self.work.wait_for(&mut queue, least);
-        }
-        if !more.is_zero() && queue.may_gather() && !queue.all_wait() {
-            queue.sleep = Sleep::Gathering;
-            self.work.wait_for(&mut queue, more);
-        }
+        self.gather(&mut queue, pause());
         queue.sleep = Sleep::Awake;
         if queue.ops.is_empty() && queue.closing {
             return None;
@@ -355,6 +350,28 @@ impl Shared {
             queue.urgent = false;
         }
         Some(first)
+    }
+
+    /// Lets a group grow.
+    fn gather(&self, queue: &mut MutexGuard<'_, Queue>, Pause { least, most }: Pause) {
+        if !least.is_zero() && queue.may_gather() {
+            queue.sleep = Sleep::Pacing;
+            self.work.wait_for(queue, least);
+        }
+        let mut left = most.saturating_sub(least);
+        while !left.is_zero() && queue.may_gather() {
+            let (ticket, all_wait) = (queue.ticket, queue.all_wait());
+            let step = if all_wait { left.min(QUIET) } else { left };
+            queue.sleep = if all_wait { Sleep::Pacing } else { Sleep::Gathering };
+            let in_time = !self.work.wait_for(queue, step).timed_out();
+            match (all_wait, in_time) {
+                // A busy proxy has more in its sockets than here: as long as something comes, it is
+                // worth waiting.
+                (true, _) if queue.ticket == ticket => return,
+                (false, false) => return,
+                (true, _) | (false, true) => left = left.saturating_sub(QUIET),
+            }
+        }
     }
 
     /// Lets no more operations in; the writer ends when it has done those that are there.
