@@ -4,14 +4,14 @@
 //! is committed at once, because somebody may be waiting for it. Under load commits keep a distance,
 //! so that operations gather: a hold's commit runs while the provider thinks, and two hundred
 //! commits a second are enough. Where providers answer at once, requests wait for their commit and
-//! for nothing else: then it comes as soon as all of them do, since nobody is left to gather.
+//! for nothing else: then it comes soon after all of them do, since nobody is left to gather.
 
 use std::time::{Duration, Instant};
 
 /// The shortest time between the beginnings of two commits under load.
 const DISTANCE: Duration = Duration::from_millis(2);
 
-/// The time between them while there are requests that wait for something else.
+/// The time between them while operations keep coming, or requests wait for something else.
 const DISTANCE_MAX: Duration = Duration::from_millis(5);
 
 /// More operations a second than this are a load. A request has two.
@@ -44,9 +44,10 @@ impl Pace {
     pub(super) fn pause(&self, now: Instant) -> Pause {
         match self.last {
             Some(last) if self.rate > LOAD => {
-                let passed = now.saturating_duration_since(last);
-                let least = DISTANCE.saturating_sub(passed);
-                Pause { least, more: DISTANCE_MAX.saturating_sub(passed).saturating_sub(least) }
+                let left = |distance: Duration| {
+                    distance.saturating_sub(now.saturating_duration_since(last))
+                };
+                Pause { least: left(DISTANCE), most: left(DISTANCE_MAX) }
             }
             _ => Pause::default(),
         }
@@ -58,16 +59,16 @@ impl Pace {
 pub(crate) struct Pause {
     /// In any case.
     pub(crate) least: Duration,
-    /// After that, unless every open hold waits for this commit.
-    pub(crate) more: Duration,
+    /// Unless every open hold waits for this commit and none comes any more.
+    pub(crate) most: Duration,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const NONE: Pause = Pause { least: Duration::ZERO, more: Duration::ZERO };
-    const WHOLE: Pause = Pause { least: DISTANCE, more: Duration::from_millis(3) };
+    const NONE: Pause = Pause { least: Duration::ZERO, most: Duration::ZERO };
+    const WHOLE: Pause = Pause { least: DISTANCE, most: DISTANCE_MAX };
 
     /// The pause after a second of commits of so many operations, one every so many microseconds.
     fn after(operations: usize, every_us: u64) -> Pause {
@@ -116,10 +117,10 @@ mod tests {
             pace.commit(100, now);
         }
         let after = |us| {
-            let Pause { least, more } = pace.pause(now + Duration::from_micros(us));
-            (least.as_micros(), more.as_micros())
+            let Pause { least, most } = pace.pause(now + Duration::from_micros(us));
+            (least.as_micros(), most.as_micros())
         };
-        assert_eq!(after(1_500), (500, 3_000));
+        assert_eq!(after(1_500), (500, 3_500));
         assert_eq!(after(2_000), (0, 3_000));
         assert_eq!(after(4_000), (0, 1_000));
         assert_eq!(after(5_000), (0, 0));

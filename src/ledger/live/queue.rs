@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::ledger::entry::{Cause, Event};
 use crate::ledger::keys::KeyEntry;
@@ -27,6 +27,9 @@ use super::stats::Counters;
 
 /// How long ends alone may wait for company before they are committed.
 const LINGER: Duration = Duration::from_millis(2);
+
+/// While nothing comes for so long, a group in which all wait is not kept waiting.
+const QUIET: Duration = Duration::from_micros(500);
 
 /// The most operations in one commit.
 pub(crate) const GROUP_MAX: usize = 512;
@@ -146,6 +149,24 @@ struct Queue {
     closing: bool,
 }
 
+/// How writing goes, told when it changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// The journal cannot be written, for this reason; no hold is taken. It is tried again.
+    JournalFails(String),
+    /// The index cannot be written, for this reason; no hold is taken. It is tried again.
+    IndexFails(String),
+    /// What failed works again.
+    Works,
+    /// Full segments cannot be packed, for this reason: the journal grows. It is tried again.
+    ArchiveFails(String),
+    /// They can be packed again.
+    Archives,
+}
+
+/// Who is told of a [`Condition`].
+pub type Tell = Arc<dyn Fn(&Condition) + Send + Sync>;
+
 impl Queue {
     /// A group could grow.
     fn may_gather(&self) -> bool {
@@ -179,6 +200,7 @@ pub(crate) struct Shared {
     pub(crate) writer_gone: AtomicBool,
     pub(crate) held: AtomicI64,
     pub(crate) progress: Progress,
+    tell: Tell,
     pub(crate) counters: Counters,
 }
 
@@ -189,7 +211,7 @@ struct Waiters {
 }
 
 impl Shared {
-    pub(crate) fn new(capacity: usize, progress: Progress) -> Self {
+    pub(crate) fn new(capacity: usize, progress: Progress, tell: Tell) -> Self {
         Self {
             queue: Mutex::new(Queue {
                 ops: VecDeque::new(),
@@ -210,12 +232,33 @@ impl Shared {
             writer_gone: AtomicBool::new(false),
             held: AtomicI64::new(0),
             progress,
+            tell,
             counters: Counters::default(),
         }
     }
 
     pub(crate) fn healthy(&self) -> bool {
         self.down.load(Ordering::Acquire) == 0
+    }
+
+    /// Marks that writing fails, and tells of it unless that was known.
+    pub(crate) fn fails(&self, reason: u8, condition: &Condition) {
+        let known = self.down.load(Ordering::Acquire) & reason != 0;
+        self.mark(reason, true);
+        if !known {
+            (self.tell)(condition);
+        }
+    }
+
+    /// Tells of a condition that refuses no holds.
+    pub(crate) fn tell(&self, condition: &Condition) {
+        (self.tell)(condition);
+    }
+
+    /// Marks that writing works again, and tells of it.
+    pub(crate) fn works(&self, reason: u8) {
+        self.mark(reason, false);
+        (self.tell)(&Condition::Works);
     }
 
     /// Sets or clears a reason to take no holds, and wakes everybody when one is set.
@@ -292,15 +335,7 @@ impl Shared {
             queue.sleep = Sleep::Lingering;
             self.work.wait_for(&mut queue, LINGER);
         }
-        let Pause { least, more } = pause();
-        if !least.is_zero() && queue.may_gather() {
-            queue.sleep = Sleep::Pacing;
-            self.work.wait_for(&mut queue, least);
-        }
-        if !more.is_zero() && queue.may_gather() && !queue.all_wait() {
-            queue.sleep = Sleep::Gathering;
-            self.work.wait_for(&mut queue, more);
-        }
+        self.gather(&mut queue, pause());
         queue.sleep = Sleep::Awake;
         if queue.ops.is_empty() && queue.closing {
             return None;
@@ -315,6 +350,28 @@ impl Shared {
             queue.urgent = false;
         }
         Some(first)
+    }
+
+    /// Lets a group grow.
+    fn gather(&self, queue: &mut MutexGuard<'_, Queue>, Pause { least, most }: Pause) {
+        if !least.is_zero() && queue.may_gather() {
+            queue.sleep = Sleep::Pacing;
+            self.work.wait_for(queue, least);
+        }
+        let mut left = most.saturating_sub(least);
+        while !left.is_zero() && queue.may_gather() {
+            let (ticket, all_wait) = (queue.ticket, queue.all_wait());
+            let step = if all_wait { left.min(QUIET) } else { left };
+            queue.sleep = if all_wait { Sleep::Pacing } else { Sleep::Gathering };
+            let in_time = !self.work.wait_for(queue, step).timed_out();
+            match (all_wait, in_time) {
+                // A busy proxy has more in its sockets than here: as long as something comes, it is
+                // worth waiting.
+                (true, _) if queue.ticket == ticket => return,
+                (false, false) => return,
+                (true, _) | (false, true) => left = left.saturating_sub(QUIET),
+            }
+        }
     }
 
     /// Lets no more operations in; the writer ends when it has done those that are there.

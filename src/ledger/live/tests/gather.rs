@@ -21,7 +21,7 @@ fn end(key: &Arc<KeyEntry>, n: u64, ticket: u64) -> Op {
 fn take(shared: &Shared) -> usize {
     let hour = Duration::from_hours(1);
     let mut ops = Vec::new();
-    shared.take(hour, || Pause { least: Duration::ZERO, more: hour }, &mut ops).unwrap();
+    shared.take(hour, || Pause { least: Duration::ZERO, most: hour }, &mut ops).unwrap();
     ops.len()
 }
 
@@ -30,7 +30,7 @@ fn a_group_gathers_while_somebody_could_join_it() {
     let dir = tempfile::tempdir().unwrap();
     let (_ledger, key) = with_credit(dir.path(), options(), 1_000);
     let progress = Progress::create(&dir.path().join("notes"), 8).unwrap();
-    let shared = Shared::new(64, progress);
+    let shared = Shared::new(64, progress, Arc::new(|_| ()));
     let first = shared.push(hold(&key, 1)).unwrap();
     assert_eq!(take(&shared), 1, "nobody else is at work");
     // The first request goes on: what it does next may join the second's group.
