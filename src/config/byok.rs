@@ -1,6 +1,6 @@
 //! `[[byok]]`: keys at providers that belong to accounts.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::fault::{At, Faults};
@@ -10,15 +10,14 @@ use super::providers::{self, Providers};
 use super::settings::Byok;
 use super::sheet::Sheet;
 use crate::catalog::{Access, Provider, Share, Timeouts};
-use crate::vocab::AccountId;
+use crate::vocab::{AccountId, ProviderId};
 
 /// The most entries, and the most accounts of one.
 const COUNT_MAX: usize = 10_000;
 
-/// A reference to a key of each provider that has some here: it shows how the provider is asked,
-/// where the gateway has no key of its own.
-pub(super) fn by_provider(raw: &[file::Byok]) -> HashMap<&str, &str> {
-    raw.iter().map(|raw| (raw.provider.as_str(), raw.api_key.as_str())).collect()
+/// The providers at which accounts have keys.
+pub(super) fn providers(raw: &[file::Byok]) -> HashSet<&str> {
+    raw.iter().map(|raw| raw.provider.as_str()).collect()
 }
 
 /// Resolves every `[[byok]]`.
@@ -42,7 +41,7 @@ pub(super) fn resolve(
         let mut at = At::new(format!("byok[{i}]"), faults);
         let accounts = accounts(raw, &mut at);
         let Some(entry) = entry(&raw.provider, file, sheet, known, &mut at) else { continue };
-        let provider = providers::with_key(entry, &raw.api_key, timeouts, outside, &mut at);
+        let provider = with_key(entry, &raw.api_key, timeouts, outside, &mut at);
         let Some(provider) = provider else { continue };
         let provider = Arc::new(Provider { access: Access::Own(fee), ..provider });
         all.push(Byok { accounts, provider, fallback: raw.fallback });
@@ -79,4 +78,41 @@ fn entry<'a>(
         at.fault("provider", if id.is_empty() { "is required" } else { "names no provider" });
     }
     entry.filter(|_| known.enabled.contains_key(id))
+}
+
+/// The provider as it is reached with another key than its own.
+fn with_key(
+    raw: &file::Provider,
+    api_key: &str,
+    timeouts: Timeouts,
+    outside: Outside<'_>,
+    at: &mut At<'_>,
+) -> Option<Provider> {
+    if raw.aws.is_some() || raw.service_account.is_some() || raw.auth.as_deref() == Some("none") {
+        at.fault("provider", "is asked without an API key; only keys can be an account's own");
+        return None;
+    }
+    let id = ProviderId::parse(&raw.id).ok()?;
+    providers::provider(&keyed(raw, api_key), Some(id), timeouts, outside, at)
+}
+
+fn keyed(raw: &file::Provider, api_key: &str) -> file::Provider {
+    file::Provider { api_key: Some(api_key.to_owned()), probe: None, ..raw.clone() }
+}
+
+/// The entry as it is used where only accounts have keys; `None` if the gateway has one, or nobody.
+pub(super) fn own_only(raw: &file::Provider, own: &HashSet<&str>) -> Option<file::Provider> {
+    let credential = raw.aws.is_some() || raw.service_account.is_some();
+    let keys = own.contains(raw.id.as_str());
+    (keys && !credential && raw.auth.as_deref() != Some("none")).then(|| file::Provider {
+        api_key: None,
+        auth: Some("none".to_owned()),
+        probe: None,
+        ..raw.clone()
+    })
+}
+
+/// Marks a provider that is for nobody but those with a key of their own.
+pub(super) fn without_key(provider: Provider) -> Provider {
+    Provider { access: Access::OwnOnly, ..provider }
 }

@@ -45,7 +45,7 @@ fn lay(
     outside: Outside<'_>,
     faults: &mut Faults,
 ) -> (Catalog, Vec<Byok>) {
-    let own = byok::by_provider(&file.byok);
+    let own = byok::providers(&file.byok);
     let mut providers =
         providers::resolve(&file.providers, timeouts, outside, (alone, &own), faults);
     let named = file.providers.iter().filter_map(|raw| providers.enabled.get(raw.id.as_str()));

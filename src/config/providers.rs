@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::byok;
 use super::facts;
 use super::fault::{At, Faults};
 use super::file;
@@ -10,9 +11,7 @@ use super::outside::{Outside, document, expand, is_reference, secret, variables}
 use super::resolve::{DAY_MS, HOUR_MS};
 use super::sheet::Row;
 use super::url;
-use crate::catalog::{
-    Access, Auth, AwsKeys, DataPolicy, Origin, Probe, Provider, Secret, Timeouts,
-};
+use crate::catalog::{Auth, AwsKeys, DataPolicy, Origin, Probe, Provider, Secret, Timeouts};
 use crate::dialect::Dialect;
 use crate::dialect::openai::Host;
 use crate::vocab::ProviderId;
@@ -44,13 +43,13 @@ pub(super) fn timeouts(raw: &file::Timeouts, faults: &mut Faults) -> Timeouts {
     }
 }
 
-/// Resolves every `[[providers]]`. `alone` says that there are no catalog files; `own` has a key of
-/// each provider at which accounts have their own.
+/// Resolves every `[[providers]]`. `alone` says that there are no catalog files; `own` are those at
+/// which accounts have keys.
 pub(super) fn resolve(
     raw: &[file::Provider],
     timeouts: Timeouts,
     outside: Outside<'_>,
-    (alone, own): (bool, &HashMap<&str, &str>),
+    (alone, own): (bool, &HashSet<&str>),
     faults: &mut Faults,
 ) -> Providers {
     let mut providers = Providers { complete: !faults.has("providers"), ..Providers::default() };
@@ -64,9 +63,9 @@ pub(super) fn resolve(
     for (i, raw) in raw.iter().enumerate() {
         let mut at = At::new(format!("providers[{i}]"), faults);
         let id = id(raw, &mut at);
-        let theirs = own_only(raw, own).filter(|_| raw.api_key.is_none());
+        let theirs = byok::own_only(raw, own).filter(|_| raw.api_key.is_none());
         let made = match &theirs {
-            Some(keyed) => provider(keyed, id, timeouts, outside, &mut at).map(without_key),
+            Some(keyed) => provider(keyed, id, timeouts, outside, &mut at).map(byok::without_key),
             None => provider(raw, id, timeouts, outside, &mut at),
         };
         let Some(provider) = made else {
@@ -89,7 +88,7 @@ pub(super) fn resolve(
 /// order; the later of two with the same id wins.
 pub(super) fn of_sheet(
     rows: &[Row<file::Provider>],
-    (providers, own): (&mut Providers, &HashMap<&str, &str>),
+    (providers, own): (&mut Providers, &HashSet<&str>),
     timeouts: Timeouts,
     outside: Outside<'_>,
     faults: &mut Faults,
@@ -110,11 +109,13 @@ pub(super) fn of_sheet(
             continue;
         }
         let missing = missing(raw, outside);
-        let theirs = own_only(raw, own).filter(|_| !missing.is_empty());
+        let theirs = byok::own_only(raw, own).filter(|_| !missing.is_empty());
         let theirs = theirs.filter(|keyed| self::missing(keyed, outside).is_empty());
         let is_live = missing.is_empty() || theirs.is_some();
         let provider = match &theirs {
-            Some(keyed) => provider(keyed, Some(id), timeouts, outside, &mut at).map(without_key),
+            Some(keyed) => {
+                provider(keyed, Some(id), timeouts, outside, &mut at).map(byok::without_key)
+            }
             None if is_live => provider(raw, Some(id), timeouts, outside, &mut at),
             None => Some(dormant(raw, id, missing, &mut at)),
         };
@@ -124,38 +125,6 @@ pub(super) fn of_sheet(
         added.push(provider);
     }
     added
-}
-
-/// The provider as it is reached with another key than its own.
-pub(super) fn with_key(
-    raw: &file::Provider,
-    api_key: &str,
-    timeouts: Timeouts,
-    outside: Outside<'_>,
-    at: &mut At<'_>,
-) -> Option<Provider> {
-    if raw.aws.is_some() || raw.service_account.is_some() || raw.auth.as_deref() == Some("none") {
-        at.fault("provider", "is asked without an API key; only keys can be an account's own");
-        return None;
-    }
-    let id = ProviderId::parse(&raw.id).ok()?;
-    provider(&keyed(raw, api_key), Some(id), timeouts, outside, at)
-}
-
-fn keyed(raw: &file::Provider, api_key: &str) -> file::Provider {
-    file::Provider { api_key: Some(api_key.to_owned()), probe: None, ..raw.clone() }
-}
-
-/// The entry as it is used where only accounts have keys; `None` if the gateway has one, or nobody.
-fn own_only(raw: &file::Provider, own: &HashMap<&str, &str>) -> Option<file::Provider> {
-    let key = own.get(raw.id.as_str())?;
-    let credential = raw.aws.is_some() || raw.service_account.is_some();
-    (!credential && raw.auth.as_deref() != Some("none")).then(|| keyed(raw, key))
-}
-
-/// Takes the key out again: it is not for everybody.
-fn without_key(provider: Provider) -> Provider {
-    Provider { auth: Auth::None, access: Access::OwnOnly, ..provider }
 }
 
 /// The environment variables that the provider needs and that are not set.
@@ -215,7 +184,7 @@ fn id(raw: &file::Provider, at: &mut At<'_>) -> Option<ProviderId> {
 }
 
 /// The provider; where there is a fault, something stands in, save for the id.
-fn provider(
+pub(super) fn provider(
     raw: &file::Provider,
     id: Option<ProviderId>,
     default: Timeouts,

@@ -108,6 +108,7 @@ pub(super) fn member(document: &[u8], name: &str, value: &str) -> Result<Vec<u8>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vocab::NanoUsd;
 
     #[test]
     fn only_the_cost_changes() {
@@ -120,12 +121,16 @@ mod tests {
             ),
         ] {
             let mut out = Vec::new();
-            assert_eq!(cost(before.as_bytes(), NanoUsd(12_500), &mut out), Ok(true), "{before}");
+            assert_eq!(
+                cost(before.as_bytes(), NanoUsd(12_500).into(), &mut out),
+                Ok(true),
+                "{before}"
+            );
             assert_eq!(String::from_utf8_lossy(&out), after);
         }
         for none in [r#"{"usage":null}"#, "{}", r#"{"x":{"usage":{}}}"#] {
             let mut out = Vec::new();
-            assert_eq!(cost(none.as_bytes(), NanoUsd(1), &mut out), Ok(false), "{none}");
+            assert_eq!(cost(none.as_bytes(), NanoUsd(1).into(), &mut out), Ok(false), "{none}");
             assert!(out.is_empty(), "nothing is written");
         }
     }
@@ -139,7 +144,7 @@ mod tests {
         ] {
             let mut out = Vec::new();
             let counted = Usage { prompt: 3, ..Usage::default() };
-            assert_eq!(usage(before.as_bytes(), &counted, NanoUsd(5), &mut out), Ok(()));
+            assert_eq!(usage(before.as_bytes(), &counted, NanoUsd(5).into(), &mut out), Ok(()));
             let out = String::from_utf8_lossy(&out).into_owned();
             assert!(out.starts_with(start) && out.ends_with(end), "{before} → {out}");
             assert!(out.contains(r#""cost":0.000000005"#), "{out}");

@@ -74,7 +74,7 @@ fn other_account(gateway: &Gateway) -> Client {
     post("/admin/v1/accounts", br#"{"id":"other"}"#);
     post(
         "/admin/v1/accounts/other/top-ups",
-        br#"{"amount_usd":"5","method":"test","idempotency_key":"first"}"#,
+        br#"{"amount_usd":"5","method":"test","idempotency_key":"another"}"#,
     );
     let key = post("/admin/v1/keys", br#"{"account_id":"other"}"#);
     Client::new(gateway.address, Some(key["key"].as_str().expect("a key").to_owned()))

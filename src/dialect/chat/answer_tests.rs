@@ -89,7 +89,7 @@ fn usage_json() -> Value {
 
 #[test]
 fn a_stream_has_the_form_of_openai_with_openrouters_additions() {
-    let chunks = stream(&events(), Some(NanoUsd(1_500_000)));
+    let chunks = stream(&events(), Some(NanoUsd(1_500_000).into()));
     let deltas: Vec<&Value> = chunks[..chunks.len() - 1]
         .iter()
         .map(|chunk| {
@@ -133,7 +133,7 @@ fn a_stream_has_the_form_of_openai_with_openrouters_additions() {
 
 #[test]
 fn a_whole_answer_says_the_same_as_the_stream() {
-    let answer = whole(&events(), Some(&usage()), Some(NanoUsd(1_500_000)));
+    let answer = whole(&events(), Some(&usage()), Some(NanoUsd(1_500_000).into()));
     let expected = json!({
         "id": "gen-1", "object": "chat.completion", "created": 7, "model": "lab/\"quoted\"",
         "provider": "Prov",
