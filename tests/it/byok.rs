@@ -45,8 +45,8 @@ fn usage(answer: &Answer) -> Value {
     if let Some(usage) = of(&text).filter(Value::is_object) {
         return usage;
     }
-    let chunks = text.lines().filter_map(|line| of(line.strip_prefix("data: ")?));
-    chunks.filter(Value::is_object).last().unwrap_or_else(|| panic!("no usage: {text}"))
+    let mut chunks = text.lines().filter_map(|line| of(line.strip_prefix("data: ")?));
+    chunks.rfind(Value::is_object).unwrap_or_else(|| panic!("no usage: {text}"))
 }
 
 fn list_price(usage: &Value) -> u64 {
