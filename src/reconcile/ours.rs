@@ -24,7 +24,8 @@ impl Ours {
     }
 
     /// Adds what a generation used at the provider: its answer, or the part of it that the provider
-    /// gave before another went on. Answers from the cache used nothing.
+    /// gave before another went on. Answers from the cache used nothing, and what an account's own
+    /// key was used for stands on the account's bill.
     pub fn add(&mut self, record: &GenerationRecord) {
         let day = Day::of_secs(record.created_ms / 1_000);
         let model = record.model.as_ref().map_or("", |model| base(model.as_str()));
@@ -35,13 +36,11 @@ impl Ours {
             sums.add(Measure::Cost, record.cost.0.into());
             return;
         }
-        if record.cache_hit {
+        if record.cache_hit || record.details.upstream_cost.is_some() {
             return;
         }
-        // What the provider is owed, whoever owes it: with a contract of one's own, its whole price.
-        let discounted = record.cost + record.details.discount;
-        let owed = record.details.upstream_cost.unwrap_or(discounted);
-        let mut last = (record.usage, owed);
+        // What the provider is owed, whatever the caller got off it.
+        let mut last = (record.usage, record.cost + record.details.discount);
         for leg in &record.legs {
             last = (less(&last.0, &leg.usage), last.1 - leg.cost);
             let host = leg.endpoint.as_str().split('/').next();

@@ -267,15 +267,15 @@ fn each_provider_has_its_own_part_of_an_answer() {
     elsewhere.provider = ProviderId::parse("other").ok();
     let mut own = record(0, "openai/gpt-4o", usage(5, 0, 5), 10);
     own.details.upstream_cost = Some(NanoUsd(1_000));
-    own.usage.estimated = true;
     let mut cheap = record(0, "openai/gpt-4o", usage(5, 0, 5), 99);
     cheap.details.discount = NanoUsd(1);
+    cheap.usage.estimated = true;
     let refused = record(0, "openai/gpt-4o", Usage::default(), 0);
     let mut lost = record(0, "openai/gpt-4o", Usage::default(), 5);
     (lost.recovered, lost.provider, lost.model) = (true, None, None);
     let mine = ours(&[whole, cached, elsewhere, own, cheap, refused, lost]);
     let text = "date,model,requests,prompt_tokens,cached_tokens,completion_tokens,cost_usd\n\
-        2026-11-02,gpt-4o,4,210,20,80,0.0000018\n";
+        2026-11-02,gpt-4o,3,205,20,75,0.0000008\n";
     let report = compared(&mine, text);
     assert!(report.ok(), "{report}");
     let notes = report.notes.join(" ");
