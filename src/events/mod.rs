@@ -186,7 +186,9 @@ impl Events {
             Some(reset) => (reset.period(now_ms), usage.in_period(reset)),
         };
         let used = if terms.byok_in_limit { spent + byok } else { spent };
-        let Some(step) = book.told.key_limit(key.id().as_str(), period, used, terms.limit) else {
+        let refused = key.refused_by_limit(now_ms);
+        let reached = (used, terms.limit, refused);
+        let Some(step) = book.told.key_limit(key.id().as_str(), period, reached) else {
             return Ok(());
         };
         let data = json!({

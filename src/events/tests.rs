@@ -106,6 +106,44 @@ fn a_keys_limit_is_told_at_its_steps() {
 }
 
 #[test]
+fn a_key_refused_just_below_its_limit_is_told_as_at_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = ledger(dir.path(), AccountTerms::default(), 100);
+    let terms = KeyTerms { limit: Some(usd(10)), ..KeyTerms::default() };
+    let (id, _) = ledger.create_key(&acme(), terms.clone()).unwrap();
+    let events = open(dir.path());
+    let key = ledger.key(&id).unwrap();
+    let ask = |n, dollars| {
+        let generation = crate::vocab::GenerationId::new(1_000, n);
+        let (want, floor) = (usd(dollars), usd(dollars));
+        crate::ledger::HoldAsk { generation, want, floor, now_ms: 6 }
+    };
+    let spend = |n, dollars| {
+        let hold = ledger.hold(&key, ask(n, dollars)).unwrap();
+        let generation = hold.generation();
+        let record = crate::ledger::GenerationRecord::bare(generation, 6, acme(), id.clone());
+        hold.settle(crate::ledger::Charge { cost: usd(dollars), record });
+    };
+    let percents = |events: &Events| -> Vec<Value> {
+        events.waiting().iter().map(|event| event.data["percent"].clone()).collect()
+    };
+    spend(1, 4);
+    assert!(ledger.hold(&key, ask(2, 7)).is_err());
+    events.look(&ledger, 7).unwrap();
+    assert!(percents(&events).is_empty(), "most of the limit is left");
+    ledger.change_key(&id, terms).unwrap();
+    spend(3, 5);
+    events.look(&ledger, 8).unwrap();
+    assert_eq!(percents(&events), [json!(80)]);
+    assert!(ledger.hold(&key, ask(4, 2)).is_err());
+    for now in [9, 10] {
+        events.look(&ledger, now).unwrap();
+        assert_eq!(percents(&events), [json!(80), json!(100)]);
+    }
+    assert_eq!(events.waiting()[1].data["used_usd"], usd(9).to_string(), "what it really used");
+}
+
+#[test]
 fn invoices_are_made_once_and_void_ones_are_not_paid() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = ledger(dir.path(), AccountTerms::default(), 1);
