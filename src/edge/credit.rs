@@ -202,7 +202,7 @@ impl Estimate {
         let part = i128::from(share(chat).points());
         let of_list = |pico: i128| pico.saturating_mul(part).saturating_add(9_999) / 10_000;
         let (prompt_pico, token_pico) = (of_list(prompt_pico), of_list(token_pico));
-        let typical = chat.snapshot.typical(plan).min(most);
+        let typical = chat.snapshot.typical(plan, chat.caller.id()).min(most);
         let tokens = head.max_tokens.unwrap_or(typical).clamp(1, most);
         let shortest = tokens.min(SHORTEST_ANSWER);
         let cost = |n: u64| NanoUsd::from_pico_up(prompt_pico + token_pico * i128::from(n));
