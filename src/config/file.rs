@@ -7,6 +7,7 @@
 
 mod catalog;
 mod content;
+mod payment;
 mod webhooks;
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ pub use catalog::{
     DefaultParameters, Endpoint, Model, Policy, PriceOverride, Prices, Profile, Reasoning,
 };
 pub use content::Content;
+pub use payment::Payment;
 pub use webhooks::Webhooks;
 
 /// The whole file.
@@ -39,6 +41,8 @@ pub struct File {
     pub media: Media,
     /// Where events of accounts and keys are sent.
     pub webhooks: Webhooks,
+    /// What purchases of credit cost beside the credit.
+    pub payment: Payment,
     /// What is written where. Prompts, answers and keys never are.
     pub log: Log,
     /// Models and providers beside those of this file.

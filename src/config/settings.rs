@@ -11,6 +11,7 @@ use crate::attempt;
 use crate::balance;
 use crate::catalog::{Catalog, Secret, Share};
 use crate::dialect::preset::Preset;
+use crate::payment::Fee;
 use crate::route::auto::Rule;
 
 /// Everything that was configured.
@@ -32,6 +33,8 @@ pub struct Config {
     pub media: Media,
     /// Where events are sent; `None`: nowhere.
     pub webhooks: Option<Webhooks>,
+    /// What purchases of credit cost beside the credit.
+    pub payment: Fee,
     /// What is written where.
     pub log: Log,
     /// Models, their providers and prices.

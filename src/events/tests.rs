@@ -160,6 +160,37 @@ fn invoices_are_made_once_and_void_ones_are_not_paid() {
 }
 
 #[test]
+fn an_invoice_has_the_fee_of_its_day_which_is_booked_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = ledger(dir.path(), AccountTerms::default(), 1);
+    let share = crate::catalog::Share::basis_points(550);
+    let fee = Fee { share, minimum: NanoUsd(800_000_000) };
+    let ask = |name: &str, dollars| NewInvoice {
+        account: acme(),
+        amount: usd(dollars),
+        idempotency_key: name.to_owned(),
+    };
+    let events = open(dir.path()).with_fee(fee);
+    let large = events.invoice(ask("large", 100), 1).unwrap().0;
+    let small = events.invoice(ask("small", 10), 2).unwrap().0;
+    assert_eq!((large.fee, small.fee), (NanoUsd(5_500_000_000), NanoUsd(800_000_000)));
+    let shown = view(&large);
+    assert_eq!((&shown["fee_usd"], &shown["total_usd"]), (&json!("5.5"), &json!("105.5")));
+    // After a restart without a fee.
+    let events = open(dir.path());
+    assert_eq!(events.invoice(ask("later", 10), 3).unwrap().0.fee, NanoUsd::ZERO);
+    for id in [&large.id, &small.id, &large.id] {
+        events.pay(&ledger, id, None, 4).unwrap();
+    }
+    assert_eq!(ledger.account(&acme()).unwrap().balance, usd(111), "the credit alone");
+    drop(ledger);
+    let report = crate::ledger::verify(dir.path()).unwrap();
+    let moved = i128::from(usd(111).0) + 6_300_000_000;
+    assert!(report.findings.is_empty(), "{report}");
+    assert_eq!((report.total_debits, report.total_credits), (moved, moved));
+}
+
+#[test]
 fn an_invoice_whose_credit_may_be_booked_cannot_be_voided() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = ledger(dir.path(), AccountTerms::default(), 1);
