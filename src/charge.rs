@@ -12,6 +12,7 @@
 //! | another provider went on with the answer | each part as above, by its own provider's prices |
 //! | the credit was used up | the prompt and what had come |
 //! | the cache answered | nothing |
+//! | any of these, by the caller's own key at the provider | the configured fee, as a share of what would be paid |
 //! | a second provider was asked in parallel and lost | does not occur: requests are not hedged |
 //!
 //! What has come is known exactly where the provider has reported on it, and is estimated and

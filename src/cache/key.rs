@@ -7,8 +7,8 @@
 //!
 //! The hash is BLAKE3 over a canonical, length-prefixed form, so that no two different meanings
 //! spell the same bytes. It is a cryptographic hash on purpose: with a weaker one a caller could
-//! construct two requests with one key. The scope (account, surface, streamed or not, restrictions) is
-//! part of the hash: an answer never crosses accounts, nor gets around a key's policy.
+//! construct two requests with one key. The scope (account, surface, streamed or not, the caller's
+//! rules) is part of the hash: an answer never crosses accounts, nor gets around a key's policy.
 //!
 //! Properties that come twice are kept in their order, so that two parsers that disagree on which
 //! one wins cannot be played against each other.
@@ -39,9 +39,9 @@ pub struct Scope<'a> {
     pub surface: &'a str,
     /// The answer is streamed.
     pub stream: bool,
-    /// What restricts the caller to some models, providers or uses of data, in a stable spelling;
-    /// empty when nothing does. A restricted caller shares answers only with those under the same
-    /// restrictions.
+    /// What restricts the caller to some models, providers or uses of data, and the suffix that its
+    /// key adds to models, in a stable spelling; empty for neither. Such a caller shares answers
+    /// only with those under the same rules.
     pub rules: &'a [u8],
 }
 

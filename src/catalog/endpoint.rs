@@ -84,7 +84,7 @@ impl Region {
 }
 
 /// One model at one provider.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Endpoint {
     /// Unique in the catalog.
     pub id: EndpointId,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::DataPolicy;
+use super::{DataPolicy, Share};
 use crate::dialect::Dialect;
 use crate::dialect::openai::Host;
 use crate::vocab::ProviderId;
@@ -36,8 +36,23 @@ pub struct Provider {
     pub profile: Profile,
     /// It bills an answer although its client has left and the connection is closed.
     pub bills_on: bool,
+    /// Whose key is used, and what that costs.
+    pub access: Access,
     /// Environment variables that must be set for its endpoints to be live; empty: they are.
     pub missing: Vec<String>,
+}
+
+/// Whose key at a provider is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Access {
+    /// The gateway's: its requests are for all accounts, at the list price.
+    #[default]
+    Shared,
+    /// There are only accounts' own keys, each of which is an entry of its own.
+    OwnOnly,
+    /// An account's own key: the provider charges the account, and here it pays this share of the
+    /// list price as a fee.
+    Own(Share),
 }
 
 /// What clients are told of a provider's company.
@@ -72,6 +87,7 @@ impl Provider {
             policy: DataPolicy::UNKNOWN,
             profile: Profile::default(),
             bills_on: false,
+            access: Access::Shared,
             missing: Vec::new(),
         }
     }
@@ -96,6 +112,7 @@ pub struct Origin {
 }
 
 /// How requests to a provider are authenticated.
+#[derive(PartialEq, Eq)]
 pub enum Auth {
     /// Nothing is sent.
     None,
@@ -110,6 +127,7 @@ pub enum Auth {
 }
 
 /// What requests to AWS are signed with.
+#[derive(PartialEq, Eq)]
 pub struct AwsKeys {
     /// For instance `us-east-1`.
     pub region: String,

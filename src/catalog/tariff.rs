@@ -131,7 +131,7 @@ impl Tariff {
     /// What a request that arrived at this minute of the day is charged by.
     #[inline]
     pub fn quote(&self, minute: u16) -> Quote {
-        Quote { tariff: self.clone(), minute, share: Share::ALL }
+        Quote { tariff: self.clone(), minute, share: Share::ALL, fee: false }
     }
 }
 
@@ -147,6 +147,8 @@ pub struct Quote {
     tariff: Tariff,
     minute: u16,
     share: Share,
+    /// The provider charges the caller directly; the share is a fee.
+    fee: bool,
 }
 
 impl Quote {
@@ -155,6 +157,18 @@ impl Quote {
     pub const fn shared(mut self, share: Share) -> Self {
         self.share = share;
         self
+    }
+
+    /// The same, of which the caller pays the provider directly, and here this share as a fee.
+    #[must_use]
+    pub const fn fee(mut self, share: Share) -> Self {
+        (self.share, self.fee) = (share, true);
+        self
+    }
+
+    /// What the provider charges the caller for a usage, if it does: by the list, rounded once.
+    pub fn paid_directly(&self, usage: &Usage) -> Option<NanoUsd> {
+        self.fee.then(|| self.list_cost(usage))
     }
 
     /// The share of the list price that the caller pays.
@@ -180,7 +194,7 @@ impl Quote {
 
 impl From<Prices> for Quote {
     fn from(base: Prices) -> Self {
-        Self { tariff: base.into(), minute: 0, share: Share::ALL }
+        Self { tariff: base.into(), minute: 0, share: Share::ALL, fee: false }
     }
 }
 
@@ -254,6 +268,16 @@ mod tests {
         let plain = tariff(&[]);
         assert!(plain.overrides().is_empty());
         assert_eq!(plain.quote(0).prices(u64::MAX), plain.base);
+    }
+
+    #[test]
+    fn a_fee_is_beside_what_the_provider_takes() {
+        let usage = Usage { prompt: 1_000_000, completion: 0, ..Usage::default() };
+        let quote = tariff(&[]).quote(0);
+        assert_eq!(quote.paid_directly(&usage), None);
+        let own = quote.fee(Share::parse("5%").unwrap());
+        assert_eq!(own.cost(&usage), NanoUsd(150));
+        assert_eq!(own.paid_directly(&usage), Some(NanoUsd(3_000)));
     }
 
     #[test]

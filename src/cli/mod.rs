@@ -60,7 +60,7 @@ enum Command {
     /// List and show records of generations.
     #[command(subcommand)]
     Generations(generations::Generations),
-    /// Verify or export the ledger.
+    /// Verify, export, import or compact the ledger.
     #[command(subcommand)]
     Ledger(ledger::LedgerCommand),
     /// Explain recorded routing decisions, or make them again.

@@ -1,12 +1,13 @@
 //! `turnpike serve`: the gateway in production.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::{Failure, check, unix_ms};
 use crate::config::settings::LogFormat;
 use crate::config::{self, Config};
 use crate::edge::{self, Quit, Serve};
-use crate::ledger::{Ledger, Options, Recovery};
+use crate::ledger::{Condition, Ledger, Options, Recovery};
 use crate::observe;
 
 /// Serves the configuration until a signal ends the process.
@@ -42,9 +43,33 @@ pub(super) fn open(config: &Config) -> Result<(Ledger, Recovery), Failure> {
     let mut options = Options::new(unix_ms);
     options.segment_bytes = config.ledger.segment_bytes_max;
     options.checkpoint_every = config.ledger.checkpoint;
+    options.tell = Arc::new(tell_condition);
     options.index_upstream_ids = config.ledger.index_upstream_ids;
     options.keeps_content = config.content.is_some();
     Ok(Ledger::open(&config.ledger.data_dir, options)?)
+}
+
+/// Says once that writing fails, and once that it works again.
+fn tell_condition(condition: &Condition) {
+    match condition {
+        Condition::JournalFails(why) => tracing::error!(
+            why,
+            "The ledger cannot write its journal (is the disk full?): paid requests get 503 until \
+             it can. Nothing that was acknowledged is lost."
+        ),
+        Condition::IndexFails(why) => tracing::error!(
+            why,
+            "The ledger cannot write its index (is the disk full?): paid requests get 503 until \
+             it can. Nothing that was acknowledged is lost."
+        ),
+        Condition::Works => tracing::info!("The ledger writes again."),
+        Condition::ArchiveFails(why) => tracing::error!(
+            why,
+            "The ledger cannot pack old segments of its journal, which grows meanwhile. Nothing is \
+             lost; `turnpike ledger verify` on a stopped ledger says more."
+        ),
+        Condition::Archives => tracing::info!("The ledger packs old segments again."),
+    }
 }
 
 fn tell(recovery: &Recovery) {
@@ -55,4 +80,7 @@ fn tell(recovery: &Recovery) {
         truncated_bytes = recovery.truncated_tail_bytes,
         "The ledger is open."
     );
+    if let Some(why) = &recovery.snapshot_refused {
+        tracing::error!(why, "The archive's snapshot was not used; all of the journal was read.");
+    }
 }

@@ -5,16 +5,20 @@
 //! as they come (`i64`) and ranges are judged in `resolve`, so that all faults can be told at
 //! once. Keys carry their unit: `_ms`, `_s`, `_bytes`. Paths are relative to the working directory.
 
+mod byok;
 mod catalog;
+mod choices;
 mod content;
 mod payment;
 mod webhooks;
 
 use serde::{Deserialize, Serialize};
 
+pub use byok::Byok;
 pub use catalog::{
     DefaultParameters, Endpoint, Model, Policy, PriceOverride, Prices, Profile, Reasoning,
 };
+pub use choices::{Auto, Preset};
 pub use content::Content;
 pub use payment::Payment;
 pub use webhooks::Webhooks;
@@ -52,6 +56,8 @@ pub struct File {
     /// What can be asked for, in the order in which it is listed. At least one, unless a catalog is
     /// in force.
     pub models: Vec<Model>,
+    /// Keys at providers that belong to some accounts.
+    pub byok: Vec<Byok>,
     /// What `turnpike/auto` chooses by.
     pub auto: Vec<Auto>,
     /// What requests may build on by name.
@@ -142,6 +148,9 @@ pub struct Ledger {
     /// What accounts get off every price for letting their prompts and answers be learned from, 0 %
     /// to 100 % with at most two decimal places. Default `"1%"`.
     pub logging_discount: String,
+    /// What is charged, as a share of the list price, where an account's own key at a provider was
+    /// used, 0 % to 100 % with at most two decimal places. Default `"5%"`.
+    pub byok_fee: String,
 }
 
 impl Default for Ledger {
@@ -152,6 +161,7 @@ impl Default for Ledger {
             segment_bytes_max: 67_108_864,
             index_upstream_ids: true,
             logging_discount: "1%".to_owned(),
+            byok_fee: "5%".to_owned(),
         }
     }
 }
@@ -451,47 +461,4 @@ impl Default for Probe {
     fn default() -> Self {
         Self { path: None, interval_ms: 10_000, timeout_ms: 2_000, failures: 3, successes: 2 }
     }
-}
-
-/// A rule of `turnpike/auto`: the first rule of which every condition holds names the models for a
-/// request. Conditions that are absent always hold.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Auto {
-    /// Models, with suffixes if wanted, the first choice first. Required.
-    pub models: Vec<String>,
-    /// Only prompts of at least this many tokens, 1 to 1000000000. Optional.
-    pub prompt_tokens_min: Option<i64>,
-    /// Only prompts of at most this many tokens, 1 to 1000000000. Optional.
-    pub prompt_tokens_max: Option<i64>,
-    /// Only requests with tools, or only those without. Optional.
-    pub tools: Option<bool>,
-    /// Only requests with pictures, or only those without. Optional.
-    pub images: Option<bool>,
-    /// Only requests with code (a Markdown fence) in them, or only those without. Optional.
-    pub code: Option<bool>,
-    /// Only callers whose `provider.max_price.prompt` is at most this, in dollars per million
-    /// tokens, in quotes. Optional.
-    pub prompt_price_max: Option<String>,
-}
-
-/// What requests may build on, as `@preset/slug` in `model` or as `preset`. What a request says
-/// itself wins.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Preset {
-    /// Its name: lower-case letters, digits, `-`, `_` and `.`. Required.
-    pub slug: String,
-    /// The model, with suffixes if wanted. Optional.
-    pub model: Option<String>,
-    /// Models to fall back to. Default `[]`.
-    pub models: Vec<String>,
-    /// What the model is told before the conversation, unless the request tells it something.
-    /// Optional.
-    pub system: Option<String>,
-    /// Sampling parameters, as a JSON object in quotes, for instance `{"temperature":0.2}`.
-    /// Optional.
-    pub parameters: Option<String>,
-    /// Preferences among providers, as a JSON object in quotes, as in requests. Optional.
-    pub provider: Option<String>,
 }

@@ -15,8 +15,9 @@ use super::fault::{At, Faults};
 use super::file::{self, File};
 use super::outside::Outside;
 use super::providers::{self, Providers};
+use super::settings::Byok;
 use super::sheet::{Row, Sheet};
-use super::{models, shipped};
+use super::{byok, models, shipped};
 use crate::catalog::{Catalog, Endpoint, Model, Provider, Timeouts};
 
 /// The most catalog files of one configuration.
@@ -28,7 +29,7 @@ pub(super) fn resolve(
     timeouts: Timeouts,
     outside: Outside<'_>,
     faults: &mut Faults,
-) -> Catalog {
+) -> (Catalog, Vec<Byok>) {
     let sheet = rows_in_force(file, outside, faults);
     let alone = sheet.is_none();
     lay(file, &sheet.unwrap_or_default(), alone, timeouts, outside, faults)
@@ -43,11 +44,15 @@ fn lay(
     timeouts: Timeouts,
     outside: Outside<'_>,
     faults: &mut Faults,
-) -> Catalog {
-    let mut providers = providers::resolve(&file.providers, timeouts, outside, alone, faults);
-    let own = file.providers.iter().filter_map(|raw| providers.enabled.get(raw.id.as_str()));
-    let mut listed: Vec<Arc<Provider>> = own.map(Arc::clone).collect();
-    listed.extend(providers::of_sheet(&sheet.providers, &mut providers, timeouts, outside, faults));
+) -> (Catalog, Vec<Byok>) {
+    let own = byok::providers(&file.byok);
+    let mut providers =
+        providers::resolve(&file.providers, timeouts, outside, (alone, &own), faults);
+    let named = file.providers.iter().filter_map(|raw| providers.enabled.get(raw.id.as_str()));
+    let mut listed: Vec<Arc<Provider>> = named.map(Arc::clone).collect();
+    let tools = (&mut providers, &own);
+    listed.extend(providers::of_sheet(&sheet.providers, tools, timeouts, outside, faults));
+    let byok = byok::resolve(file, (sheet, &providers), timeouts, outside, faults);
     let (mut ids, mut templates) = (Ids::default(), Templates::new(outside));
     let tools = (&mut ids, &mut templates);
     let mut all = models::resolve(&file.models, &providers, alone, tools, faults);
@@ -59,12 +64,12 @@ fn lay(
     if alone && all.iter().all(|model| model.endpoints.is_empty()) && faults.0.is_empty() {
         faults.add("models", "has no model whose provider is enabled; at least one is needed");
     }
-    Catalog::with_providers(all, listed)
+    (Catalog::with_providers(all, listed), byok)
 }
 
 /// The catalog of these rows alone.
 pub(super) fn of_sheet(sheet: &Sheet, outside: Outside<'_>, faults: &mut Faults) -> Catalog {
-    lay(&File::default(), sheet, false, Timeouts::default(), outside, faults)
+    lay(&File::default(), sheet, false, Timeouts::default(), outside, faults).0
 }
 
 /// The rows of the catalog files in force; `None` if none is.

@@ -6,6 +6,7 @@
 //! given only if there was no fault. Environment and files are arguments ([`parse`]), so that all
 //! of it can be tested and a demo can configure itself from a text; [`load`] passes the real ones.
 
+mod byok;
 mod choices;
 mod endpoints;
 mod facts;
@@ -33,7 +34,7 @@ use std::io::{self, Read as _};
 use std::path::Path;
 
 pub use fault::{Fault, Faults};
-pub use settings::Config;
+pub use settings::{Byok, Config};
 
 use crate::catalog::Catalog;
 

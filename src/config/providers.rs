@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::byok;
 use super::facts;
 use super::fault::{At, Faults};
 use super::file;
@@ -42,12 +43,13 @@ pub(super) fn timeouts(raw: &file::Timeouts, faults: &mut Faults) -> Timeouts {
     }
 }
 
-/// Resolves every `[[providers]]`. `alone` says that there are no catalog files.
+/// Resolves every `[[providers]]`. `alone` says that there are no catalog files; `own` are those at
+/// which accounts have keys.
 pub(super) fn resolve(
     raw: &[file::Provider],
     timeouts: Timeouts,
     outside: Outside<'_>,
-    alone: bool,
+    (alone, own): (bool, &HashSet<&str>),
     faults: &mut Faults,
 ) -> Providers {
     let mut providers = Providers { complete: !faults.has("providers"), ..Providers::default() };
@@ -61,7 +63,12 @@ pub(super) fn resolve(
     for (i, raw) in raw.iter().enumerate() {
         let mut at = At::new(format!("providers[{i}]"), faults);
         let id = id(raw, &mut at);
-        let Some(provider) = provider(raw, id, timeouts, outside, &mut at) else {
+        let theirs = byok::own_only(raw, own).filter(|_| raw.api_key.is_none());
+        let made = match &theirs {
+            Some(keyed) => provider(keyed, id, timeouts, outside, &mut at).map(byok::without_key),
+            None => provider(raw, id, timeouts, outside, &mut at),
+        };
+        let Some(provider) = made else {
             providers.complete = false;
             continue;
         };
@@ -81,7 +88,7 @@ pub(super) fn resolve(
 /// order; the later of two with the same id wins.
 pub(super) fn of_sheet(
     rows: &[Row<file::Provider>],
-    providers: &mut Providers,
+    (providers, own): (&mut Providers, &HashSet<&str>),
     timeouts: Timeouts,
     outside: Outside<'_>,
     faults: &mut Faults,
@@ -102,11 +109,15 @@ pub(super) fn of_sheet(
             continue;
         }
         let missing = missing(raw, outside);
-        let is_live = missing.is_empty();
-        let provider = if is_live {
-            provider(raw, Some(id), timeouts, outside, &mut at)
-        } else {
-            Some(dormant(raw, id, missing, &mut at))
+        let theirs = byok::own_only(raw, own).filter(|_| !missing.is_empty());
+        let theirs = theirs.filter(|keyed| self::missing(keyed, outside).is_empty());
+        let is_live = missing.is_empty() || theirs.is_some();
+        let provider = match &theirs {
+            Some(keyed) => {
+                provider(keyed, Some(id), timeouts, outside, &mut at).map(byok::without_key)
+            }
+            None if is_live => provider(raw, Some(id), timeouts, outside, &mut at),
+            None => Some(dormant(raw, id, missing, &mut at)),
         };
         let Some(provider) = provider.map(Arc::new) else { continue };
         let group = if is_live { &mut providers.enabled } else { &mut providers.dormant };
@@ -173,7 +184,7 @@ fn id(raw: &file::Provider, at: &mut At<'_>) -> Option<ProviderId> {
 }
 
 /// The provider; where there is a fault, something stands in, save for the id.
-fn provider(
+pub(super) fn provider(
     raw: &file::Provider,
     id: Option<ProviderId>,
     default: Timeouts,

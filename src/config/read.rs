@@ -77,8 +77,8 @@ pub(super) const TABLES: [&str; 19] = [
 ];
 
 /// The keys whose values are lists of tables; a test holds this against `file`.
-pub(super) const LISTS: [&str; 6] =
-    ["providers", "models", "endpoints", "overrides", "auto", "presets"];
+pub(super) const LISTS: [&str; 7] =
+    ["providers", "models", "endpoints", "overrides", "byok", "auto", "presets"];
 
 /// Serde would take a list for a table, its elements in the order of the keys. Nobody means that.
 fn refuse_positional(table: &mut DeTable<'_>, path: &str, faults: &mut Faults) {

@@ -38,7 +38,8 @@ pub(super) fn resolve(file: &File, outside: Outside<'_>, faults: &mut Faults) ->
     let webhooks = webhooks::resolve(&file.webhooks, outside, faults);
     let payment = payment::resolve(&file.payment, faults);
     let log = log(&file.log, faults);
-    let catalog = Arc::new(market::resolve(file, timeouts, outside, faults));
+    let (catalog, byok) = market::resolve(file, timeouts, outside, faults);
+    let catalog = Arc::new(catalog);
     let auto = choices::auto(&file.auto, &catalog, faults);
     let presets = choices::presets(&file.presets, &catalog, faults);
     Config {
@@ -53,6 +54,7 @@ pub(super) fn resolve(file: &File, outside: Outside<'_>, faults: &mut Faults) ->
         payment,
         log,
         catalog,
+        byok,
         auto,
         presets,
     }

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use crate::attempt;
 use crate::balance;
-use crate::catalog::{Catalog, Secret, Share};
+use crate::catalog::{Catalog, Provider, Secret, Share};
 use crate::dialect::preset::Preset;
 use crate::payment::Fee;
 use crate::route::auto::Rule;
+use crate::vocab::AccountId;
 
 /// Everything that was configured.
 #[derive(Clone, Debug)]
@@ -39,10 +40,23 @@ pub struct Config {
     pub log: Log,
     /// Models, their providers and prices.
     pub catalog: Arc<Catalog>,
+    /// Keys at providers that belong to accounts.
+    pub byok: Vec<Byok>,
     /// What `turnpike/auto` chooses by, in order.
     pub auto: Vec<Rule>,
     /// What requests may build on, by name.
     pub presets: HashMap<String, Preset>,
+}
+
+/// A key at a provider that belongs to some accounts.
+#[derive(Clone, Debug)]
+pub struct Byok {
+    /// Whose requests use it.
+    pub accounts: Vec<AccountId>,
+    /// The provider as it is reached with this key.
+    pub provider: Arc<Provider>,
+    /// Whether the gateway's own key serves these accounts where theirs fails.
+    pub fallback: bool,
 }
 
 /// Where clients connect, and what they may send.

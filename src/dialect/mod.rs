@@ -8,6 +8,7 @@
 pub mod abilities;
 pub mod anthropic;
 pub mod bedrock;
+mod bill;
 pub mod chat;
 pub mod cohere;
 pub mod completions;
@@ -48,6 +49,7 @@ use self::ir::Event;
 use self::sse::Frame;
 use crate::error::GatewayError;
 
+pub use self::bill::Bill;
 pub use self::sink::{AnswerShape, StreamSink, WholeSink};
 pub use self::table::{Dialect, Surface};
 

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::ir::Event;
+use crate::dialect::Bill;
 use crate::error::GatewayError;
-use crate::vocab::{NanoUsd, Usage};
+use crate::vocab::Usage;
 
 /// What every piece of an answer, or the whole answer, repeats.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,7 +38,7 @@ pub struct AnswerShape {
 pub trait StreamSink: Send + Sync {
     /// Appends what the event means to the client to `wire`. `cost` is what the answer is charged;
     /// it is looked at with [`Event::End`] only, before which [`Event::Usage`] has come.
-    fn write(&mut self, event: &Event, cost: Option<NanoUsd>, wire: &mut Vec<u8>);
+    fn write(&mut self, event: &Event, cost: Option<Bill>, wire: &mut Vec<u8>);
 
     /// Appends what ends a stream whose beginning is with the client, and which went wrong: open
     /// blocks are closed where the surface demands it, and it never looks complete.
@@ -114,5 +115,5 @@ pub trait WholeSink: Send + Sync {
     fn write(&mut self, event: &Event);
 
     /// The answer as JSON.
-    fn finish(self: Box<Self>, usage: Option<&Usage>, cost: Option<NanoUsd>) -> Vec<u8>;
+    fn finish(self: Box<Self>, usage: Option<&Usage>, cost: Option<Bill>) -> Vec<u8>;
 }

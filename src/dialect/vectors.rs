@@ -16,10 +16,11 @@ use super::openai::Host;
 use super::places::named_for;
 use super::sse::{self, Frame};
 use super::{AnswerFault, AnswerShape, Dialect, Surface, Target, bedrock};
+use crate::dialect::Bill;
 use crate::error::GatewayError;
 use crate::vocab::{NanoUsd, Usage};
 
-const COST: Option<NanoUsd> = Some(NanoUsd(123_000));
+const COST: Option<Bill> = Some(Bill { cost: NanoUsd(123_000), upstream: None });
 
 /// The time that templates see: 2026-11-25T12:00:00Z.
 const NOW: u64 = 1_795_608_000;

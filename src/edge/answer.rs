@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, header};
+use http::{HeaderName, HeaderValue, header};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
@@ -200,9 +200,12 @@ pub(crate) fn outgoing_header(
     Ok(())
 }
 
+static GENERATION_ID: HeaderName = HeaderName::from_static("x-generation-id");
+static BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
 /// What every answer carries.
 fn dress(chat: &Chat, facts: &Facts, header: &mut ResponseHeader) -> Result<()> {
-    header.insert_header("x-generation-id", facts.id.text().as_str())?;
+    header.insert_header(GENERATION_ID.clone(), facts.id.text().as_str())?;
     if let crate::cache::Intent::Use { ttl_secs, .. } = chat.cache.intent {
         let status = if chat.cache.hit { "HIT" } else { "MISS" };
         header.insert_header("x-openrouter-cache-status", HeaderValue::from_static(status))?;
@@ -210,8 +213,8 @@ fn dress(chat: &Chat, facts: &Facts, header: &mut ResponseHeader) -> Result<()> 
     }
     if chat.ask.head.stream {
         // Proxies in between must not hold the stream back.
-        header.insert_header("cache-control", HeaderValue::from_static("no-cache"))?;
-        header.insert_header("x-accel-buffering", HeaderValue::from_static("no"))?;
+        header.insert_header(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"))?;
+        header.insert_header(BUFFERING.clone(), HeaderValue::from_static("no"))?;
     }
     Ok(())
 }

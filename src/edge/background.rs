@@ -84,7 +84,8 @@ impl Background {
 
 async fn lookups(gateway: Arc<Gateway>) {
     loop {
-        for upstream in gateway.now.load_full().upstreams.values() {
+        let now = gateway.now.load_full();
+        for upstream in now.upstreams.values().chain(now.own.upstreams()) {
             upstream.resolve().await;
         }
         tokio::time::sleep(LOOKUP_INTERVAL).await;

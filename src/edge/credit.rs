@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use crate::catalog::{Endpoint, Quote, Share, utc_minute};
+use crate::catalog::{Access, Endpoint, Quote, Share, utc_minute};
 use crate::dialect::{self, abilities};
 use crate::edge::choose;
 use crate::edge::clock;
 use crate::edge::gateway::Gateway;
 use crate::edge::journey::{Attempt, Chat, Facts};
 use crate::edge::models;
+use crate::edge::own;
 use crate::edge::task::Task;
 use crate::edge::write;
 use crate::error::{GatewayError, Kind};
@@ -32,6 +33,10 @@ pub(crate) fn plan_and_hold(
         let asked = head.model.as_ref().or_else(|| head.models.first());
         asked.and_then(|id| models::how_to_wake(&chat.snapshot.catalog, id)).unwrap_or(error)
     })?;
+    chat.snapshot.own.expand(&mut plan, chat.caller.account().id())?;
+    if chat.ask.head.provider.as_ref().is_some_and(|p| !p.allow_fallbacks && p.order.is_empty()) {
+        plan.candidates.truncate(1);
+    }
     keep_able(&mut plan, chat)?;
     if chat.ask.head.provider.as_ref().is_some_and(|prefs| prefs.require_parameters) {
         keep_faithful(&mut plan, chat)?;
@@ -61,7 +66,19 @@ pub(crate) fn plan_and_hold(
 
 /// What a request that arrived at this time is charged by at this endpoint.
 pub(crate) fn quote(chat: &Chat, endpoint: &Endpoint, arrived_ms: u64) -> Quote {
-    endpoint.prices.quote(utc_minute(arrived_ms)).shared(share(chat))
+    let quote = endpoint.prices.quote(utc_minute(arrived_ms));
+    match endpoint.provider.access {
+        Access::Own(fee) => quote.fee(fee),
+        Access::Shared | Access::OwnOnly => quote.shared(share(chat)),
+    }
+}
+
+/// The share of an endpoint's list price that the caller pays here.
+fn share_at(chat: &Chat, endpoint: &Endpoint) -> Share {
+    match endpoint.provider.access {
+        Access::Own(fee) => fee,
+        Access::Shared | Access::OwnOnly => share(chat),
+    }
 }
 
 /// The share of list prices that the caller pays: all of it, less what the account gets for
@@ -87,8 +104,16 @@ pub(crate) fn explain(
         if *usage == Usage::default() {
             return NanoUsd::ZERO;
         }
-        endpoint.prices.quote(minute).list_cost(usage)
+        match endpoint.provider.access {
+            // The fee is what is listed here.
+            Access::Own(fee) => endpoint.prices.quote(minute).shared(fee).cost(usage),
+            Access::Shared | Access::OwnOnly => endpoint.prices.quote(minute).list_cost(usage),
+        }
     };
+    if let Some(attempt) = attempt.filter(|attempt| own::is_own(&attempt.slot.endpoint)) {
+        let upstream = attempt.slot.endpoint.prices.quote(minute).list_cost(usage);
+        record.details.upstream_cost = Some(upstream);
+    }
     let legs = chat.legs.iter().map(|leg| list(&leg.slot.endpoint, &leg.usage));
     let last = attempt.map(|attempt| list(&attempt.slot.endpoint, usage)).unwrap_or_default();
     let less = legs.sum::<NanoUsd>() + last - record.cost;
@@ -195,13 +220,13 @@ impl Estimate {
             let asked = chat.ask.asked.as_ref();
             let asked = asked.map(|asked| asked.estimate(endpoint.provider.dialect));
             let asked = asked.map_or(0, |usage| i128::from(prices.cost(&usage).0) * 1_000);
-            prompt_pico = prompt_pico.max(prompt).max(asked);
-            token_pico = token_pico.max(prices.completion_at_most().times(1) * choices);
+            let part = i128::from(share_at(chat, endpoint).points());
+            let of_list = |pico: i128| pico.saturating_mul(part).saturating_add(9_999) / 10_000;
+            prompt_pico = prompt_pico.max(of_list(prompt.max(asked)));
+            let token = prices.completion_at_most().times(1) * choices;
+            token_pico = token_pico.max(of_list(token));
             most = most.max(u64::from(endpoint.max_output));
         }
-        let part = i128::from(share(chat).points());
-        let of_list = |pico: i128| pico.saturating_mul(part).saturating_add(9_999) / 10_000;
-        let (prompt_pico, token_pico) = (of_list(prompt_pico), of_list(token_pico));
         let typical = chat.snapshot.typical(plan, chat.caller.id()).min(most);
         let tokens = head.max_tokens.unwrap_or(typical).clamp(1, most);
         let shortest = tokens.min(SHORTEST_ANSWER);

@@ -23,6 +23,7 @@ use crate::edge::cachestore::ResponseCache;
 use crate::edge::clock;
 use crate::edge::decisions::Decisions;
 use crate::edge::fetch::Fetcher;
+use crate::edge::own::OwnKeys;
 use crate::edge::peer::Upstream;
 use crate::events::Events;
 use crate::ledger::Ledger;
@@ -79,6 +80,8 @@ pub(crate) struct Snapshot {
     pub(crate) presets: HashMap<String, Preset>,
     /// Where and how each provider is reached.
     pub(crate) upstreams: HashMap<ProviderId, Arc<Upstream>>,
+    /// Accounts' own keys at providers.
+    pub(crate) own: OwnKeys,
     /// Fetches what requests only point to.
     pub(crate) fetcher: Fetcher,
     /// The usual answer to `GET /v1/models`; `None` if it changes with the time of day.
@@ -135,7 +138,9 @@ impl Snapshot {
             Some(before) => before.health.reload(&catalog, settings),
             None => HealthRegistry::new(&catalog, settings),
         };
+        let own = OwnKeys::new(&config.byok, &catalog, settings, before.map(|before| &before.own))?;
         Ok(Self {
+            own,
             typical: typical.collect(),
             habits: before.map(|b| Arc::clone(&b.habits)).unwrap_or_default(),
             table: RoutingTable::new(&catalog, &health),

@@ -35,15 +35,20 @@ impl Rules {
         all.into_iter().flatten().filter(|policy| !policy.is_open())
     }
 
-    /// The policies, spelled: the same for all callers who are restricted in the same way, and
-    /// empty for those who are not.
-    pub(crate) fn spelled(&self) -> Vec<u8> {
+    /// What of these rules decides which answer a request gets, spelled: the same for all callers
+    /// with the same policies and the same suffix of their own, and empty for those with neither.
+    ///
+    /// # Errors
+    /// It cannot be spelled; then nothing may be shared.
+    pub(crate) fn spelled(&self) -> serde_json::Result<Vec<u8>> {
         let mut text = Vec::new();
-        for policy in self.policies() {
-            // A policy is made of numbers and texts, and a vector takes all that is written.
-            let _always_written = serde_json::to_writer(&mut text, policy);
+        if let Some(variant) = &self.key.variant {
+            serde_json::to_writer(&mut text, variant)?;
         }
-        text
+        for policy in self.policies() {
+            serde_json::to_writer(&mut text, policy)?;
+        }
+        Ok(text)
     }
 
     /// The rates of the account's own count.

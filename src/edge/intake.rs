@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
+use http::{HeaderName, header};
 use pingora::Result;
 use pingora::proxy::Session;
 
@@ -26,6 +27,13 @@ use crate::route::Plan;
 use crate::stream::Asked;
 use crate::vocab::NanoUsd;
 
+// Names that are made once are found without reading them again.
+static CACHE: HeaderName = HeaderName::from_static(cache::policy::HEADER_CACHE);
+static CACHE_TTL: HeaderName = HeaderName::from_static(cache::policy::HEADER_TTL);
+static CACHE_CLEAR: HeaderName = HeaderName::from_static(cache::policy::HEADER_CLEAR);
+static API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+static SESSION_ID: HeaderName = HeaderName::from_static("x-session-id");
+
 /// Finds out who calls.
 ///
 /// # Errors
@@ -35,8 +43,8 @@ pub(crate) fn caller(
     session: &Session,
     facts: &mut Facts,
 ) -> std::result::Result<Arc<KeyEntry>, GatewayError> {
-    let header = |name: &str| session.get_header(name).map(http::HeaderValue::as_bytes);
-    let presented = auth::credential(header("authorization"), header("x-api-key"))?;
+    let header = |name: &HeaderName| session.get_header(name).map(http::HeaderValue::as_bytes);
+    let presented = auth::credential(header(&header::AUTHORIZATION), header(&API_KEY))?;
     let entry = auth::authenticate(&gateway.ledger.keys(), presented, facts.arrived_ms)?;
     facts.caller = Some(Arc::clone(&entry));
     Ok(entry)
@@ -121,7 +129,7 @@ pub(crate) async fn chat(
 
 /// The name of the session, where the head has it (OpenRouter's `x-session-id`).
 fn session_id(session: &Session) -> Option<Box<str>> {
-    let value = session.get_header("x-session-id")?.to_str().ok()?;
+    let value = session.get_header(&SESSION_ID)?.to_str().ok()?;
     (1..=scan::SESSION_ID_MAX).contains(&value.len()).then(|| value.into())
 }
 
@@ -190,18 +198,18 @@ fn cache_use(
     if gateway.cache.is_none() {
         return off;
     }
-    let header = |name: &str| session.get_header(name).map(http::HeaderValue::as_bytes);
+    let header = |name: &HeaderName| session.get_header(name).map(http::HeaderValue::as_bytes);
     let asked = cache::Asked {
-        cache: header(cache::policy::HEADER_CACHE),
-        ttl: header(cache::policy::HEADER_TTL),
-        clear: header(cache::policy::HEADER_CLEAR),
+        cache: header(&CACHE),
+        ttl: header(&CACHE_TTL),
+        clear: header(&CACHE_CLEAR),
     };
     let intent = Intent::of(asked, snapshot.cache);
     if intent == Intent::Off {
         return off;
     }
     let (account, surface) = (admission.account(), task.label().as_str());
-    let rules = admission.rules.spelled();
+    let Ok(rules) = admission.rules.spelled() else { return off };
     let scope = cache::Scope { account, surface, stream: head.stream, rules: &rules };
     match cache::key(scope, body) {
         Ok(key) => CacheUse { intent, key: Some(key), good, ..off },

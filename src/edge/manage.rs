@@ -43,6 +43,8 @@ fn readings(gateway: &Gateway) -> Readings {
                 total: stats.commit_time,
             },
             commit_errors_total: stats.commit_errors,
+            archived_total: stats.archived_segments,
+            archive_errors_total: stats.archive_errors,
             queue_depth: stats.queue_depth as u64,
             holds_open: stats.open_holds as u64,
             healthy: stats.healthy,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::HeaderName;
 use pingora::proxy::Session;
 use serde_json::json;
 
@@ -11,15 +12,22 @@ use crate::dialect::abilities;
 use crate::edge::clock;
 use crate::edge::failure;
 use crate::edge::journey::{Attempt, Chat};
+use crate::edge::own;
 use crate::route::{Candidate, Filter, Slot, auto};
 
 /// The most endpoints that are listed as removed.
 const REMOVED_MAX: usize = 64;
 
-/// Whether the client wants to be told (OpenRouter's header, and its older name, 2026-11).
+/// OpenRouter's header, and its older name (2026-11).
+static WANTED: [HeaderName; 2] = [
+    HeaderName::from_static("x-openrouter-metadata"),
+    HeaderName::from_static("x-openrouter-experimental-metadata"),
+];
+
+/// Whether the client wants to be told.
 pub(crate) fn wanted(session: &Session) -> bool {
-    ["x-openrouter-metadata", "x-openrouter-experimental-metadata"].iter().any(|name| {
-        session.get_header(*name).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"enabled"))
+    WANTED.iter().any(|name| {
+        session.get_header(name).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"enabled"))
     })
 }
 
@@ -65,7 +73,7 @@ fn told(chat: &Chat, answering: Option<&Attempt>) -> serde_json::Value {
         "region": null,
         "summary": format!("{} of {} endpoints tried{end}", attempts.len(), available.len()),
         "attempt": attempts.len(),
-        "is_byok": false,
+        "is_byok": served.is_some_and(own::is_own),
         "endpoints": {
             "total": available.len() + removed.len(),
             "available": available,
@@ -129,7 +137,8 @@ fn shown(candidate: &Candidate, served: Option<&Endpoint>) -> serde_json::Value 
         "provider": endpoint.provider.name,
         "model": endpoint.model.as_str(),
         "endpoint": endpoint.id.as_str(),
-        "selected": served.is_some_and(|served| served.id == endpoint.id),
+        "selected": served.is_some_and(|served| std::ptr::eq(served, &**endpoint)),
+        "is_byok": own::is_own(endpoint),
         "reason": candidate.why,
         "score": {
             "expected_usd": score.price_pico / 1e12,

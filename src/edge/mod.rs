@@ -31,6 +31,7 @@ mod local;
 mod manage;
 mod metadata;
 mod models;
+mod own;
 mod peer;
 mod proxy;
 mod quit;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use gcp_auth::{CustomServiceAccount, TokenProvider as _};
-use http::HeaderValue;
+use http::{HeaderValue, header};
 use pingora::http::RequestHeader;
 use pingora::upstreams::peer::{ALPN, HttpPeer};
 use pingora::{ErrorType, OrErr as _, Result};
@@ -177,8 +177,8 @@ impl Upstream {
             head.set_raw_path(path.as_bytes())?;
         }
         let accept = if stream { "text/event-stream" } else { "application/json" };
-        head.insert_header("accept", HeaderValue::from_static(accept))?;
-        head.insert_header("content-length", HeaderValue::from(length))?;
+        head.insert_header(header::ACCEPT, HeaderValue::from_static(accept))?;
+        head.insert_header(header::CONTENT_LENGTH, HeaderValue::from(length))?;
         Ok(head)
     }
 }

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use http::{HeaderName, header};
 use pingora::proxy::Session;
 
 use crate::attempt::{AttemptReport, Outcome};
@@ -111,22 +112,28 @@ fn details(session: &Session, end: &End<'_>, record: &GenerationRecord) -> Detai
     details
 }
 
+// Names that are made once are found without reading them again.
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+static HTTP_REFERER: HeaderName = HeaderName::from_static("http-referer");
+static TITLE: HeaderName = HeaderName::from_static("x-openrouter-title");
+static TITLE_ALIAS: HeaderName = HeaderName::from_static("x-title");
+
 /// The texts of the head that say whose application asked.
 fn application(session: &Session, details: &mut Details) {
-    let text = |name: &str| header_text(session.get_header(name)?.as_bytes());
-    let either = |name: &str, alias: &str| text(name).or_else(|| text(alias));
-    details.request_id = text("x-request-id").map(Into::into);
+    let text = |name: &HeaderName| header_text(session.get_header(name)?.as_bytes());
+    let either = |name: &HeaderName, alias: &HeaderName| text(name).or_else(|| text(alias));
+    details.request_id = text(&REQUEST_ID).map(Into::into);
     // A query may hold what is nobody's business.
-    let referer = either("http-referer", "referer");
+    let referer = either(&HTTP_REFERER, &header::REFERER);
     let referer = referer.map(|url| url.split(['?', '#']).next().unwrap_or_default());
     // As at OpenRouter an application is known by its address; a title alone makes none.
-    let title = either("x-openrouter-title", "x-title").filter(|_| referer.is_some());
+    let title = either(&TITLE, &TITLE_ALIAS).filter(|_| referer.is_some());
     details.app_title = title.map(Into::into);
-    let origin = text("origin");
+    let origin = text(&header::ORIGIN);
     let said = |origin: &&str| referer.is_some_and(|referer| referer.starts_with(*origin));
     details.origin = origin.filter(|origin| !said(origin)).map(Into::into);
     details.http_referer = referer.map(Into::into);
-    details.user_agent = text("user-agent").map(Into::into);
+    details.user_agent = text(&header::USER_AGENT).map(Into::into);
 }
 
 /// A header's value, if it is a text that can stand on a line.

@@ -8,6 +8,7 @@ use pingora::{ErrorType, Result};
 
 use crate::attempt::Outcome;
 use crate::balance::{InFlight, Nanos};
+use crate::catalog::Access;
 use crate::dialect::{FaultClass, Target};
 use crate::edge::clock;
 use crate::edge::failure;
@@ -89,7 +90,12 @@ async fn next_attempt(chat: &mut Chat) -> std::result::Result<Attempt, GatewayEr
             now: clock::unix_ms() / 1000,
             ..Target::new(&endpoint.upstream_model, endpoint.max_output)
         };
-        let upstream = chat.snapshot.upstreams.get(&endpoint.provider.id).map(Arc::clone);
+        let upstream = match endpoint.provider.access {
+            Access::Own(_) => chat.snapshot.own.upstream(chat.caller.account().id(), &slot),
+            Access::Shared | Access::OwnOnly => {
+                chat.snapshot.upstreams.get(&endpoint.provider.id).map(Arc::clone)
+            }
+        };
         let Some(upstream) = upstream else {
             return Err(failure::internal("an endpoint's provider is not among the upstreams"));
         };

@@ -330,8 +330,11 @@ impl Events {
                 // A ledger that is down may have taken it all the same: then it stays as it is.
                 if !matches!(error, ManageError::Down) {
                     self.change::<_, InvoiceError>(|book| {
-                        let at = find(book, id)?;
-                        book.invoices[at].status = Status::Open;
+                        let invoice = find(book, id).map(|at| &mut book.invoices[at])?;
+                        // Another attempt at the same time may have succeeded.
+                        if invoice.status == Status::Paying {
+                            invoice.status = Status::Open;
+                        }
                         Ok(())
                     })?;
                 }

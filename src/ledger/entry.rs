@@ -308,17 +308,7 @@ impl Entry {
         put.u64(self.seq);
         put.u64(self.time_ms);
         spell::put(&self.event, &mut put);
-        let len = out.len() - start - FRAME_HEAD;
-        // No entry comes near 4 GiB: every part of it is bounded.
-        let len = u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes();
-        let back = back.to_le_bytes();
-        let payload = &out[start + FRAME_HEAD..];
-        let hash = *blake3::hash(payload).as_bytes();
-        let crc = frame_crc(len, back, payload).to_le_bytes();
-        out[start..start + 4].copy_from_slice(&len);
-        out[start + 4..start + 8].copy_from_slice(&crc);
-        out[start + 8..start + FRAME_HEAD].copy_from_slice(&back);
-        hash
+        frame(out, start, back)
     }
 
     /// Reads a payload and the hash that it is chained to.
@@ -339,6 +329,21 @@ impl Entry {
     }
 }
 
+/// Fills in the head of the frame that begins at `start`, and returns the hash of its payload.
+fn frame(out: &mut [u8], start: usize, back: u16) -> [u8; 32] {
+    let len = out.len() - start - FRAME_HEAD;
+    // No entry comes near 4 GiB: every part of it is bounded.
+    let len = u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes();
+    let back = back.to_le_bytes();
+    let payload = &out[start + FRAME_HEAD..];
+    let hash = *blake3::hash(payload).as_bytes();
+    let crc = frame_crc(len, back, payload).to_le_bytes();
+    out[start..start + 4].copy_from_slice(&len);
+    out[start + 4..start + 8].copy_from_slice(&crc);
+    out[start + 8..start + FRAME_HEAD].copy_from_slice(&back);
+    hash
+}
+
 /// A frame as it stands at the front of some bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Frame<'a> {
@@ -349,6 +354,14 @@ pub(crate) struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
+    /// Appends a frame with a payload as it was written elsewhere, and returns its hash.
+    pub(crate) fn write(payload: &[u8], back: u16, out: &mut Vec<u8>) -> [u8; 32] {
+        let start = out.len();
+        out.extend_from_slice(&[0; FRAME_HEAD]);
+        out.extend_from_slice(payload);
+        frame(out, start, back)
+    }
+
     /// The frame at the front of `bytes`, if a whole and undamaged one stands there.
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let (head, rest) = bytes.split_at_checked(FRAME_HEAD).ok_or(Malformed("frame head"))?;

@@ -36,6 +36,8 @@ mod terms;
 mod wire;
 
 #[cfg(feature = "host")]
+mod export;
+#[cfg(feature = "host")]
 mod live;
 #[cfg(feature = "host")]
 mod reading;
@@ -53,18 +55,22 @@ pub use state::{CHARGE_MAX, Spent, TRANSFER_MAX};
 pub use wire::Malformed;
 
 #[cfg(feature = "host")]
+pub use export::{ExportFormat, ExportRange, Imported, export, export_as, import};
+#[cfg(feature = "host")]
 pub use live::{
-    COMMIT_BUCKETS_US, Charge, Clock, Durable, Hold, HoldAsk, HoldRefused, Ledger, LedgerDown,
-    Made, ManageError, Options, RecordRefused, Recovery, Stats,
+    COMMIT_BUCKETS_US, Charge, Clock, Condition, Durable, Hold, HoldAsk, HoldRefused, Ledger,
+    LedgerDown, Made, ManageError, Options, RecordRefused, Recovery, Stats, Tell,
 };
 #[cfg(feature = "host")]
 pub use reading::sum_records;
 #[cfg(feature = "host")]
 pub use store::OpenError;
 #[cfg(feature = "host")]
+pub use store::compact::Compacted;
+#[cfg(feature = "host")]
 pub use store::index::{Rows, Store, StoreFailed, Visit};
 #[cfg(feature = "host")]
-pub use verify::{VerifyReport, export, verify};
+pub use verify::{VerifyFrom, VerifyReport, compact, verify, verify_from};
 
 #[cfg(test)]
 mod tests;

@@ -1,11 +1,13 @@
 //! Reading the records of generations out of a ledger's files, also while a gateway writes them.
 
+use std::io;
 use std::path::Path;
 
 use super::record::GenerationRecord;
 use super::store::OpenError;
 use super::store::dir::Dir;
 use super::store::replay::replay;
+use super::store::segments::Segments;
 
 /// How often a journal that is being written is read anew where it seems damaged: what is half
 /// written when it is read looks like that.
@@ -28,20 +30,26 @@ pub fn sum_records<T: Clone>(
         Err(OpenError::Locked(_)) => None,
         Err(error) => return Err(error),
     };
-    let journal = root.join("journal");
+    let segments = Segments::new(root.join("journal"), root.join("archive"));
     let mut tries = 0;
     loop {
         tries += 1;
         let mut sum = empty.clone();
-        let read = replay(&journal, 0, &mut |line| {
-            if let Some(record) = line.entry.event.record() {
-                add(&mut sum, record);
-            }
-            Ok(())
+        // What was moved away is not asked for.
+        let read = segments.oldest().and_then(|first| {
+            replay(&segments, first, &mut |line| {
+                if let Some(record) = line.entry.event.record() {
+                    add(&mut sum, record);
+                }
+                Ok(())
+            })
         });
         match read {
             Ok(_tail) => return Ok(sum),
             Err(OpenError::Corrupt(_)) if tries < TRIES => {}
+            // It was packed into the archive meanwhile.
+            Err(OpenError::Io(_, error))
+                if error.kind() == io::ErrorKind::NotFound && tries < TRIES => {}
             Err(error) => return Err(error),
         }
     }

@@ -1,9 +1,11 @@
-//! Checking a stopped ledger, and exporting it.
+//! Checking a stopped ledger, and compacting it.
 //!
-//! The journal is only read. It is replayed from its first entry through the same state machine
-//! that the gateway uses, and, apart from it, its transfers are added up book by book. What the
-//! index says is then compared with what the journal said when the index was last written. The
-//! index is opened as the gateway would open it.
+//! The journal and its archive are only read. They are replayed from the first entry through the
+//! same state machine that the gateway uses, and, apart from it, their transfers are added up book
+//! by book. What the snapshot and the index say is compared with what the journal said when they
+//! were written. The index is opened as the gateway would open it.
+//!
+//! Where the archive was moved away, checking begins with the snapshot, which is then trusted.
 //!
 //! A torn tail, open holds, or an index that is behind are no findings: that is how a crash leaves a
 //! sound ledger, and the next start deals with them.
@@ -12,21 +14,22 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::io::Write;
+use std::io;
 use std::path::Path;
-
-use serde::Serialize;
 
 use crate::vocab::GenerationId;
 
-use super::book::{Book, Transfer};
-use super::entry::{Cause, Entry, Event};
-use super::record::GenerationRecord;
+use super::book::Book;
+use super::entry::GENESIS;
 use super::state::{NoHistory, State};
+use super::store::compact::{self, Compacted};
 use super::store::dir::Dir;
+use super::store::files::Files;
 use super::store::index::{SledStore, Store, StoreFailed};
+use super::store::manifest::{Manifest, hash_file};
 use super::store::replay::{Line, replay};
-use super::store::{OpenError, Place, rows};
+use super::store::segments::Segments;
+use super::store::{OpenError, Place, rows, snapshot};
 
 /// How many findings are listed before the check gives up.
 const FINDINGS_MAX: usize = 50;
@@ -34,8 +37,14 @@ const FINDINGS_MAX: usize = 50;
 /// What [`verify`] counted and found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VerifyReport {
-    /// Entries in the journal.
+    /// Entries that were read.
     pub entries: u64,
+    /// Segments in the archive.
+    pub archived_segments: u64,
+    /// Those of them whose files were moved away.
+    pub archived_elsewhere: u64,
+    /// The last entry that the snapshot contains; absent without a snapshot.
+    pub snapshot_seq: Option<u64>,
     /// Accounts.
     pub accounts: usize,
     /// Keys.
@@ -68,6 +77,15 @@ impl VerifyReport {
 impl fmt::Display for VerifyReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "entries              {}", self.entries)?;
+        write!(f, "archived segments    {}", self.archived_segments)?;
+        match self.archived_elsewhere {
+            0 => writeln!(f)?,
+            elsewhere => writeln!(f, ", {elsewhere} of them moved away")?,
+        }
+        match self.snapshot_seq {
+            Some(seq) => writeln!(f, "snapshot             at entry {seq}")?,
+            None => writeln!(f, "snapshot             none")?,
+        }
         writeln!(f, "accounts             {}", self.accounts)?;
         writeln!(f, "keys                 {}", self.keys)?;
         writeln!(f, "generations charged  {}", self.generations_charged)?;
@@ -87,31 +105,82 @@ impl fmt::Display for VerifyReport {
     }
 }
 
+/// Where a check begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum VerifyFrom {
+    /// With the first entry of all; nothing is trusted.
+    #[default]
+    Genesis,
+    /// With the snapshot, which is trusted. Older entries that are there are checked for damage and
+    /// for their chain only.
+    Snapshot,
+}
+
+/// Checks the ledger in a directory from its first entry on.
+///
+/// # Errors
+/// As for [`verify_from`].
+pub fn verify(root: impl AsRef<Path>) -> Result<VerifyReport, OpenError> {
+    verify_from(root, VerifyFrom::Genesis)
+}
+
 /// Checks the ledger in a directory.
 ///
 /// # Errors
-/// It is in use, is none, or cannot be read. Damage is no error but a finding.
-pub fn verify(root: impl AsRef<Path>) -> Result<VerifyReport, OpenError> {
+/// It is in use, is none, or cannot be read; or it has no snapshot to begin with. Damage is no
+/// error but a finding.
+pub fn verify_from(root: impl AsRef<Path>, from: VerifyFrom) -> Result<VerifyReport, OpenError> {
     let dir = Dir::existing(root.as_ref())?;
+    let segments = dir.segments();
     let mut check = Check::new(&dir);
-    let journal = replay(&dir.journal(), 0, &mut |line| {
+    if !check.archive(&segments, from)? {
+        return Ok(check.finish());
+    }
+    let first = match from {
+        VerifyFrom::Genesis => 0,
+        VerifyFrom::Snapshot => segments.oldest()?.min(check.base_seq),
+    };
+    let journal = replay(&segments, first, &mut |line| {
         check.line(&line);
         Ok(())
     });
     match journal {
-        Ok(tail) => check.report.torn_tail_bytes = tail.torn_bytes,
+        Ok(tail) => {
+            check.report.torn_tail_bytes = tail.torn_bytes;
+            let trusted = (check.base_seq, check.base_head);
+            if tail.start.is_some_and(|start| start.0 == trusted.0 && start != trusted) {
+                check.find("snapshot: the journal does not continue it".to_owned());
+            }
+        }
         Err(OpenError::Corrupt(what)) => check.find(format!("journal: {what}")),
         Err(error) => return Err(error),
     }
     Ok(check.finish())
 }
 
+/// Packs all full segments but the newest `keep` of a stopped ledger into its archive.
+///
+/// # Errors
+/// The ledger is in use, is none, cannot be read or written, or is corrupt. What was packed before
+/// stays packed.
+pub fn compact(root: impl AsRef<Path>, keep: usize) -> Result<Compacted, OpenError> {
+    let dir = Dir::existing(root.as_ref())?;
+    compact::compact(&dir.segments(), keep, &Files::default(), &|| false)
+}
+
 struct Check {
     report: VerifyReport,
     state: State,
+    /// The entry that the check begins after, and its hash; zeros at the beginning of all.
+    base_seq: u64,
+    base_head: [u8; 32],
+    /// What the snapshot says, to be compared when its entry is reached.
+    snapshot: Option<State>,
     /// Debits and credits of every book, added up apart from the state machine.
     books: BTreeMap<Book, (i128, i128)>,
     ended: HashMap<GenerationId, Place>,
+    /// The first segment that was read.
+    first_segment: u64,
     index: Option<Index>,
 }
 
@@ -127,8 +196,12 @@ impl Check {
         let mut check = Self {
             report: VerifyReport::default(),
             state: State::new(usize::MAX),
+            base_seq: 0,
+            base_head: GENESIS,
+            snapshot: None,
             books: BTreeMap::new(),
             ended: HashMap::new(),
+            first_segment: u64::MAX,
             index: None,
         };
         if dir.index().join("db").exists() {
@@ -141,15 +214,91 @@ impl Check {
         check
     }
 
+    /// Checks the archive's files against the manifest and reads the snapshot. Whether it makes
+    /// sense to go on.
+    fn archive(&mut self, segments: &Segments, from: VerifyFrom) -> Result<bool, OpenError> {
+        let manifest = match Manifest::load(segments.archive()) {
+            Ok(manifest) => manifest,
+            Err(OpenError::Corrupt(what)) => {
+                self.find(format!("archive: {what}"));
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        };
+        for line in &manifest.segments {
+            self.report.archived_segments += 1;
+            let path = segments.packed_path(line.first_seq);
+            match hash_file(&path) {
+                Ok(hash) if hash == line.blake3 => {}
+                Ok(_) => self.find(format!(
+                    "archive: {} is not the file that the manifest lists",
+                    path.display()
+                )),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    self.report.archived_elsewhere += 1;
+                }
+                Err(error) => return Err(OpenError::Io(path, error)),
+            }
+        }
+        let snapshot = match &manifest.snapshot {
+            None => None,
+            Some(line) => match snapshot::load(segments.archive(), line, usize::MAX) {
+                Ok(state) => Some(state),
+                Err(error) => {
+                    self.find(format!("snapshot: {error}"));
+                    None
+                }
+            },
+        };
+        self.report.snapshot_seq = snapshot.as_ref().map(State::seq);
+        match (from, snapshot) {
+            (VerifyFrom::Genesis, snapshot) => self.snapshot = snapshot,
+            (VerifyFrom::Snapshot, Some(state)) => self.begin_with(state),
+            (VerifyFrom::Snapshot, None) => {
+                self.find("snapshot: there is none to begin with".to_owned());
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Trusts a state.
+    fn begin_with(&mut self, state: State) {
+        let opening = |balance: i128| (-balance.min(0), balance.max(0));
+        for (book, balance) in &state.books {
+            self.books.insert(book.clone(), opening(*balance));
+        }
+        for (id, account) in &state.accounts {
+            let balance = i128::from(account.balance().0);
+            self.books.insert(Book::Customer(id.clone()), opening(balance));
+        }
+        (self.base_seq, self.base_head) = (state.seq, state.head);
+        self.state = state;
+        if let Some(index) = &mut self.index {
+            // What the journal said then is not known.
+            index.compared = index.state.seq <= self.base_seq;
+        }
+    }
+
     fn find(&mut self, what: String) {
         if self.report.findings.len() < FINDINGS_MAX {
             self.report.findings.push(what);
         }
     }
 
-    fn line(&mut self, line: &Line) {
+    fn line(&mut self, line: &Line<'_>) {
         let entry = &line.entry;
         self.report.entries += 1;
+        self.first_segment = self.first_segment.min(line.place.segment);
+        if let Some(record) = entry.event.record() {
+            self.ended.insert(record.id, line.place);
+        }
+        if entry.seq <= self.base_seq {
+            if entry.seq == self.base_seq && line.hash != self.base_head {
+                self.find("snapshot: its last entry is not the journal's".to_owned());
+            }
+            return;
+        }
         if let Err(refused) = self.state.apply(entry, &NoHistory) {
             self.find(format!("entry {}: {refused}", entry.seq));
             self.state.seq = entry.seq;
@@ -163,8 +312,8 @@ impl Check {
             self.books.entry(transfer.debit).or_default().0 += amount;
             self.books.entry(transfer.credit).or_default().1 += amount;
         }
-        if let Some(record) = entry.event.record() {
-            self.ended.insert(record.id, line.place);
+        if let Some(snapshot) = self.snapshot.take_if(|snapshot| snapshot.seq == entry.seq) {
+            self.compare("snapshot", &snapshot);
         }
         if self.index.as_ref().is_some_and(|index| index.state.seq == entry.seq) {
             self.compare_index();
@@ -175,28 +324,41 @@ impl Check {
     fn compare_index(&mut self) {
         let Some(mut index) = self.index.take() else { return };
         index.compared = true;
-        let mut differ = |what: &str, same: bool| {
-            if !same {
-                self.report.findings.push(format!("index: its {what} are not the journal's"));
-            }
-        };
-        differ("chain and totals", {
-            let (a, b) = (&index.state, &self.state);
-            (a.head, a.time_ms, a.moved) == (b.head, b.time_ms, b.moved)
-                && (a.ended_count, a.charged_count) == (b.ended_count, b.charged_count)
-        });
-        differ("accounts", index.state.accounts == self.state.accounts);
-        differ("keys", index.state.keys == self.state.keys);
-        differ("organisations", index.state.organisations == self.state.organisations);
-        differ("members", index.state.members == self.state.members);
-        differ("open holds", index.state.holds == self.state.holds);
-        differ("books", index.state.books == self.state.books);
-        differ("idempotency keys", index.state.receipts == self.state.receipts);
-        differ("generations", index.ended == self.ended);
+        self.compare("index", &index.state);
+        // Of what was moved away the index still knows.
+        index.ended.retain(|_, place| place.segment >= self.first_segment);
+        if index.ended != self.ended {
+            self.find("index: its generations are not the journal's".to_owned());
+        }
         self.index = Some(index);
     }
 
+    /// Compares what was written down with what the journal adds up to.
+    fn compare(&mut self, name: &str, written: &State) {
+        let (a, b) = (written, &self.state);
+        let same = [
+            ("chain and totals", {
+                (a.head, a.time_ms, a.moved) == (b.head, b.time_ms, b.moved)
+                    && (a.ended_count, a.charged_count) == (b.ended_count, b.charged_count)
+            }),
+            ("accounts", a.accounts == b.accounts),
+            ("keys", a.keys == b.keys),
+            ("organisations", a.organisations == b.organisations),
+            ("members", a.members == b.members),
+            ("open holds", a.holds == b.holds),
+            ("books", a.books == b.books),
+            ("idempotency keys", a.receipts == b.receipts),
+        ];
+        for (what, _) in same.into_iter().filter(|(_, same)| !same) {
+            self.find(format!("{name}: its {what} are not the journal's"));
+        }
+    }
+
     fn finish(mut self) -> VerifyReport {
+        if let Some(snapshot) = &self.snapshot {
+            let seq = snapshot.seq;
+            self.find(format!("snapshot: it contains entry {seq}, which the journal lacks"));
+        }
         if let Some(index) = &self.index
             && !index.compared
             && index.state.seq > 0
@@ -265,136 +427,5 @@ fn read_index(path: &Path) -> Result<Option<Index>, StoreFailed> {
     match damage {
         Some(error) => Err(error),
         None => Ok(Some(Index { state, ended, compared: false })),
-    }
-}
-
-/// One line of an export.
-#[derive(Serialize)]
-struct Exported<'a> {
-    seq: u64,
-    time_ms: u64,
-    kind: &'static str,
-    hash: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    transfer: Option<ExportedTransfer>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    fee: Option<ExportedTransfer>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    account: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    generation: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    granted_nano_usd: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cause: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    note: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    idempotency_key: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    record: Option<&'a GenerationRecord>,
-}
-
-#[derive(Serialize)]
-struct ExportedTransfer {
-    debit: String,
-    credit: String,
-    amount_nano_usd: i64,
-}
-
-impl ExportedTransfer {
-    fn of(transfer: Transfer) -> Self {
-        Self {
-            debit: transfer.debit.to_string(),
-            credit: transfer.credit.to_string(),
-            amount_nano_usd: transfer.amount.0,
-        }
-    }
-}
-
-/// Writes every entry of a stopped ledger as a line of JSON, and returns how many there are. Hashes
-/// of keys are left out.
-///
-/// # Errors
-/// The ledger is in use, is none, cannot be read or is corrupt; or `out` fails.
-pub fn export(root: impl AsRef<Path>, out: &mut dyn Write) -> Result<u64, OpenError> {
-    let dir = Dir::existing(root.as_ref())?;
-    let failed = |error: std::io::Error| OpenError::Io("the export's output".into(), error);
-    let mut count = 0;
-    replay(&dir.journal(), 0, &mut |line| {
-        let exported = Exported::of(&line.entry, &line.hash);
-        serde_json::to_writer(&mut *out, &exported).map_err(|error| failed(error.into()))?;
-        out.write_all(b"\n").map_err(failed)?;
-        count += 1;
-        Ok(())
-    })?;
-    out.flush().map_err(failed)?;
-    Ok(count)
-}
-
-impl<'a> Exported<'a> {
-    fn of(entry: &'a Entry, hash: &[u8; 32]) -> Self {
-        let [first, second] = entry.event.transfers();
-        let mut line = Self {
-            seq: entry.seq,
-            time_ms: entry.time_ms,
-            kind: entry.event.name(),
-            hash: blake3::Hash::from_bytes(*hash).to_hex().to_string(),
-            transfer: first.map(ExportedTransfer::of),
-            fee: second.map(ExportedTransfer::of),
-            account: None,
-            key: None,
-            generation: None,
-            granted_nano_usd: None,
-            cause: None,
-            note: None,
-            idempotency_key: None,
-            record: entry.event.record().map(|record| &**record),
-        };
-        match &entry.event {
-            Event::AccountCreated { account, .. } | Event::AccountChanged { account, .. } => {
-                line.account = Some(account.as_str());
-            }
-            Event::OrganisationSet { organisation, .. } => {
-                line.account = Some(organisation.as_str());
-            }
-            Event::MemberSet { account, user, .. } | Event::MemberRemoved { account, user } => {
-                line.account = Some(account.as_str());
-                line.note = Some(user);
-            }
-            Event::Moved { reason, receipt, .. } => {
-                line.note = Some(reason);
-                line.idempotency_key = Some(receipt);
-            }
-            Event::ToppedUp { receipt, .. } => line.idempotency_key = Some(receipt),
-            Event::Adjusted { reason, receipt, .. } => {
-                line.note = Some(reason);
-                line.idempotency_key = Some(receipt);
-            }
-            Event::KeyCreated(new) => {
-                line.key = Some(new.key.as_str());
-                line.account = Some(new.account.as_str());
-                line.note = Some(&new.terms.label);
-            }
-            Event::KeyChanged { key, .. }
-            | Event::KeyDisabled { key }
-            | Event::KeyDeleted { key } => line.key = Some(key.as_str()),
-            Event::Held { generation, key, granted, .. } => {
-                line.generation = Some(generation.to_string());
-                line.key = Some(key.as_str());
-                line.granted_nano_usd = Some(granted.0);
-            }
-            Event::Settled { cause, .. } | Event::Voided { cause, .. } => {
-                line.cause = Some(match cause {
-                    Cause::Asked => "asked",
-                    Cause::Dropped => "dropped",
-                    Cause::Recovered => "recovered",
-                });
-            }
-            Event::Recorded { .. } => {}
-        }
-        line
     }
 }

@@ -51,6 +51,10 @@ pub struct LedgerGauges {
     pub commits: CommitTimes,
     /// Writes or syncs of the journal that failed.
     pub commit_errors_total: u64,
+    /// Segments of the journal that were packed into the archive.
+    pub archived_total: u64,
+    /// Attempts to pack segments that failed.
+    pub archive_errors_total: u64,
     /// Operations that wait for the writer.
     pub queue_depth: u64,
     /// Holds that are neither settled nor void.
@@ -111,6 +115,8 @@ pub(super) struct Gauges {
     entries: IntCounter,
     commits: IntCounter,
     commit_errors: IntCounter,
+    archived: IntCounter,
+    archive_errors: IntCounter,
     queue: IntGauge,
     holds: IntGauge,
     healthy: IntGauge,
@@ -135,6 +141,8 @@ impl Gauges {
             entries: counter(r, names::LEDGER_ENTRIES)?,
             commits: counter(r, names::LEDGER_COMMITS)?,
             commit_errors: counter(r, names::LEDGER_COMMIT_ERRORS)?,
+            archived: counter(r, names::LEDGER_ARCHIVED)?,
+            archive_errors: counter(r, names::LEDGER_ARCHIVE_ERRORS)?,
             queue: gauge(r, names::LEDGER_QUEUE)?,
             holds: gauge(r, names::HOLDS)?,
             healthy: gauge(r, names::LEDGER_HEALTHY)?,
@@ -155,6 +163,8 @@ impl Gauges {
         raise(&self.entries, now.ledger.entries_total);
         raise(&self.commits, now.ledger.commits.count());
         raise(&self.commit_errors, now.ledger.commit_errors_total);
+        raise(&self.archived, now.ledger.archived_total);
+        raise(&self.archive_errors, now.ledger.archive_errors_total);
         set(&self.queue, now.ledger.queue_depth);
         set(&self.holds, now.ledger.holds_open);
         self.healthy.set(i64::from(now.ledger.healthy));

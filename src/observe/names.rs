@@ -62,6 +62,16 @@ pub const LEDGER_QUEUE: Name =
 /// Whether the ledger works.
 pub const LEDGER_HEALTHY: Name =
     ("turnpike_ledger_healthy", "1 while the ledger takes operations, else 0.");
+/// Packed segments.
+pub const LEDGER_ARCHIVED: Name = (
+    "turnpike_ledger_archived_segments_total",
+    "Full segments of the journal that were packed into the archive.",
+);
+/// Packing that failed.
+pub const LEDGER_ARCHIVE_ERRORS: Name = (
+    "turnpike_ledger_archive_errors_total",
+    "Attempts to pack segments that failed; they are made again, and nothing is lost.",
+);
 /// Breakers by endpoint.
 pub const BREAKER: Name =
     ("turnpike_breaker_state", "0 closed, 1 half open, 2 open (the endpoint is left out).");

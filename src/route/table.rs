@@ -20,6 +20,12 @@ pub struct Slot {
 }
 
 impl Slot {
+    /// An endpoint with its health.
+    pub fn new(endpoint: Arc<Endpoint>, health: Arc<EndpointHealth>) -> Self {
+        let mark = mark(endpoint.id.as_str());
+        Self { endpoint, health, mark }
+    }
+
     /// Whether a name in a caller's wishes means this endpoint: its own slug, one above it
     /// (`google` above `google/us-east5`), its id, or its provider's display name. What is said of
     /// a provider is not said of its flex and priority tiers; these are named in full.
@@ -99,8 +105,7 @@ impl RoutingTable {
     pub fn new(catalog: &Arc<Catalog>, registry: &HealthRegistry) -> Self {
         let slot = |endpoint: &Arc<Endpoint>| {
             let health = Arc::clone(registry.get(endpoint.id.as_str())?);
-            let mark = mark(endpoint.id.as_str());
-            Some(Arc::new(Slot { endpoint: Arc::clone(endpoint), health, mark }))
+            Some(Arc::new(Slot::new(Arc::clone(endpoint), health)))
         };
         let row = |model: &Arc<Model>| {
             let slots = model.endpoints.iter().filter_map(slot).collect();

@@ -60,12 +60,13 @@ impl Convert {
             Asked::Embed(request) => {
                 let read = embed::read_answer(self.dialect, &body, request)?;
                 let usage = self.charge(read.usage, meter);
-                embed::write_answer(&read, &answer, Some(&usage), Some(shape.prices.cost(&usage)))
+                let cost = Some(shape.bill_of(&usage, None));
+                embed::write_answer(&read, &answer, Some(&usage), cost)
             }
             Asked::Rerank(request) => {
                 let read = rerank::read_answer(&body, request)?;
                 let usage = self.charge(read.usage, meter);
-                let cost = Some(shape.prices.cost(&usage));
+                let cost = Some(shape.bill_of(&usage, None));
                 rerank::write_answer(&read, request, &answer, Some(&usage), cost)
             }
         };

@@ -38,7 +38,7 @@ use crate::dialect::completions::Template;
 use crate::dialect::frames::Framing;
 use crate::dialect::ir::FinishReason;
 use crate::dialect::openai::Host;
-use crate::dialect::{AnswerFault, AnswerShape, Dialect, Surface};
+use crate::dialect::{AnswerFault, AnswerShape, Bill, Dialect, Surface};
 use crate::error::GatewayError;
 use crate::vocab::{GenerationId, ModelId, NanoUsd, Usage};
 
@@ -112,6 +112,15 @@ impl Shape {
 
     fn cost(&self, meter: &Meter) -> NanoUsd {
         self.price(&meter.usage(self.prompt_estimate), meter.finish)
+    }
+
+    /// What the client is told of the cost.
+    fn bill(&self, meter: &Meter) -> Bill {
+        self.bill_of(&meter.usage(self.prompt_estimate), meter.finish)
+    }
+
+    fn bill_of(&self, usage: &Usage, finish: Option<FinishReason>) -> Bill {
+        Bill { cost: self.price(usage, finish), upstream: self.prices.paid_directly(usage) }
     }
 
     /// What a usage is charged: nothing if the answer had nothing in it.

@@ -190,7 +190,7 @@ impl Relay {
             }
             out.extend_from_slice(b"data: ");
             let from = out.len();
-            let spliced = splice::cost(frame.data.as_bytes(), shape.cost(meter), &mut out);
+            let spliced = splice::cost(frame.data.as_bytes(), shape.bill(meter), &mut out);
             if spliced == Ok(true) {
                 self.charged = true;
                 // Between tokens a line feed is white space, and inside a string there is none.
@@ -221,7 +221,7 @@ impl Relay {
         let mut writer = StreamWriter::new(&answer);
         let mut wire = Vec::with_capacity(512);
         writer.write(&Event::Usage(usage), None, &mut wire);
-        writer.write(&Event::End, Some(shape.price(&usage, meter.finish)), &mut wire);
+        writer.write(&Event::End, Some(shape.bill_of(&usage, meter.finish)), &mut wire);
         Ok(Verdict::Replace(wire))
     }
 

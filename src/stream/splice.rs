@@ -1,9 +1,10 @@
 //! Puts what an answer costs into the provider's own JSON, byte for byte otherwise.
 
+use crate::dialect::Bill;
 use crate::dialect::chat;
 use crate::dialect::json;
 use crate::dialect::scan::lexer::{Blind, Fault, Lexer};
-use crate::vocab::{NanoUsd, Usage};
+use crate::vocab::Usage;
 
 /// Where a member's value stands in an object, and where the object ends.
 struct Place {
@@ -37,7 +38,7 @@ pub(super) fn has(document: &[u8], name: &[u8]) -> Result<bool, Fault> {
 
 /// Appends the document with `cost` in its member `usage`. `Ok(false)`, with nothing appended: it
 /// has no such object.
-pub(super) fn cost(document: &[u8], cost: NanoUsd, out: &mut Vec<u8>) -> Result<bool, Fault> {
+pub(super) fn cost(document: &[u8], cost: Bill, out: &mut Vec<u8>) -> Result<bool, Fault> {
     match find(document, 0, b"usage")?.value {
         Some((start, _)) => cost_at(document, start, cost, out),
         None => Ok(false),
@@ -48,7 +49,7 @@ pub(super) fn cost(document: &[u8], cost: NanoUsd, out: &mut Vec<u8>) -> Result<
 pub(super) fn cost_at(
     document: &[u8],
     start: usize,
-    cost: NanoUsd,
+    cost: Bill,
     out: &mut Vec<u8>,
 ) -> Result<bool, Fault> {
     if document.get(start) != Some(&b'{') {
@@ -65,7 +66,7 @@ pub(super) fn cost_at(
         out.extend_from_slice(if place.empty { b"\"cost\":" } else { b",\"cost\":" });
         place.close
     };
-    json::display(out, cost);
+    cost.put(out);
     out.extend_from_slice(&document[end..]);
     Ok(true)
 }
@@ -74,7 +75,7 @@ pub(super) fn cost_at(
 pub(super) fn usage(
     document: &[u8],
     usage: &Usage,
-    cost: NanoUsd,
+    cost: Bill,
     out: &mut Vec<u8>,
 ) -> Result<(), Fault> {
     let place = find(document, 0, b"usage")?;
@@ -107,6 +108,7 @@ pub(super) fn member(document: &[u8], name: &str, value: &str) -> Result<Vec<u8>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vocab::NanoUsd;
 
     #[test]
     fn only_the_cost_changes() {
@@ -119,12 +121,16 @@ mod tests {
             ),
         ] {
             let mut out = Vec::new();
-            assert_eq!(cost(before.as_bytes(), NanoUsd(12_500), &mut out), Ok(true), "{before}");
+            assert_eq!(
+                cost(before.as_bytes(), NanoUsd(12_500).into(), &mut out),
+                Ok(true),
+                "{before}"
+            );
             assert_eq!(String::from_utf8_lossy(&out), after);
         }
         for none in [r#"{"usage":null}"#, "{}", r#"{"x":{"usage":{}}}"#] {
             let mut out = Vec::new();
-            assert_eq!(cost(none.as_bytes(), NanoUsd(1), &mut out), Ok(false), "{none}");
+            assert_eq!(cost(none.as_bytes(), NanoUsd(1).into(), &mut out), Ok(false), "{none}");
             assert!(out.is_empty(), "nothing is written");
         }
     }
@@ -138,7 +144,7 @@ mod tests {
         ] {
             let mut out = Vec::new();
             let counted = Usage { prompt: 3, ..Usage::default() };
-            assert_eq!(usage(before.as_bytes(), &counted, NanoUsd(5), &mut out), Ok(()));
+            assert_eq!(usage(before.as_bytes(), &counted, NanoUsd(5).into(), &mut out), Ok(()));
             let out = String::from_utf8_lossy(&out).into_owned();
             assert!(out.starts_with(start) && out.ends_with(end), "{before} → {out}");
             assert!(out.contains(r#""cost":0.000000005"#), "{out}");

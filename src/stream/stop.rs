@@ -57,7 +57,7 @@ impl Pipe {
         self.meter.complete = true;
         let usage = before.0.and(&self.meter.usage(self.shape.prompt_estimate));
         sink.write(&Event::Usage(usage), None, &mut wire);
-        sink.write(&Event::End, Some(before.1 + self.cost()), &mut wire);
+        sink.write(&Event::End, Some(self.shape.bill(&self.meter) + before.1), &mut wire);
         Some(Bytes::from(wire))
     }
 

@@ -270,10 +270,10 @@ impl Translate {
         meter.complete = true;
         meter.count_rest(&shape.request);
         let mut usage = meter.usage(shape.prompt_estimate);
-        let mut cost = shape.price(&usage, meter.finish);
+        let mut cost = shape.bill_of(&usage, meter.finish);
         if let Some(joined) = &mut self.joined {
             joined.join.settle(&mut joined.list);
-            (usage, cost) = (joined.before.0.and(&usage), joined.before.1 + cost);
+            (usage, cost) = (joined.before.0.and(&usage), cost + joined.before.1);
         }
         self.say_joined(meter);
         let cost = Some(cost);

@@ -120,7 +120,7 @@ fn charged(
     shape: &Shape,
     meter: &Meter,
 ) -> Result<Bytes, crate::dialect::scan::lexer::Fault> {
-    let cost = shape.cost(meter);
+    let cost = shape.bill(meter);
     let mut out = Vec::new();
     let told = places.usage.filter(|_| meter.usage.is_some());
     let spliced = match told {

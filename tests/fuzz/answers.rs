@@ -11,7 +11,7 @@ use turnpike::dialect::frames::{Frames, Framing};
 use turnpike::dialect::ir::Event;
 use turnpike::dialect::openai::Host;
 use turnpike::dialect::sse::{self, Frame};
-use turnpike::dialect::{AnswerFault, AnswerShape, Dialect, Surface, embed, rerank};
+use turnpike::dialect::{AnswerFault, AnswerShape, Bill, Dialect, Surface, embed, rerank};
 use turnpike::error::{GatewayError, Kind, ProviderSaid};
 use turnpike::stream::{Pipe, Shape};
 use turnpike::vocab::{GenerationId, ModelId, NanoUsd, Usage};
@@ -20,7 +20,7 @@ use crate::dice::Dice;
 use crate::mutate;
 use crate::run::{self, files};
 
-const COST: Option<NanoUsd> = Some(NanoUsd(123_000));
+const COST: Option<Bill> = Some(Bill { cost: NanoUsd(123_000), upstream: None });
 
 /// The answers of this dialect and its kin, in the file of this name.
 fn corpus(dialect: Dialect, file: &str) -> Vec<Vec<u8>> {

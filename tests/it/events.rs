@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 use turnpike::dialect::Dialect;
 use turnpike::events::SigningSecret;
+use turnpike::simulate::Running;
 use turnpike::terms::AccountTerms;
 use turnpike::vocab::NanoUsd;
 
@@ -86,34 +87,43 @@ fn receiver(statuses: &'static [u16]) -> (SocketAddr, Receiver<Delivery>) {
     (address, deliveries)
 }
 
-/// A gateway whose account has $1 and is to be warned below 99 cents.
-fn setup(address: SocketAddr, secret: &std::path::Path) -> Setup {
-    Setup {
+/// A gateway, and who is told of it.
+struct Story {
+    gateway: Gateway,
+    deliveries: Receiver<Delivery>,
+    _running: Running,
+    _secret: tempfile::NamedTempFile,
+}
+
+/// A gateway whose account has $1 and falls below its warning of 99 cents by one request. The
+/// receiver answers with these statuses.
+fn low_balance(statuses: &'static [u16]) -> Story {
+    let (address, deliveries) = receiver(statuses);
+    let secret = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(secret.path(), SECRET).expect("a secret");
+    let running = providers(&[("one", Dialect::OpenAi)]);
+    let low_balance = Some(NanoUsd(990_000_000));
+    let setup = Setup {
         credit: "1",
         prices: ("1000", "1000"),
-        account: AccountTerms {
-            low_balance: Some(NanoUsd(990_000_000)),
-            ..AccountTerms::default()
-        },
+        account: AccountTerms { low_balance, ..AccountTerms::default() },
         more: format!(
             "[webhooks]\nurl = \"http://{address}/hook\"\nsecret = \"file:{}\"\n\
              private_networks = true\n",
-            secret.display()
+            secret.path().display()
         ),
         ..Setup::default()
-    }
+    };
+    let gateway = Gateway::start(&running, &setup);
+    assert!(gateway.client().chat(&ask(MODEL, "Hello", false, 50)).is_good());
+    Story { gateway, deliveries, _running: running, _secret: secret }
 }
 
 #[test]
 fn what_is_not_accepted_is_told_again() {
-    let (address, deliveries) = receiver(&[500, 204]);
-    let secret = tempfile::NamedTempFile::new().expect("a file");
-    std::fs::write(secret.path(), SECRET).expect("a secret");
-    let running = providers(&[("one", Dialect::OpenAi)]);
-    let gateway = Gateway::start(&running, &setup(address, secret.path()));
-    assert!(gateway.client().chat(&ask(MODEL, "Hello", false, 50)).is_good());
-    let first = deliveries.recv_timeout(LIMIT).expect("a delivery");
-    let again = deliveries.recv_timeout(LIMIT).expect("a delivery");
+    let story = low_balance(&[500, 204]);
+    let first = story.deliveries.recv_timeout(LIMIT).expect("a delivery");
+    let again = story.deliveries.recv_timeout(LIMIT).expect("a delivery");
     assert!(first.is_signed() && again.is_signed());
     assert_eq!((&first.id, &first.body), (&again.id, &again.body), "the same event");
     let event = first.json();
@@ -123,16 +133,11 @@ fn what_is_not_accepted_is_told_again() {
 
 #[test]
 fn what_was_not_accepted_is_told_after_a_crash() {
-    let (address, deliveries) = receiver(&[503, 200]);
-    let secret = tempfile::NamedTempFile::new().expect("a file");
-    std::fs::write(secret.path(), SECRET).expect("a secret");
-    let running = providers(&[("one", Dialect::OpenAi)]);
-    let mut gateway = Gateway::start(&running, &setup(address, secret.path()));
-    assert!(gateway.client().chat(&ask(MODEL, "Hello", false, 50)).is_good());
-    let first = deliveries.recv_timeout(LIMIT).expect("a delivery");
-    gateway.kill();
-    gateway.restart();
-    let again = deliveries.recv_timeout(LIMIT).expect("a delivery");
+    let mut story = low_balance(&[503, 200]);
+    let first = story.deliveries.recv_timeout(LIMIT).expect("a delivery");
+    story.gateway.kill();
+    story.gateway.restart();
+    let again = story.deliveries.recv_timeout(LIMIT).expect("a delivery");
     assert!(again.is_signed());
     assert_eq!((&first.id, &first.body), (&again.id, &again.body), "the same event");
 }

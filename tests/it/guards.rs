@@ -199,12 +199,49 @@ fn a_cached_answer_is_no_way_around_a_policy() {
     let body = ask(MODEL, "Say something", false, 8);
     assert!(gateway.client().chat_with(&body, &cache).is_good());
     let policy = json!({"allowed_models": ["other/*"]});
-    let wanted = json!({"account_id": "acme", "policy": policy}).to_string();
-    let mut admin = Client::new(gateway.admin, Some("admin-token-of-the-test".to_owned()));
-    let made = admin.send("POST", "/admin/v1/keys", &[], wanted.as_bytes()).json();
-    let key = made["key"].as_str().expect("a key").to_owned();
-    let answer = Client::new(gateway.address, Some(key)).chat_with(&body, &cache);
+    let mut restricted = other_key(&gateway, &json!({"account_id": "acme", "policy": policy}));
+    let answer = restricted.chat_with(&body, &cache);
     assert_eq!(answer.status, 403, "{}", answer.text());
-    let hit = gateway.client().chat_with(&body, &cache);
-    assert_eq!(hit.header("x-openrouter-cache-status"), Some("HIT"));
+    let mut alike = other_key(&gateway, &json!({"account_id": "acme", "label": "another"}));
+    for client in [&mut gateway.client(), &mut alike] {
+        let hit = client.chat_with(&body, &cache);
+        assert_eq!(hit.header("x-openrouter-cache-status"), Some("HIT"));
+    }
+}
+
+/// A key's own suffix asks for another answer with the same words.
+#[test]
+fn a_cached_answer_is_not_given_to_a_key_with_a_suffix_of_its_own() {
+    let running = providers(&[("one", Dialect::OpenAi)]);
+    let gateway = Gateway::start(&running, &Setup::default());
+    let cache = [("X-OpenRouter-Cache", "true")];
+    let body = ask(MODEL, "Say something", false, 8);
+    assert!(gateway.client().chat_with(&body, &cache).is_good());
+    let mut suffixed = other_key(&gateway, &json!({"account_id": "acme", "variant": "nitro"}));
+    for status in ["MISS", "HIT"] {
+        let answer = suffixed.chat_with(&body, &cache);
+        assert_eq!(answer.header("x-openrouter-cache-status"), Some(status), "{}", answer.text());
+    }
+}
+
+/// A client with another key, made over the management API.
+fn other_key(gateway: &Gateway, wanted: &serde_json::Value) -> Client {
+    let mut admin = Client::new(gateway.admin, Some("admin-token-of-the-test".to_owned()));
+    let made = admin.send("POST", "/admin/v1/keys", &[], wanted.to_string().as_bytes()).json();
+    Client::new(gateway.address, Some(made["key"].as_str().expect("a key").to_owned()))
+}
+
+#[test]
+fn an_embedding_counts_its_input_in_a_minutes_tokens() {
+    let running = providers(&[("one", Dialect::OpenAi)]);
+    let gateway = Gateway::start(&running, &keyed(Policy { tpm: Some(50), ..Policy::default() }));
+    // What an answer in words would need does not fit; the input does, and ten times that not.
+    let embed = |words: usize| {
+        let body = json!({"model": MODEL, "input": "word ".repeat(words)}).to_string();
+        gateway.client().send("POST", "/api/v1/embeddings", &[], body.as_bytes())
+    };
+    let words = embed(4);
+    assert_ne!(words.status, 429, "{}", words.text());
+    let many = embed(400);
+    assert_eq!(many.status, 429, "{}", many.text());
 }

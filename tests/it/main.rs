@@ -12,6 +12,7 @@
 mod support;
 
 mod bodies;
+mod byok;
 mod cache;
 mod catalog;
 mod choices;

@@ -115,6 +115,25 @@ fn a_stream_past_its_credit_ends_in_good_order_on_every_surface() {
 }
 
 #[test]
+fn a_stream_past_its_members_budget_ends_though_the_account_is_rich() {
+    let (running, _) = replaying(Dialect::OpenAi, endless(6_000));
+    let gateway = Gateway::start(&running, &Setup::default());
+    let budget = 40 * PROMPT_NANO + 64 * COMPLETION_NANO;
+    let mut admin = Client::new(gateway.admin, Some("admin-token-of-the-test".to_owned()));
+    let member = format!("{{\"role\":\"member\",\"limit_usd\":\"{}\"}}", dollars(budget));
+    let path = "/admin/v1/accounts/acme/members/ann";
+    let made = admin.send("PUT", path, &[], member.as_bytes());
+    assert!(made.status < 300, "{}", made.text());
+    let key = br#"{"account_id":"acme","member":"ann"}"#;
+    let made = admin.send("POST", "/admin/v1/keys", &[], key).json();
+    let mut ann = Client::new(gateway.address, Some(made["key"].as_str().unwrap().to_owned()));
+    let answer = ann.chat(&ask(MODEL, PROMPT, true, 64));
+    assert!(answer.text().contains("\"finish_reason\":\"length\""), "{}", answer.text());
+    let used = used(&gateway);
+    assert!(used <= budget && used > 64 * COMPLETION_NANO, "{used} of {budget}");
+}
+
+#[test]
 fn a_stream_past_its_hold_goes_on_while_there_is_credit() {
     let (running, _) = replaying(Dialect::OpenAi, endless(3_000));
     let gateway = Gateway::start(&running, &Setup { credit: "1", ..Setup::default() });

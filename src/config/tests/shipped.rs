@@ -13,7 +13,9 @@ const FULL: &str = include_str!("../../../conf/full.toml");
 const SMALLEST: &str = include_str!("../../../conf/turnpike.toml");
 const SHAPES: &str = concat!(
     include_str!("../file.rs"),
+    include_str!("../file/byok.rs"),
     include_str!("../file/catalog.rs"),
+    include_str!("../file/choices.rs"),
     include_str!("../file/content.rs"),
     include_str!("../file/payment.rs"),
     include_str!("../file/webhooks.rs")
@@ -194,6 +196,7 @@ fn comments_state_the_defaults_of_the_code() {
             endpoints: vec![file::Endpoint::default()],
             ..file::Model::default()
         }],
+        byok: vec![file::Byok::default()],
         auto: vec![file::Auto::default()],
         presets: vec![file::Preset::default()],
         ..File::default()

@@ -5,11 +5,12 @@
 
 use std::sync::Arc;
 
+use crate::dialect::Bill;
 use crate::dialect::ir::{Citation, Event, FinishReason, TokenLogprob};
 use crate::dialect::sink::{AnswerShape, Passed, StreamSink};
 use crate::dialect::{json, logprobs};
 use crate::error::GatewayError;
-use crate::vocab::{NanoUsd, Usage};
+use crate::vocab::Usage;
 
 use super::fault::error_tail;
 
@@ -140,7 +141,7 @@ impl StreamWriter {
 }
 
 impl StreamSink for StreamWriter {
-    fn write(&mut self, event: &Event, cost: Option<NanoUsd>, wire: &mut Vec<u8>) {
+    fn write(&mut self, event: &Event, cost: Option<Bill>, wire: &mut Vec<u8>) {
         match event {
             Event::Start { .. } => self.begin(0, wire),
             Event::Logprobs { choice, refusal, tokens } => {
@@ -281,7 +282,7 @@ impl StreamWriter {
         wire.extend_from_slice(b"}]}\n\n");
     }
 
-    fn end(&self, cost: Option<NanoUsd>, wire: &mut Vec<u8>) {
+    fn end(&self, cost: Option<Bill>, wire: &mut Vec<u8>) {
         if self.usage.is_some() || cost.is_some() || self.metadata.is_some() {
             let shape = &self.prefix[..self.prefix.len() - PREFIX_CHOICES.len()];
             wire.extend_from_slice(shape);
@@ -397,7 +398,7 @@ pub(crate) fn metadata(out: &mut Vec<u8>, metadata: Option<&str>) {
 }
 
 /// The object `usage`, in OpenAI's names with OpenRouter's `cost`.
-pub(crate) fn usage(out: &mut Vec<u8>, usage: &Usage, cost: Option<NanoUsd>) {
+pub(crate) fn usage(out: &mut Vec<u8>, usage: &Usage, cost: Option<Bill>) {
     out.push(b'{');
     json::number_member(out, "prompt_tokens", usage.prompt);
     json::number_member(out, "completion_tokens", usage.completion);
@@ -426,7 +427,7 @@ pub(crate) fn usage(out: &mut Vec<u8>, usage: &Usage, cost: Option<NanoUsd>) {
     }
     if let Some(cost) = cost {
         json::key(out, "cost");
-        json::display(out, cost);
+        cost.put(out);
     }
     out.push(b'}');
 }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::dialect::Bill;
 use crate::dialect::ir::{Event, FinishReason};
 use crate::dialect::{AnswerShape, StreamSink as _, WholeSink as _};
 use crate::error::{GatewayError, Kind, ProviderSaid};
@@ -28,14 +29,14 @@ fn payloads(wire: &[u8]) -> Vec<Value> {
     frames.iter().map(json).collect()
 }
 
-fn stream(events: &[Event], cost: Option<NanoUsd>) -> Vec<Value> {
+fn stream(events: &[Event], cost: Option<Bill>) -> Vec<Value> {
     let mut writer = StreamWriter::new(&shape());
     let mut wire = Vec::new();
     events.iter().for_each(|event| writer.write(event, cost, &mut wire));
     payloads(&wire)
 }
 
-fn whole(events: &[Event], usage: Option<&Usage>, cost: Option<NanoUsd>) -> Value {
+fn whole(events: &[Event], usage: Option<&Usage>, cost: Option<Bill>) -> Value {
     let mut writer = WholeWriter::new(&shape());
     events.iter().for_each(|event| writer.write(event));
     serde_json::from_slice(&Box::new(writer).finish(usage, cost)).unwrap()
@@ -88,7 +89,7 @@ fn usage_json() -> Value {
 
 #[test]
 fn a_stream_has_the_form_of_openai_with_openrouters_additions() {
-    let chunks = stream(&events(), Some(NanoUsd(1_500_000)));
+    let chunks = stream(&events(), Some(NanoUsd(1_500_000).into()));
     let deltas: Vec<&Value> = chunks[..chunks.len() - 1]
         .iter()
         .map(|chunk| {
@@ -132,7 +133,7 @@ fn a_stream_has_the_form_of_openai_with_openrouters_additions() {
 
 #[test]
 fn a_whole_answer_says_the_same_as_the_stream() {
-    let answer = whole(&events(), Some(&usage()), Some(NanoUsd(1_500_000)));
+    let answer = whole(&events(), Some(&usage()), Some(NanoUsd(1_500_000).into()));
     let expected = json!({
         "id": "gen-1", "object": "chat.completion", "created": 7, "model": "lab/\"quoted\"",
         "provider": "Prov",

@@ -1,10 +1,11 @@
 //! Whole answers: events → one `chat.completion`.
 
 use super::answer::{self, Logprobs, ReasoningIndex, detail, encrypted, position};
+use crate::dialect::Bill;
 use crate::dialect::ir::{Citation, Event, FinishReason};
 use crate::dialect::json;
 use crate::dialect::sink::{AnswerShape, WholeSink};
-use crate::vocab::{NanoUsd, Usage};
+use crate::vocab::Usage;
 
 /// Collects the events of one answer and writes it whole.
 pub struct WholeWriter {
@@ -100,7 +101,7 @@ impl WholeSink for WholeWriter {
         }
     }
 
-    fn finish(mut self: Box<Self>, usage: Option<&Usage>, cost: Option<NanoUsd>) -> Vec<u8> {
+    fn finish(mut self: Box<Self>, usage: Option<&Usage>, cost: Option<Bill>) -> Vec<u8> {
         if self.choices.is_empty() {
             self.choices.push(Choice::default());
         }

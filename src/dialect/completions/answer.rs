@@ -6,12 +6,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::dialect::Bill;
 use crate::dialect::chat;
 use crate::dialect::ir::{Event, FinishReason, TokenLogprob};
 use crate::dialect::sink::{AnswerShape, Passed, StreamSink, WholeSink};
 use crate::dialect::{json, logprobs};
 use crate::error::GatewayError;
-use crate::vocab::{NanoUsd, Usage};
+use crate::vocab::Usage;
 
 /// The most choices that a request can ask for (OpenAI, 2026-11).
 const CHOICES_MAX: usize = 128;
@@ -115,7 +116,7 @@ fn characters(tokens: &[TokenLogprob]) -> u64 {
 const DONE: &[u8] = b"data: [DONE]\n\n";
 
 impl StreamSink for StreamWriter {
-    fn write(&mut self, event: &Event, cost: Option<NanoUsd>, wire: &mut Vec<u8>) {
+    fn write(&mut self, event: &Event, cost: Option<Bill>, wire: &mut Vec<u8>) {
         match event {
             Event::Text { choice: index, text } | Event::Refusal { choice: index, text } => {
                 self.text(Entry { index: *index, text, ..Entry::default() }, wire);
@@ -237,7 +238,7 @@ impl WholeSink for WholeWriter {
         }
     }
 
-    fn finish(mut self: Box<Self>, usage: Option<&Usage>, cost: Option<NanoUsd>) -> Vec<u8> {
+    fn finish(mut self: Box<Self>, usage: Option<&Usage>, cost: Option<Bill>) -> Vec<u8> {
         if self.choices.is_empty() {
             self.choices.push(Whole::default());
         }

@@ -8,9 +8,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{Encoding, Request};
+use crate::dialect::Bill;
 use crate::dialect::openai::{fault, wire};
 use crate::dialect::{AnswerFault, AnswerShape, Dialect, answer_text, json};
-use crate::vocab::{NanoUsd, Usage};
+use crate::vocab::Usage;
 
 const GARBLED: AnswerFault = AnswerFault::Garbled("the body holds no embeddings");
 
@@ -312,7 +313,7 @@ pub fn write_answer(
     answer: &Answer,
     shape: &AnswerShape,
     usage: Option<&Usage>,
-    cost: Option<NanoUsd>,
+    cost: Option<Bill>,
 ) -> Vec<u8> {
     let size = |vector: &Vector| match vector {
         Vector::Floats(text) | Vector::Base64(text) => text.len() + 64,
@@ -348,7 +349,7 @@ pub fn write_answer(
         json::number_member(&mut out, "total_tokens", usage.total());
         if let Some(cost) = cost {
             json::key(&mut out, "cost");
-            json::display(&mut out, cost);
+            cost.put(&mut out);
         }
         out.push(b'}');
     }

@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use crate::dialect::Bill;
 use crate::dialect::{AnswerFault, AnswerShape, Dialect, Target};
 use crate::error::GatewayError;
 use crate::vocab::NanoUsd;
 
-pub(in crate::dialect) const COST: Option<NanoUsd> = Some(NanoUsd(123_000));
+pub(in crate::dialect) const COST: Option<Bill> =
+    Some(Bill { cost: NanoUsd(123_000), upstream: None });
 
 type Write = fn(Dialect, &[u8], &Target<'_>) -> Result<Vec<u8>, GatewayError>;
 type Answer = fn(Dialect, &[u8], &[u8], &AnswerShape) -> Result<Vec<u8>, AnswerFault>;

@@ -11,12 +11,13 @@ use super::arguments::Arguments;
 use super::blocks::{Block, Blocks, Piece, Shown};
 use super::fault::write_error;
 use super::wire::{self, Ending};
+use crate::dialect::Bill;
 use crate::dialect::chat;
 use crate::dialect::ir::{Citation, Event};
 use crate::dialect::json;
 use crate::dialect::sink::{AnswerShape, Passed, StreamSink};
 use crate::error::{GatewayError, Kind};
-use crate::vocab::{NanoUsd, Usage};
+use crate::vocab::Usage;
 
 /// Writes the events of one answer as server-sent events.
 pub struct StreamWriter {
@@ -84,7 +85,7 @@ impl std::fmt::Debug for StreamWriter {
 }
 
 impl StreamSink for StreamWriter {
-    fn write(&mut self, event: &Event, cost: Option<NanoUsd>, wire: &mut Vec<u8>) {
+    fn write(&mut self, event: &Event, cost: Option<Bill>, wire: &mut Vec<u8>) {
         if self.over {
             return;
         }
@@ -262,7 +263,7 @@ impl StreamWriter {
         }
     }
 
-    fn end(&mut self, cost: Option<NanoUsd>, wire: &mut Vec<u8>) {
+    fn end(&mut self, cost: Option<Bill>, wire: &mut Vec<u8>) {
         if self.ending.failed() {
             let failed = "The provider failed after a part of the answer.";
             return self.abort(&GatewayError::new(Kind::ProviderFailed, failed), wire);

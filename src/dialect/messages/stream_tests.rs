@@ -39,7 +39,7 @@ fn finish(reason: FinishReason) -> Event {
 fn wire(events: &[Event]) -> String {
     let (mut writer, mut wire) = (StreamWriter::new(&shape()), Vec::new());
     for event in events {
-        writer.write(event, Some(NanoUsd(5)), &mut wire);
+        writer.write(event, Some(NanoUsd(5).into()), &mut wire);
     }
     String::from_utf8(wire).unwrap()
 }
@@ -128,7 +128,7 @@ fn whole(events: &[Event]) -> Value {
             usage = Some(*counters);
         }
     }
-    serde_json::from_slice(&writer.finish(usage.as_ref(), Some(NanoUsd(5)))).unwrap()
+    serde_json::from_slice(&writer.finish(usage.as_ref(), Some(NanoUsd(5).into()))).unwrap()
 }
 
 #[test]

@@ -2,11 +2,12 @@
 
 use super::blocks::{Block, Blocks, Shown};
 use super::wire::{self, Ending};
+use crate::dialect::Bill;
 use crate::dialect::ir::Event;
 use crate::dialect::json;
 use crate::dialect::media::arguments_object;
 use crate::dialect::sink::{AnswerShape, WholeSink};
-use crate::vocab::{NanoUsd, Usage};
+use crate::vocab::Usage;
 
 /// Collects the events of one answer and writes it whole.
 pub struct WholeWriter {
@@ -36,7 +37,7 @@ impl WholeSink for WholeWriter {
         }
     }
 
-    fn finish(mut self: Box<Self>, usage: Option<&Usage>, cost: Option<NanoUsd>) -> Vec<u8> {
+    fn finish(mut self: Box<Self>, usage: Option<&Usage>, cost: Option<Bill>) -> Vec<u8> {
         if let Some(text) = self.ending.refusal() {
             self.blocks.add_text(text);
         }

@@ -1,10 +1,11 @@
 //! What streamed and whole answers spell alike.
 
+use crate::dialect::Bill;
 use crate::dialect::ir::{Citation, Event, FinishReason};
 use crate::dialect::json;
 use crate::dialect::media::bounded;
 use crate::dialect::sink::AnswerShape;
-use crate::vocab::{NanoUsd, Usage};
+use crate::vocab::Usage;
 
 /// The longest refusal that is told, in bytes.
 const REFUSAL_MAX: usize = 64 << 10;
@@ -23,7 +24,7 @@ pub(super) fn head(shape: &AnswerShape) -> Vec<u8> {
 }
 
 /// The object `usage`. Anthropic counts cached tokens apart; `cost` is OpenRouter's.
-pub(super) fn usage(out: &mut Vec<u8>, usage: &Usage, cost: Option<NanoUsd>) {
+pub(super) fn usage(out: &mut Vec<u8>, usage: &Usage, cost: Option<Bill>) {
     out.push(b'{');
     let written = usage.cache_write_5m.saturating_add(usage.cache_write_1h);
     json::number_member(out, "input_tokens", usage.fresh_prompt());
@@ -48,7 +49,7 @@ pub(super) fn usage(out: &mut Vec<u8>, usage: &Usage, cost: Option<NanoUsd>) {
     }
     if let Some(cost) = cost {
         json::key(out, "cost");
-        json::display(out, cost);
+        cost.put(out);
     }
     out.push(b'}');
 }

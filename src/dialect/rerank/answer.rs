@@ -4,10 +4,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{Request, write};
+use crate::dialect::Bill;
 use crate::dialect::embed::wire_count;
 use crate::dialect::openai::{fault, wire};
 use crate::dialect::{AnswerFault, AnswerShape, answer_text, json};
-use crate::vocab::{NanoUsd, Usage};
+use crate::vocab::Usage;
 
 const GARBLED: AnswerFault = AnswerFault::Garbled("the body holds no results");
 
@@ -137,7 +138,7 @@ pub fn write_answer(
     request: &Request,
     shape: &AnswerShape,
     usage: Option<&Usage>,
-    cost: Option<NanoUsd>,
+    cost: Option<Bill>,
 ) -> Vec<u8> {
     let mut out = Vec::with_capacity(1024);
     out.push(b'{');
@@ -173,7 +174,7 @@ pub fn write_answer(
         }
         if let Some(cost) = cost {
             json::key(&mut out, "cost");
-            json::display(&mut out, cost);
+            cost.put(&mut out);
         }
         out.push(b'}');
     }

@@ -1,10 +1,11 @@
 //! The objects of an answer in JSON: output items, the usage, the error.
 
 use super::items::FORMAT;
+use crate::dialect::Bill;
 use crate::dialect::ir::{Citation, TokenLogprob};
 use crate::dialect::json;
 use crate::error::{GatewayError, Kind};
-use crate::vocab::{NanoUsd, Usage};
+use crate::vocab::Usage;
 
 /// An item of `output`.
 pub(super) struct Item {
@@ -163,7 +164,7 @@ pub(super) fn thought(out: &mut Vec<u8>, thought: &Thought) {
 }
 
 /// Appends `"usage":{…}`, with OpenRouter's `cost`, or `null`.
-pub(super) fn usage(out: &mut Vec<u8>, usage: Option<&Usage>, cost: Option<NanoUsd>) {
+pub(super) fn usage(out: &mut Vec<u8>, usage: Option<&Usage>, cost: Option<Bill>) {
     json::key(out, "usage");
     if usage.is_none() && cost.is_none() {
         return out.extend_from_slice(b"null");
@@ -191,7 +192,7 @@ pub(super) fn usage(out: &mut Vec<u8>, usage: Option<&Usage>, cost: Option<NanoU
     }
     if let Some(cost) = cost {
         json::key(out, "cost");
-        json::display(out, cost);
+        cost.put(out);
     }
     out.push(b'}');
 }

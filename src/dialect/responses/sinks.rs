@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::object::Failure;
 use super::output::Output;
+use crate::dialect::Bill;
 use crate::dialect::ir::Event;
 use crate::dialect::sink::{AnswerShape, Passed, StreamSink, WholeSink};
 use crate::error::GatewayError;
-use crate::vocab::{NanoUsd, Usage};
+use crate::vocab::Usage;
 
 /// Writes the events of one answer as a stream.
 ///
@@ -23,7 +24,7 @@ impl StreamWriter {
 }
 
 impl StreamSink for StreamWriter {
-    fn write(&mut self, event: &Event, cost: Option<NanoUsd>, wire: &mut Vec<u8>) {
+    fn write(&mut self, event: &Event, cost: Option<Bill>, wire: &mut Vec<u8>) {
         match event {
             Event::End => self.0.end(cost, wire),
             event => self.0.take(event, wire),
@@ -58,7 +59,7 @@ impl WholeSink for WholeWriter {
         self.0.take(event, &mut Vec::new());
     }
 
-    fn finish(mut self: Box<Self>, usage: Option<&Usage>, cost: Option<NanoUsd>) -> Vec<u8> {
+    fn finish(mut self: Box<Self>, usage: Option<&Usage>, cost: Option<Bill>) -> Vec<u8> {
         let mut out = Vec::new();
         self.0.usage = usage.copied().or(self.0.usage);
         self.0.end(cost, &mut out);

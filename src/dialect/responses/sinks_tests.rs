@@ -6,12 +6,13 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{StreamWriter, WholeWriter, echo, read_request};
+use crate::dialect::Bill;
 use crate::dialect::ir::{Citation, Event, FinishReason};
 use crate::dialect::{AnswerShape, StreamSink as _, WholeSink as _};
 use crate::error::{GatewayError, Kind};
 use crate::vocab::{NanoUsd, Usage};
 
-const COST: Option<NanoUsd> = Some(NanoUsd(5_000));
+const COST: Option<Bill> = Some(Bill { cost: NanoUsd(5_000), upstream: None });
 
 fn shape(format: &'static str) -> AnswerShape {
     let body = r#"{"model":"m","input":"x","tools":[{"type":"custom","name":"free"}],

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::SyncSender;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use super::store::dir::Dir;
 use super::store::index::{Store, StoreFailed};
 use super::store::progress::Progress;
 
+mod archivist;
 mod hold;
 mod life;
 mod manage;
@@ -35,10 +37,11 @@ mod writer;
 
 pub use hold::{Charge, Durable, Hold, HoldAsk, HoldRefused};
 pub use manage::{Made, ManageError};
-pub use queue::LedgerDown;
+pub use queue::{Condition, LedgerDown, Tell};
 pub use recover::Recovery;
 pub use stats::{COMMIT_BUCKETS_US, Stats};
 
+use archivist::Archivist;
 use queue::{Op, Shared};
 use recent::Records;
 use recover::{Recovered, recover};
@@ -63,6 +66,13 @@ pub struct Options {
     /// until a restart. Off unless said otherwise: a row of the index for every generation costs
     /// twice as much as all else that the ledger does for it.
     pub index_upstream_ids: bool,
+    /// How many full segments of the journal stay as they are; older ones are compressed into the
+    /// archive.
+    pub archive_keep: usize,
+    /// How often full segments are looked for.
+    pub archive_every: Duration,
+    /// Is told when writing begins to fail, and when it works again; must not block.
+    pub tell: Tell,
     /// Whether accounts may ask for their prompts and answers to be kept: there is a key for that.
     pub keeps_content: bool,
     /// The wall clock.
@@ -81,6 +91,9 @@ impl Options {
             checkpoint_every: Duration::from_secs(1),
             checkpoint_entries: 100_000,
             index_upstream_ids: false,
+            archive_keep: 2,
+            archive_every: Duration::from_secs(10),
+            tell: Arc::new(|_| {}),
             keeps_content: false,
             clock: Arc::new(clock),
             #[cfg(test)]
@@ -115,6 +128,9 @@ struct Inner {
 struct Threads {
     writer: JoinHandle<Result<(), LedgerDown>>,
     indexer: JoinHandle<Result<(), LedgerDown>>,
+    archivist: JoinHandle<()>,
+    /// Dropped to end the archivist.
+    stop_archivist: SyncSender<()>,
     store: Arc<dyn Store>,
     /// Locked until the threads are done.
     dir: Dir,
@@ -134,7 +150,7 @@ impl Ledger {
         let path = dir.progress();
         let progress = Progress::create(&path, slots).map_err(OpenError::at(&path))?;
         let recovery = recovered.recovery.clone();
-        let shared = Arc::new(Shared::new(slots as usize, progress));
+        let shared = Arc::new(Shared::new(slots as usize, progress, Arc::clone(&options.tell)));
         let table = KeyTable::of(&recovered.scribe.state, secret);
         Self::start(dir, recovered, shared, table, options).map(|ledger| (ledger, recovery))
     }
@@ -181,7 +197,15 @@ impl Ledger {
                 writer.run()
             })?
         };
-        let threads = Mutex::new(Some(Threads { writer, indexer, store, dir }));
+        let (stop_archivist, stop) = std::sync::mpsc::sync_channel(1);
+        let archivist = {
+            let (keep, every) = (options.archive_keep, options.archive_every);
+            let segments = dir.segments();
+            let archivist = Archivist { shared: Arc::clone(&shared), segments, keep, every };
+            spawn("ledger-archive", move || archivist.run(&stop))?
+        };
+        let threads = Threads { writer, indexer, archivist, stop_archivist, store, dir };
+        let threads = Mutex::new(Some(threads));
         Ok(Self { inner: Arc::new(Inner { shared, table, records, keeps_content, threads }) })
     }
 
@@ -313,13 +337,16 @@ impl std::error::Error for RecordRefused {}
 impl Inner {
     fn close(&self) -> Result<(), LedgerDown> {
         let mut threads = self.threads.lock();
-        let Some(Threads { writer, indexer, store, dir }) = threads.take() else { return Ok(()) };
+        let Some(threads) = threads.take() else { return Ok(()) };
+        let Threads { writer, indexer, archivist, stop_archivist, store, dir } = threads;
         self.shared.close();
+        drop(stop_archivist);
         let written = writer.join().unwrap_or(Err(LedgerDown));
         let indexed = indexer.join().unwrap_or(Err(LedgerDown));
+        let archived = archivist.join().map_err(|_| LedgerDown);
         store.close();
         drop(dir);
-        written.and(indexed)
+        written.and(indexed).and(archived)
     }
 }
 

@@ -2,13 +2,17 @@
 //!
 //! A commit costs the processor far more than an operation does. While few operations come, each
 //! is committed at once, because somebody may be waiting for it. Under load commits keep a distance,
-//! so that operations gather: a hold's commit runs while the provider thinks, and five hundred
-//! commits a second are enough.
+//! so that operations gather: a hold's commit runs while the provider thinks, and two hundred
+//! commits a second are enough. Where providers answer at once, requests wait for their commit and
+//! for nothing else: then it comes soon after all of them do, since nobody is left to gather.
 
 use std::time::{Duration, Instant};
 
 /// The shortest time between the beginnings of two commits under load.
 const DISTANCE: Duration = Duration::from_millis(2);
+
+/// The time between them while operations keep coming, or requests wait for something else.
+const DISTANCE_MAX: Duration = Duration::from_millis(5);
 
 /// More operations a second than this are a load. A request has two.
 const LOAD: f64 = 6_000.0;
@@ -37,22 +41,37 @@ impl Pace {
     }
 
     /// How long the next commit should wait.
-    pub(super) fn pause(&self, now: Instant) -> Duration {
+    pub(super) fn pause(&self, now: Instant) -> Pause {
         match self.last {
             Some(last) if self.rate > LOAD => {
-                DISTANCE.saturating_sub(now.saturating_duration_since(last))
+                let left = |distance: Duration| {
+                    distance.saturating_sub(now.saturating_duration_since(last))
+                };
+                Pause { least: left(DISTANCE), most: left(DISTANCE_MAX) }
             }
-            _ => Duration::ZERO,
+            _ => Pause::default(),
         }
     }
+}
+
+/// How long a commit should wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Pause {
+    /// In any case.
+    pub(crate) least: Duration,
+    /// Unless every open hold waits for this commit and none comes any more.
+    pub(crate) most: Duration,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const NONE: Pause = Pause { least: Duration::ZERO, most: Duration::ZERO };
+    const WHOLE: Pause = Pause { least: DISTANCE, most: DISTANCE_MAX };
+
     /// The pause after a second of commits of so many operations, one every so many microseconds.
-    fn after(operations: usize, every_us: u64) -> Duration {
+    fn after(operations: usize, every_us: u64) -> Pause {
         let mut now = now();
         let mut pace = Pace::default();
         for _ in 0..1_000_000 / every_us {
@@ -69,12 +88,12 @@ mod tests {
 
     #[test]
     fn only_a_load_keeps_commits_apart() {
-        assert_eq!(Pace::default().pause(now()), Duration::ZERO, "the first");
-        assert_eq!(after(2, 1_000), Duration::ZERO, "a thousand requests a second");
-        assert_eq!(after(1, 200), Duration::ZERO, "2,500 requests a second, one by one");
-        assert_eq!(after(10, 400), DISTANCE, "12,500 requests a second");
-        assert_eq!(after(50, 2_000), DISTANCE, "the same, at a distance");
-        assert_eq!(after(8, 2_000), Duration::ZERO, "and 2,000 again");
+        assert_eq!(Pace::default().pause(now()), NONE, "the first");
+        assert_eq!(after(2, 1_000), NONE, "a thousand requests a second");
+        assert_eq!(after(1, 200), NONE, "2,500 requests a second, one by one");
+        assert_eq!(after(10, 400), WHOLE, "12,500 requests a second");
+        assert_eq!(after(50, 2_000), WHOLE, "the same, at a distance");
+        assert_eq!(after(8, 2_000), NONE, "and 2,000 again");
     }
 
     #[test]
@@ -86,7 +105,7 @@ mod tests {
             now += Duration::from_micros(300);
             pace.commit(4, now);
         }
-        assert_eq!(pace.pause(now), Duration::ZERO);
+        assert_eq!(pace.pause(now), NONE);
     }
 
     #[test]
@@ -97,8 +116,13 @@ mod tests {
             now += Duration::from_millis(1);
             pace.commit(100, now);
         }
-        let later = now + Duration::from_micros(1_500);
-        assert_eq!(pace.pause(later), Duration::from_micros(500));
-        assert_eq!(pace.pause(now + DISTANCE), Duration::ZERO);
+        let after = |us| {
+            let Pause { least, most } = pace.pause(now + Duration::from_micros(us));
+            (least.as_micros(), most.as_micros())
+        };
+        assert_eq!(after(1_500), (500, 3_500));
+        assert_eq!(after(2_000), (0, 3_000));
+        assert_eq!(after(4_000), (0, 1_000));
+        assert_eq!(after(5_000), (0, 0));
     }
 }

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::ledger::entry::{Cause, Event};
 use crate::ledger::keys::KeyEntry;
@@ -22,10 +22,14 @@ use crate::ledger::state::Refused;
 use crate::ledger::store::progress::Progress;
 use crate::vocab::{GenerationId, NanoUsd};
 
+use super::pace::Pause;
 use super::stats::Counters;
 
 /// How long ends alone may wait for company before they are committed.
 const LINGER: Duration = Duration::from_millis(2);
+
+/// While nothing comes for so long, a group in which all wait is not kept waiting.
+const QUIET: Duration = Duration::from_micros(500);
 
 /// The most operations in one commit.
 pub(crate) const GROUP_MAX: usize = 512;
@@ -125,6 +129,8 @@ enum Sleep {
     Lingering,
     /// It waits for its pace; only a full group ends that early.
     Pacing,
+    /// It waits for its pace while some open holds do not wait for it.
+    Gathering,
     /// It waits for anything.
     Idle,
 }
@@ -135,10 +141,42 @@ struct Queue {
     ticket: u64,
     /// Holds that were let in and whose ends were not.
     open: usize,
+    /// Holds among `ops`.
+    holds: usize,
     /// Somebody waits for an operation in the queue.
     urgent: bool,
     sleep: Sleep,
     closing: bool,
+}
+
+/// How writing goes, told when it changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// The journal cannot be written, for this reason; no hold is taken. It is tried again.
+    JournalFails(String),
+    /// The index cannot be written, for this reason; no hold is taken. It is tried again.
+    IndexFails(String),
+    /// What failed works again.
+    Works,
+    /// Full segments cannot be packed, for this reason: the journal grows. It is tried again.
+    ArchiveFails(String),
+    /// They can be packed again.
+    Archives,
+}
+
+/// Who is told of a [`Condition`].
+pub type Tell = Arc<dyn Fn(&Condition) + Send + Sync>;
+
+impl Queue {
+    /// A group could grow.
+    fn may_gather(&self) -> bool {
+        !self.closing && (1..GROUP_MAX).contains(&self.ops.len())
+    }
+
+    /// Every open hold waits for the next commit: nobody is at work whose operation could join it.
+    const fn all_wait(&self) -> bool {
+        self.holds > 0 && self.holds >= self.open
+    }
 }
 
 /// Why the ledger takes no holds, as bits.
@@ -162,6 +200,7 @@ pub(crate) struct Shared {
     pub(crate) writer_gone: AtomicBool,
     pub(crate) held: AtomicI64,
     pub(crate) progress: Progress,
+    tell: Tell,
     pub(crate) counters: Counters,
 }
 
@@ -172,12 +211,13 @@ struct Waiters {
 }
 
 impl Shared {
-    pub(crate) fn new(capacity: usize, progress: Progress) -> Self {
+    pub(crate) fn new(capacity: usize, progress: Progress, tell: Tell) -> Self {
         Self {
             queue: Mutex::new(Queue {
                 ops: VecDeque::new(),
                 ticket: 0,
                 open: 0,
+                holds: 0,
                 urgent: false,
                 sleep: Sleep::Awake,
                 closing: false,
@@ -192,12 +232,33 @@ impl Shared {
             writer_gone: AtomicBool::new(false),
             held: AtomicI64::new(0),
             progress,
+            tell,
             counters: Counters::default(),
         }
     }
 
     pub(crate) fn healthy(&self) -> bool {
         self.down.load(Ordering::Acquire) == 0
+    }
+
+    /// Marks that writing fails, and tells of it unless that was known.
+    pub(crate) fn fails(&self, reason: u8, condition: &Condition) {
+        let known = self.down.load(Ordering::Acquire) & reason != 0;
+        self.mark(reason, true);
+        if !known {
+            (self.tell)(condition);
+        }
+    }
+
+    /// Tells of a condition that refuses no holds.
+    pub(crate) fn tell(&self, condition: &Condition) {
+        (self.tell)(condition);
+    }
+
+    /// Marks that writing works again, and tells of it.
+    pub(crate) fn works(&self, reason: u8) {
+        self.mark(reason, false);
+        (self.tell)(&Condition::Works);
     }
 
     /// Sets or clears a reason to take no holds, and wakes everybody when one is set.
@@ -229,7 +290,10 @@ impl Shared {
             return Err(NotQueued::Full);
         }
         match &op {
-            Op::Hold { .. } => queue.open += 1,
+            Op::Hold { .. } => {
+                queue.open += 1;
+                queue.holds += 1;
+            }
             Op::End(_) => queue.open = queue.open.saturating_sub(1),
             Op::Record(_) | Op::Manage(..) | Op::Repeat(..) => {}
         }
@@ -240,6 +304,7 @@ impl Shared {
             Sleep::Awake => false,
             Sleep::Lingering => urgent || queue.ops.len() >= GROUP_MAX,
             Sleep::Pacing => queue.ops.len() >= GROUP_MAX,
+            Sleep::Gathering => queue.ops.len() >= GROUP_MAX || queue.all_wait(),
             Sleep::Idle => true,
         };
         if wake {
@@ -253,11 +318,11 @@ impl Shared {
     /// ticket of the first of them; or nothing when time is up; or `None` when the queue is closed
     /// and empty.
     ///
-    /// `pause` is the time until the next commit may begin: meanwhile operations gather.
+    /// `pause` is the time until the next commit should begin: meanwhile operations gather.
     pub(crate) fn take(
         &self,
         patience: Duration,
-        pause: impl FnOnce() -> Duration,
+        pause: impl FnOnce() -> Pause,
         out: &mut Vec<Op>,
     ) -> Option<u64> {
         let mut queue = self.queue.lock();
@@ -270,22 +335,43 @@ impl Shared {
             queue.sleep = Sleep::Lingering;
             self.work.wait_for(&mut queue, LINGER);
         }
-        let pause = pause();
-        if !pause.is_zero() && !queue.closing && (1..GROUP_MAX).contains(&queue.ops.len()) {
-            queue.sleep = Sleep::Pacing;
-            self.work.wait_for(&mut queue, pause);
-        }
+        self.gather(&mut queue, pause());
         queue.sleep = Sleep::Awake;
         if queue.ops.is_empty() && queue.closing {
             return None;
         }
         let first = queue.ticket + 1 - queue.ops.len() as u64;
         let count = queue.ops.len().min(GROUP_MAX);
+        let before = out.len();
         out.extend(queue.ops.drain(..count));
+        let holds = out[before..].iter().filter(|op| matches!(op, Op::Hold { .. })).count();
+        queue.holds = queue.holds.saturating_sub(holds);
         if queue.ops.is_empty() {
             queue.urgent = false;
         }
         Some(first)
+    }
+
+    /// Lets a group grow.
+    fn gather(&self, queue: &mut MutexGuard<'_, Queue>, Pause { least, most }: Pause) {
+        if !least.is_zero() && queue.may_gather() {
+            queue.sleep = Sleep::Pacing;
+            self.work.wait_for(queue, least);
+        }
+        let mut left = most.saturating_sub(least);
+        while !left.is_zero() && queue.may_gather() {
+            let (ticket, all_wait) = (queue.ticket, queue.all_wait());
+            let step = if all_wait { left.min(QUIET) } else { left };
+            queue.sleep = if all_wait { Sleep::Pacing } else { Sleep::Gathering };
+            let in_time = !self.work.wait_for(queue, step).timed_out();
+            match (all_wait, in_time) {
+                // A busy proxy has more in its sockets than here: as long as something comes, it is
+                // worth waiting.
+                (true, _) if queue.ticket == ticket => return,
+                (false, false) => return,
+                (true, _) | (false, true) => left = left.saturating_sub(QUIET),
+            }
+        }
     }
 
     /// Lets no more operations in; the writer ends when it has done those that are there.

@@ -1,7 +1,6 @@
 //! Records of the generations that ended last, and the way to older ones.
 
 use std::collections::{HashMap, VecDeque};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -13,7 +12,8 @@ use crate::ledger::record::GenerationRecord;
 use crate::ledger::state::History;
 use crate::ledger::store::index::{Store, StoreFailed};
 use crate::ledger::store::lists::{self, By};
-use crate::ledger::store::{Place, journal, rollups, rows};
+use crate::ledger::store::segments::Segments;
+use crate::ledger::store::{Place, rollups, rows};
 use crate::vocab::GenerationId;
 
 /// How many records are kept in memory even when the index knows them.
@@ -48,12 +48,12 @@ struct Inner {
 pub(crate) struct Records {
     inner: Mutex<Inner>,
     store: Arc<dyn Store>,
-    journal: PathBuf,
+    segments: Segments,
 }
 
 impl Records {
-    pub(crate) fn new(store: Arc<dyn Store>, journal: PathBuf) -> Self {
-        Self { inner: Mutex::default(), store, journal }
+    pub(crate) fn new(store: Arc<dyn Store>, segments: Segments) -> Self {
+        Self { inner: Mutex::default(), store, segments }
     }
 
     /// Remembers records that are durable in the journal.
@@ -134,9 +134,9 @@ impl Records {
             _ => By::All,
         };
         lists::visit(&*self.store, by, span, &mut |item| {
-            let entry = journal::read_at(&self.journal, item.place)
-                .map_err(|error| StoreFailed(format!("journal: {error}")))?;
-            Ok(Recent::of(&entry).is_none_or(|recent| page.look(&recent)))
+            let entry = self.entry(item.place)?;
+            let recent = entry.as_ref().and_then(Recent::of);
+            Ok(recent.is_none_or(|recent| page.look(&recent)))
         })?;
         Ok(page.page)
     }
@@ -147,9 +147,12 @@ impl Records {
     }
 
     fn read(&self, place: Place) -> Result<Option<Arc<GenerationRecord>>, StoreFailed> {
-        let entry = journal::read_at(&self.journal, place)
-            .map_err(|error| StoreFailed(format!("journal: {error}")))?;
-        Ok(entry.event.record().cloned())
+        Ok(self.entry(place)?.and_then(|entry| entry.event.record().cloned()))
+    }
+
+    /// The entry at a place; absent if its segment was moved away.
+    fn entry(&self, place: Place) -> Result<Option<Entry>, StoreFailed> {
+        self.segments.read_at(place).map_err(|error| StoreFailed(format!("journal: {error}")))
     }
 }
 

@@ -1,8 +1,9 @@
 //! Starting up: what the last process left behind becomes a sound ledger.
 //!
 //! 1. The index is opened, guarded. If it is damaged it is thrown away.
-//! 2. The journal after the index's last entry is replayed (without an index, all of it); an index
-//!    that does not match the journal is thrown away as well. The journal is the truth.
+//! 2. The journal after the index's last entry is replayed; an index that does not match the
+//!    journal is thrown away as well. The journal is the truth. Without an index all of it is read,
+//!    and what it adds up to begins with the archive's snapshot if there is a sound one.
 //! 3. A torn tail is cut off. It was never acknowledged.
 //! 4. Every hold that is still open is ended by the rule of [`progress`](super::super::store).
 //! 5. The index catches up.
@@ -14,12 +15,13 @@ use crate::ledger::entry::{Cause, Event};
 use crate::ledger::record::GenerationRecord;
 use crate::ledger::state::State;
 use crate::ledger::store::dir::Dir;
-use crate::ledger::store::index::{SledStore, Store, StoreFailed};
+use crate::ledger::store::index::{Rows, SledStore, Store, StoreFailed};
 use crate::ledger::store::journal::Journal;
+use crate::ledger::store::manifest::Manifest;
 use crate::ledger::store::pending::Pending;
 use crate::ledger::store::progress::Progress;
 use crate::ledger::store::replay::{Line, Tail, replay};
-use crate::ledger::store::{OpenError, rows};
+use crate::ledger::store::{OpenError, rows, snapshot};
 use crate::vocab::{GenerationId, NanoUsd};
 
 use super::Options;
@@ -42,7 +44,11 @@ pub struct Recovery {
     pub rebuilt_index: bool,
     /// Why it was.
     pub rebuild_reason: Option<String>,
+    /// Why the archive's snapshot could not be used where it was wanted.
+    pub snapshot_refused: Option<String>,
 }
+
+const NO_INDEX: &str = "there was none";
 
 /// How many entries the index learns at a time.
 const CATCH_UP: usize = 50_000;
@@ -57,20 +63,23 @@ pub(crate) struct Recovered {
 
 pub(crate) fn recover(dir: &Dir, options: &Options) -> Result<Recovered, OpenError> {
     let mut recovery = Recovery::default();
-    let first = open_index(&dir.index())
-        .map_err(|error| Trouble::Index(error.0))
-        .and_then(|(store, state)| catch_up(dir, store, state, options));
+    let first =
+        open_index(&dir.index()).map_err(|error| Trouble::Index(error.0)).and_then(|opened| {
+            match opened {
+                (store, Some(state)) => catch_up(dir, store, Some(Base::index(state)), options),
+                // The snapshot saves time, and stands for what was moved away.
+                (_, None) if !matches!(snapshot_base(dir), Ok(None)) => {
+                    Err(Trouble::Index(NO_INDEX.to_owned()))
+                }
+                (store, None) => catch_up(dir, store, None, options),
+            }
+        });
     let caught_up = match first {
         Ok(caught_up) => caught_up,
         Err(Trouble::Fatal(error)) => return Err(error),
         Err(Trouble::Index(reason)) => {
-            let store = SledStore::recreate(&dir.index()).map_err(index_failed)?;
             recovery.rebuild_reason = Some(reason);
-            match catch_up(dir, Arc::new(store), None, options) {
-                Ok(caught_up) => caught_up,
-                Err(Trouble::Fatal(error)) => return Err(error),
-                Err(Trouble::Index(reason)) => return Err(OpenError::Index(reason)),
-            }
+            rebuild(dir, options, &mut recovery)?
         }
     };
     let CaughtUp { state, pending, store, records, tail, replayed, from_nothing } = caught_up;
@@ -78,7 +87,7 @@ pub(crate) fn recover(dir: &Dir, options: &Options) -> Result<Recovered, OpenErr
     recovery.truncated_tail_bytes = tail.torn_bytes;
     recovery.rebuilt_index = recovery.rebuild_reason.is_some() || (from_nothing && replayed > 0);
     if recovery.rebuilt_index && recovery.rebuild_reason.is_none() {
-        recovery.rebuild_reason = Some("there was none".to_owned());
+        recovery.rebuild_reason = Some(NO_INDEX.to_owned());
     }
     let journal = Journal::open(&dir.journal(), &tail, options.segment_bytes)?;
     let mut scribe = Scribe::new(state, pending, journal);
@@ -89,6 +98,55 @@ pub(crate) fn recover(dir: &Dir, options: &Options) -> Result<Recovered, OpenErr
         records.indexed(rows.seq);
     }
     Ok(Recovered { scribe, store, records, recovery })
+}
+
+/// Makes the index anew. What a snapshot says is not computed again; one that cannot be read or
+/// does not fit the journal is left aside.
+fn rebuild(dir: &Dir, options: &Options, recovery: &mut Recovery) -> Result<CaughtUp, OpenError> {
+    let from = |base| {
+        let store = SledStore::recreate(&dir.index())
+            .map_err(|error| Trouble::Fatal(index_failed(error)))?;
+        catch_up(dir, Arc::new(store), base, options)
+    };
+    let base = snapshot_base(dir).unwrap_or_else(|error| {
+        recovery.snapshot_refused = Some(error.to_string());
+        None
+    });
+    let caught_up = match base {
+        Some(base) => match from(Some(base)) {
+            Err(Trouble::Index(reason)) => {
+                recovery.snapshot_refused = Some(reason);
+                from(None)
+            }
+            caught_up => caught_up,
+        },
+        None => from(None),
+    };
+    caught_up.map_err(|trouble| match trouble {
+        Trouble::Fatal(error) => error,
+        Trouble::Index(reason) => OpenError::Index(reason),
+    })
+}
+
+/// What the archive's snapshot says; nothing if there is none.
+fn snapshot_base(dir: &Dir) -> Result<Option<Base>, OpenError> {
+    let archive = dir.archive();
+    let Some(line) = Manifest::load(&archive)?.snapshot else { return Ok(None) };
+    let state = snapshot::load(&archive, &line, State::WINDOW)?;
+    Ok(Some(Base { state, indexed: false }))
+}
+
+/// What is known without the journal.
+struct Base {
+    state: State,
+    /// The index has the generations as well.
+    indexed: bool,
+}
+
+impl Base {
+    const fn index(state: State) -> Self {
+        Self { state, indexed: true }
+    }
 }
 
 fn index_failed(error: StoreFailed) -> OpenError {
@@ -121,50 +179,47 @@ struct CaughtUp {
 fn catch_up(
     dir: &Dir,
     store: Arc<dyn Store>,
-    indexed: Option<State>,
+    base: Option<Base>,
     options: &Options,
 ) -> Result<CaughtUp, Trouble> {
-    let from_nothing = indexed.is_none();
-    let mut pending = Pending::after(&*store, indexed.as_ref())
+    let from_nothing = base.is_none();
+    let indexed = base.as_ref().is_some_and(|base| base.indexed);
+    let state = base.map(|base| base.state).unwrap_or_default();
+    let pending = Pending::after(&*store, indexed.then_some(&state))
         .map_err(|error| Trouble::Index(error.to_string()))?;
-    let mut state = indexed.unwrap_or_default();
     let (base_seq, base_head) = (state.seq, state.head);
-    let records = Arc::new(Records::new(Arc::clone(&store), dir.journal()));
-    records.indexed(base_seq);
-    let mut trouble = None;
-    let mut visit = |line: Line| {
-        if line.entry.seq <= base_seq {
-            if line.entry.seq == base_seq && line.hash != base_head {
-                trouble = Some("its last entry is not the journal's".to_owned());
-            }
-            return Ok(());
-        }
-        if trouble.is_some() {
-            return Ok(());
-        }
-        if let Err(refused) = state.apply(&line.entry, &*records) {
-            let what = format!("entry {} does not fit: {refused}", line.entry.seq);
-            if from_nothing {
-                return Err(OpenError::Corrupt(what));
-            }
-            trouble = Some(what);
-            return Ok(());
-        }
-        state.head = line.hash;
-        records.add(Recent::of(&line.entry).into_iter());
-        pending.note(&line.entry, line.place, &state);
-        if pending.len() >= CATCH_UP {
-            let rows = pending.take_rows(&state, options.index_upstream_ids);
-            match store.apply(&rows) {
-                Ok(()) => records.indexed(rows.seq),
-                Err(error) => trouble = Some(error.0),
-            }
-        }
-        Ok(())
+    let segments = dir.segments();
+    let from = if indexed || from_nothing {
+        base_seq
+    } else {
+        segments.oldest().map_err(Trouble::Fatal)?.min(base_seq)
     };
-    let tail = replay(&dir.journal(), base_seq, &mut visit).map_err(Trouble::Fatal)?;
+    let records = Arc::new(Records::new(Arc::clone(&store), dir.segments()));
+    if indexed {
+        records.indexed(base_seq);
+    }
+    let mut learner = Learner {
+        options,
+        records,
+        store,
+        state,
+        base_seq,
+        base_head,
+        from_nothing,
+        indexed,
+        pending,
+        trouble: None,
+    };
+    let tail = replay(&segments, from, &mut |line| learner.learn(&line)).map_err(Trouble::Fatal)?;
+    if !learner.indexed {
+        learner.write_base();
+    }
+    let Learner { state, pending, store, records, trouble, .. } = learner;
     if let Some(trouble) = trouble {
         return Err(Trouble::Index(trouble));
+    }
+    if tail.start.is_some_and(|(seq, head)| seq == base_seq && head != base_head) {
+        return Err(Trouble::Index(OTHER_JOURNAL.to_owned()));
     }
     if tail.seq < base_seq && tail.torn_bytes > 0 {
         // The index learns of an entry only once it is durable: so this is no torn tail.
@@ -182,7 +237,92 @@ fn catch_up(
         )));
     }
     let replayed = tail.seq - base_seq;
+    let from_nothing = !indexed;
     Ok(CaughtUp { state, pending, store, records, tail, replayed, from_nothing })
+}
+
+const OTHER_JOURNAL: &str = "its last entry is not the journal's";
+
+/// What the index must learn, entry by entry.
+struct Learner<'a> {
+    options: &'a Options,
+    state: State,
+    /// The last entry that the state contained at first, and its hash.
+    base_seq: u64,
+    base_head: [u8; 32],
+    from_nothing: bool,
+    /// The index has everything up to there.
+    indexed: bool,
+    pending: Pending,
+    store: Arc<dyn Store>,
+    records: Arc<Records>,
+    trouble: Option<String>,
+}
+
+impl Learner<'_> {
+    fn learn(&mut self, line: &Line<'_>) -> Result<(), OpenError> {
+        if self.trouble.is_some() {
+            return Ok(());
+        }
+        let seq = line.entry.seq;
+        if seq == self.base_seq && line.hash != self.base_head {
+            self.trouble = Some(OTHER_JOURNAL.to_owned());
+            return Ok(());
+        }
+        if seq <= self.base_seq {
+            // The state has it; the index may lack the generation.
+            if !self.indexed {
+                self.pending.note(&line.entry, line.place, &self.state);
+                self.write_some();
+            }
+            return Ok(());
+        }
+        if !self.indexed {
+            self.write_base();
+        }
+        if let Err(refused) = self.state.apply(&line.entry, &*self.records) {
+            let what = format!("entry {seq} does not fit: {refused}");
+            if self.from_nothing {
+                return Err(OpenError::Corrupt(what));
+            }
+            self.trouble = Some(what);
+            return Ok(());
+        }
+        self.state.head = line.hash;
+        self.records.add(Recent::of(&line.entry).into_iter());
+        self.pending.note(&line.entry, line.place, &self.state);
+        self.write_some();
+        Ok(())
+    }
+
+    /// The index has all generations up to the base's: now it gets the base itself.
+    fn write_base(&mut self) {
+        self.indexed = true;
+        if self.from_nothing {
+            return;
+        }
+        let mut rows = self.pending.take_rows(&self.state, self.options.index_upstream_ids);
+        rows.put.extend(Pending::whole(&self.state).put);
+        self.write(&rows);
+    }
+
+    fn write_some(&mut self) {
+        if self.pending.len() >= CATCH_UP {
+            let mut rows = self.pending.take_rows(&self.state, self.options.index_upstream_ids);
+            if !self.indexed {
+                // A crash here must not leave an index that seems to be whole.
+                rows.put.retain(|(key, _)| key != rows::META);
+            }
+            self.write(&rows);
+        }
+    }
+
+    fn write(&mut self, rows: &Rows) {
+        match self.store.apply(rows) {
+            Ok(()) => self.records.indexed(rows.seq),
+            Err(error) => self.trouble = Some(error.0),
+        }
+    }
 }
 
 fn end_open_holds(

@@ -17,6 +17,8 @@ pub(crate) struct Counters {
     pub(crate) commit_errors: AtomicU64,
     pub(crate) checkpoints: AtomicU64,
     pub(crate) refused_ops: AtomicU64,
+    pub(crate) archived_segments: AtomicU64,
+    pub(crate) archive_errors: AtomicU64,
     commit_ns: AtomicU64,
     last_commit_ns: AtomicU64,
     buckets: [AtomicU64; COMMIT_BUCKETS_US.len() + 1],
@@ -35,6 +37,10 @@ pub struct Stats {
     pub checkpoints: u64,
     /// Operations that the state machine refused since the start, for instance a second settle.
     pub refused_ops: u64,
+    /// Segments of the journal that were packed into the archive since the start.
+    pub archived_segments: u64,
+    /// Attempts to pack segments that failed since the start. They are made again.
+    pub archive_errors: u64,
     /// The time that all commits took together.
     pub commit_time: Duration,
     /// The time that the last commit took.
@@ -68,6 +74,8 @@ impl Counters {
         into.commit_errors = self.commit_errors.load(Ordering::Relaxed);
         into.checkpoints = self.checkpoints.load(Ordering::Relaxed);
         into.refused_ops = self.refused_ops.load(Ordering::Relaxed);
+        into.archived_segments = self.archived_segments.load(Ordering::Relaxed);
+        into.archive_errors = self.archive_errors.load(Ordering::Relaxed);
         into.commit_time = Duration::from_nanos(self.commit_ns.load(Ordering::Relaxed));
         into.last_commit = Duration::from_nanos(self.last_commit_ns.load(Ordering::Relaxed));
         for (to, from) in into.commit_buckets.iter_mut().zip(&self.buckets) {

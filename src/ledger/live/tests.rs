@@ -14,7 +14,10 @@ use crate::ledger::{Book, export};
 use crate::terms::{AccountTerms, KeyTerms};
 use crate::vocab::{AccountId, ProviderId};
 
+mod archive;
+mod carry;
 mod crash;
+mod gather;
 mod lists;
 mod terms;
 
@@ -306,7 +309,10 @@ fn one_process_at_a_time() {
 #[test]
 fn a_broken_disk_stops_holds_until_it_works_again() {
     let dir = tempfile::tempdir().unwrap();
-    let options = options();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let hear = Arc::clone(&told);
+    let tell: Tell = Arc::new(move |condition: &Condition| hear.lock().push(condition.clone()));
+    let options = Options { tell, ..options() };
     let broken = Arc::clone(&options.broken);
     let (ledger, key) = with_credit(dir.path(), options, 1_000);
     let running = ledger.hold(&key, ask(1, 100, 1)).unwrap();
@@ -329,6 +335,10 @@ fn a_broken_disk_stops_holds_until_it_works_again() {
     assert_eq!(ledger.account(&acme()).unwrap().balance, NanoUsd(900));
     assert!(ledger.stats().commit_errors > 0);
     ledger.close().unwrap();
+    match &told.lock()[..] {
+        [Condition::JournalFails(why), Condition::Works] => assert!(!why.is_empty()),
+        other => panic!("told once of each: {other:?}"),
+    }
     let report = assert_sound(dir.path());
     assert_eq!((report.generations_charged, report.generations_free), (2, 1));
 }

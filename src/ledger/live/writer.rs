@@ -25,7 +25,9 @@ use crate::vocab::NanoUsd;
 use super::Clock;
 use super::life::bring_to_life;
 use super::pace::Pace;
-use super::queue::{BUG, End, INDEX_DOWN, JOURNAL_DOWN, LedgerDown, Op, Reply, ReplyError, Shared};
+use super::queue::{
+    BUG, Condition, End, INDEX_DOWN, JOURNAL_DOWN, LedgerDown, Op, Reply, ReplyError, Shared,
+};
 use super::recent::{Recent, Records};
 use super::scribe::Scribe;
 
@@ -139,15 +141,15 @@ impl Writer {
     fn commit(&mut self, after: &After) -> Result<(), LedgerDown> {
         let mut tries = 0;
         loop {
-            if self.scribe.commit().is_ok() {
+            let Err(error) = self.scribe.commit() else {
                 if tries > 0 {
-                    self.shared.mark(JOURNAL_DOWN, false);
+                    self.shared.works(JOURNAL_DOWN);
                 }
                 return Ok(());
-            }
+            };
             tries += 1;
             self.shared.counters.commit_errors.fetch_add(1, Ordering::Relaxed);
-            self.shared.mark(JOURNAL_DOWN, true);
+            self.shared.fails(JOURNAL_DOWN, &Condition::JournalFails(error.to_string()));
             // They may be durable later: who tries again does so with the same idempotency key.
             after.replies.iter().for_each(|reply| reply.set(Err(ReplyError::Down)));
             if tries >= TRIES_WHEN_CLOSING && self.shared.closing() {
@@ -260,9 +262,9 @@ pub(crate) fn index(
 ) -> Result<(), LedgerDown> {
     for rows in jobs {
         let mut tries = 0;
-        while store.apply(&rows).and_then(|()| sync_notes(shared)).is_err() {
+        while let Err(error) = store.apply(&rows).and_then(|()| sync_notes(shared)) {
             tries += 1;
-            shared.mark(INDEX_DOWN, true);
+            shared.fails(INDEX_DOWN, &Condition::IndexFails(error.0));
             if tries >= TRIES_WHEN_CLOSING && shared.closing() {
                 return Err(LedgerDown);
             }
@@ -272,7 +274,7 @@ pub(crate) fn index(
             let _reopened_or_tried_again = store.reopen();
         }
         if tries > 0 {
-            shared.mark(INDEX_DOWN, false);
+            shared.works(INDEX_DOWN);
         }
         records.indexed(rows.seq);
         shared.counters.checkpoints.fetch_add(1, Ordering::Relaxed);

@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::OpenError;
+use super::segments::Segments;
 
 /// A ledger's directory, locked for as long as this lives.
 pub(crate) struct Dir {
@@ -52,6 +53,19 @@ impl Dir {
 
     pub(crate) fn journal(&self) -> PathBuf {
         self.root.join("journal")
+    }
+
+    pub(crate) fn archive(&self) -> PathBuf {
+        self.root.join("archive")
+    }
+
+    /// Where an imported journal is until it is whole.
+    pub(crate) fn staging(&self) -> PathBuf {
+        self.root.join("journal.importing")
+    }
+
+    pub(crate) fn segments(&self) -> Segments {
+        Segments::new(self.journal(), self.archive())
     }
 
     pub(crate) fn index(&self) -> PathBuf {

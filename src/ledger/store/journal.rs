@@ -19,7 +19,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::ledger::entry::{Entry, FRAME_HEAD, Frame, GENESIS, PAYLOAD_MAX};
+use crate::ledger::entry::GENESIS;
 use crate::ledger::wire::{Malformed, Take};
 
 use super::dir::sync_dir;
@@ -216,19 +216,19 @@ pub(crate) fn read_header(bytes: &[u8]) -> Result<(u64, [u8; 32]), Malformed> {
     Ok((first_seq, prev))
 }
 
-/// Reads the entry at a place.
-pub(crate) fn read_at(dir: &Path, place: Place) -> io::Result<Entry> {
-    let file = File::open(dir.join(name(place.segment)))?;
-    let mut bytes = vec![0; FRAME_HEAD + PAYLOAD_MAX];
+/// Reads up to `len` bytes of a segment from an offset on: fewer only at its end.
+pub(crate) fn read_at(path: &Path, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let mut bytes = vec![0; len];
     let mut have = 0;
     while have < bytes.len() {
-        match file.read_at(&mut bytes[have..], place.offset + have as u64) {
+        match file.read_at(&mut bytes[have..], offset + have as u64) {
             Ok(0) => break,
             Ok(more) => have += more,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
-    let frame = Frame::parse(&bytes[..have]).map_err(io::Error::other)?;
-    Entry::read(frame.payload).map(|(entry, _)| entry).map_err(io::Error::other)
+    bytes.truncate(have);
+    Ok(bytes)
 }

@@ -3,6 +3,7 @@
 //! | path | what | truth? |
 //! |---|---|---|
 //! | `journal/*.seg` | every entry, append-only, checksummed and chained ([`journal`], [`replay`]) | the truth |
+//! | `archive/` | old segments, compressed, their manifest, and a snapshot of what they add up to ([`compact`], [`packed`], [`manifest`], [`snapshot`]) | the truth |
 //! | `index/` | what the journal adds up to, and where each generation stands in it ([`index`], [`rows`]) | derived; rebuilt when damaged |
 //! | `progress` | how much of each open hold is used up ([`progress`]) | until the hold ends |
 //! | `secret` | 32 random bytes that key the hashes of API keys ([`dir`]) | irreplaceable: without it no key is known |
@@ -15,15 +16,21 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub(crate) mod compact;
 pub(crate) mod dir;
+pub(crate) mod files;
 pub(crate) mod index;
 pub(crate) mod journal;
 pub(crate) mod lists;
+pub(crate) mod manifest;
+pub(crate) mod packed;
 pub(crate) mod pending;
 pub(crate) mod progress;
 pub(crate) mod replay;
 pub(crate) mod rollups;
 pub(crate) mod rows;
+pub(crate) mod segments;
+pub(crate) mod snapshot;
 
 /// Why a ledger cannot be used.
 #[derive(Debug)]
@@ -36,6 +43,8 @@ pub enum OpenError {
     Corrupt(String),
     /// The index cannot be used and cannot be rebuilt.
     Index(String),
+    /// An export cannot be imported.
+    Import(String),
 }
 
 impl fmt::Display for OpenError {
@@ -52,6 +61,7 @@ impl fmt::Display for OpenError {
                 "the journal is corrupt: {what}. It was left untouched; restore it from a backup"
             ),
             Self::Index(what) => write!(f, "the ledger's index cannot be used: {what}"),
+            Self::Import(what) => write!(f, "nothing was imported: {what}"),
         }
     }
 }
@@ -60,7 +70,7 @@ impl std::error::Error for OpenError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Io(_, error) => Some(error),
-            Self::Locked(_) | Self::Corrupt(_) | Self::Index(_) => None,
+            Self::Locked(_) | Self::Corrupt(_) | Self::Index(_) | Self::Import(_) => None,
         }
     }
 }

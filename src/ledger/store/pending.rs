@@ -137,6 +137,24 @@ impl Pending {
         }
     }
 
+    /// Everything in a state but its generations, as for an index that knows nothing.
+    pub(crate) fn whole(state: &State) -> Rows {
+        let mut all = Self {
+            accounts: state.accounts.keys().cloned().collect(),
+            keys: state.keys.keys().cloned().collect(),
+            organisations: state.organisations.keys().cloned().collect(),
+            members: state.members.keys().cloned().collect(),
+            books: state.books.keys().cloned().collect(),
+            receipts: state.receipts.keys().cloned().collect(),
+            placed: state.holds.keys().copied().collect(),
+            gone: Vec::new(),
+            ended: Vec::new(),
+            rollups: Rollups::default(),
+            entries: 0,
+        };
+        all.take_rows(state, false)
+    }
+
     /// Spells the changes as rows, with their values in `state`, and forgets them.
     pub(crate) fn take_rows(&mut self, state: &State, upstream_ids: bool) -> Rows {
         let mut pending = std::mem::take(self);

@@ -6,15 +6,18 @@
 //! corruption. If there is none, the rest is a torn tail: nothing in it was ever acknowledged, and
 //! it is cut off. Zeros up to the end are space that was never written to (see [`super::journal`]);
 //! that nothing is missing before them, the next segment's chain tells. Damage anywhere else is
-//! corruption.
+//! corruption. Packed segments read as they did before they were packed.
 
 use std::fs::{self, File};
-use std::io::{BufReader, Read};
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use crate::ledger::entry::{Entry, FRAME_HEAD, Frame, GENESIS, PAYLOAD_MAX};
 
 use super::journal::{HEADER, name, read_header};
+use super::manifest::Manifest;
+use super::packed::Packed;
+use super::segments::{Segments, Source};
 use super::{OpenError, Place};
 
 /// Where the journal ends.
@@ -32,72 +35,71 @@ pub(crate) struct Tail {
     pub(crate) seq: u64,
     /// Its hash.
     pub(crate) head: [u8; 32],
+    /// The entry before the first that was read, and its hash as the segment's header says; absent
+    /// if reading began with the first of all.
+    pub(crate) start: Option<(u64, [u8; 32])>,
 }
 
 /// One entry as it was read.
-pub(crate) struct Line {
+pub(crate) struct Line<'a> {
     pub(crate) entry: Entry,
+    /// Its bytes.
+    pub(crate) payload: &'a [u8],
     pub(crate) place: Place,
     pub(crate) hash: [u8; 32],
 }
 
+/// What entries are shown to.
+pub(crate) type Reading<'a> = dyn FnMut(Line<'_>) -> Result<(), OpenError> + 'a;
+
 /// Reads every entry from the segment that holds `from_seq` on, in order, and checks checksums,
 /// chain and sequence. What comes before that segment is not read.
 pub(crate) fn replay(
-    dir: &Path,
+    segments: &Segments,
     from_seq: u64,
-    visit: &mut dyn FnMut(Line) -> Result<(), OpenError>,
+    visit: &mut Reading<'_>,
 ) -> Result<Tail, OpenError> {
-    let mut segments = segments(dir)?;
+    let mut sources = segments.list()?;
     let mut tail = Tail { head: GENESIS, ..Tail::default() };
-    if let Some(last) = segments.last()
-        && is_stillborn(&dir.join(name(*last)))?
+    if let Some(last) = sources.last()
+        && is_stillborn(&last.path)?
     {
-        tail.stillborn.push(dir.join(name(*last)));
-        tail.torn_bytes += length(&dir.join(name(*last)))?;
-        segments.pop();
+        tail.torn_bytes += length(&last.path)?;
+        tail.stillborn.push(last.path.clone());
+        sources.pop();
     }
-    if let Some(first) = segments.first()
-        && *first != 1
+    if let Some(first) = sources.first()
+        && first.first_seq > from_seq.saturating_add(1)
     {
-        return Err(OpenError::Corrupt(format!("segment {} is missing", name(1))));
+        return Err(missing(segments, first.first_seq));
     }
-    let begin = segments.partition_point(|first| *first <= from_seq.max(1)).saturating_sub(1);
-    let chosen = segments.get(begin..).unwrap_or_default();
-    let mut known = begin == 0;
-    for (i, segment) in chosen.iter().enumerate() {
-        let is_last = i + 1 == chosen.len();
-        let mut reader = Segment::open(dir, *segment, is_last)?;
-        if !known {
+    let begin = sources.partition_point(|s| s.first_seq <= from_seq.max(1)).saturating_sub(1);
+    let chosen = sources.get(begin..).unwrap_or_default();
+    for (i, source) in chosen.iter().enumerate() {
+        let mut reader = Segment::open(source, i + 1 == chosen.len())?;
+        if i == 0 && source.first_seq > 1 {
             // The segments before are not read: this one's header says what it is chained to.
             tail.head = reader.prev;
-            tail.seq = segment - 1;
-            known = true;
-        }
-        if reader.prev != tail.head || *segment != tail.seq + 1 {
-            return Err(reader.corrupt(0, "it does not continue the segment before"));
+            tail.seq = source.first_seq - 1;
+            tail.start = Some((tail.seq, tail.head));
         }
         reader.read(&mut tail, visit)?;
     }
     Ok(tail)
 }
 
-/// The first sequences of all segments, in order.
-fn segments(dir: &Path) -> Result<Vec<u64>, OpenError> {
-    let mut found = Vec::new();
-    for file in fs::read_dir(dir).map_err(OpenError::at(dir))? {
-        let file_name = file.map_err(OpenError::at(dir))?.file_name();
-        let Some(stem) = file_name.to_str().and_then(|text| text.strip_suffix(".seg")) else {
-            continue;
-        };
-        let first = stem.parse::<u64>().ok().filter(|first| name(*first) == format!("{stem}.seg"));
-        match first {
-            Some(first) if first > 0 => found.push(first),
-            _ => return Err(OpenError::Corrupt(format!("{stem}.seg is no segment's name"))),
-        }
-    }
-    found.sort_unstable();
-    Ok(found)
+fn missing(segments: &Segments, first: u64) -> OpenError {
+    let archived = Manifest::load(segments.archive())
+        .is_ok_and(|manifest| manifest.segments.iter().any(|line| line.last_seq + 1 == first));
+    OpenError::Corrupt(if archived {
+        format!(
+            "the archive of the entries before {first} was moved away from {}: put it back, or \
+             begin with the snapshot",
+            segments.archive().display()
+        )
+    } else {
+        format!("the segment before {} is missing", name(first))
+    })
 }
 
 fn length(path: &Path) -> Result<u64, OpenError> {
@@ -114,21 +116,35 @@ fn is_stillborn(path: &Path) -> Result<bool, OpenError> {
     Ok(read_header(&bytes).is_err())
 }
 
-struct Segment {
+/// What the operating system does not complain of is damage inside a packed segment.
+fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> OpenError + '_ {
+    move |error| match error.raw_os_error() {
+        Some(_) => OpenError::Io(path.to_owned(), error),
+        None => OpenError::Corrupt(format!("{}: {error}", path.display())),
+    }
+}
+
+/// A segment, open for reading from its start.
+pub(crate) struct Segment {
     path: PathBuf,
     first_seq: u64,
     prev: [u8; 32],
-    file: BufReader<File>,
+    file: BufReader<Box<dyn Read>>,
     is_last: bool,
 }
 
 impl Segment {
-    fn open(dir: &Path, first_seq: u64, is_last: bool) -> Result<Self, OpenError> {
-        let path = dir.join(name(first_seq));
-        let file = File::open(&path).map_err(OpenError::at(&path))?;
+    /// Opens a segment. Only the last of a journal may have a torn tail.
+    pub(crate) fn open(source: &Source, is_last: bool) -> Result<Self, OpenError> {
+        let Source { first_seq, packed, path } = source.clone();
+        let file: Box<dyn Read> = if packed {
+            Box::new(Packed::open(&path).map_err(unreadable(&path))?.reader())
+        } else {
+            Box::new(File::open(&path).map_err(OpenError::at(&path))?)
+        };
         let mut file = BufReader::with_capacity(1 << 18, file);
         let mut bytes = Vec::with_capacity(HEADER);
-        file.by_ref().take(HEADER as u64).read_to_end(&mut bytes).map_err(OpenError::at(&path))?;
+        file.by_ref().take(HEADER as u64).read_to_end(&mut bytes).map_err(unreadable(&path))?;
         let (named, prev) = read_header(&bytes)
             .map_err(|error| OpenError::Corrupt(format!("{}: {error}", path.display())))?;
         let segment = Self { path, first_seq, prev, file, is_last };
@@ -142,11 +158,15 @@ impl Segment {
         OpenError::Corrupt(format!("{} at byte {offset}: {what}", self.path.display()))
     }
 
-    fn read(
+    /// Reads the entries, which must continue where `tail` ends.
+    pub(crate) fn read(
         &mut self,
         tail: &mut Tail,
-        visit: &mut dyn FnMut(Line) -> Result<(), OpenError>,
+        visit: &mut Reading<'_>,
     ) -> Result<(), OpenError> {
+        if self.prev != tail.head || self.first_seq != tail.seq + 1 {
+            return Err(self.corrupt(0, "it does not continue the segment before"));
+        }
         let mut offset = HEADER as u64;
         let mut buffer = Vec::with_capacity(FRAME_HEAD + PAYLOAD_MAX);
         loop {
@@ -169,7 +189,7 @@ impl Segment {
                     tail.head = hash;
                     let place = Place { segment: self.first_seq, offset };
                     let len = frame.len as u64;
-                    visit(Line { entry, place, hash })?;
+                    visit(Line { entry, payload: frame.payload, place, hash })?;
                     len
                 }
                 Err(error) => {
@@ -188,7 +208,7 @@ impl Segment {
     fn fill(&mut self, buffer: &mut Vec<u8>) -> Result<(), OpenError> {
         buffer.clear();
         let mut more = |buffer: &mut Vec<u8>, len: u64| {
-            self.file.by_ref().take(len).read_to_end(buffer).map_err(OpenError::at(&self.path))
+            self.file.by_ref().take(len).read_to_end(buffer).map_err(unreadable(&self.path))
         };
         more(buffer, FRAME_HEAD as u64)?;
         if let Some(len) = buffer.first_chunk::<4>() {
@@ -208,7 +228,7 @@ impl Segment {
         lost_seq: u64,
         error: &dyn std::error::Error,
     ) -> Result<u64, OpenError> {
-        self.file.read_to_end(&mut rest).map_err(OpenError::at(&self.path))?;
+        self.file.read_to_end(&mut rest).map_err(unreadable(&self.path))?;
         let written = rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         if written == 0 {
             return Ok(0);

@@ -171,6 +171,24 @@ fn what_is_under_way_ends_with_its_guard_even_in_a_panic() {
     assert_has(&rendered(&metrics), &["turnpike_in_flight_requests 0", "turnpike_open_streams 0"]);
 }
 
+/// What the ledger reads at the scrape of this number.
+fn ledger_gauges(n: u64) -> LedgerGauges {
+    LedgerGauges {
+        entries_total: 100 + n,
+        commits: CommitTimes {
+            bounds_us: &[100, 2_500],
+            counts: vec![4, 5, 1],
+            total: Duration::from_millis(12),
+        },
+        commit_errors_total: 1,
+        archived_total: 6,
+        archive_errors_total: 9,
+        queue_depth: 3,
+        holds_open: 2 - n,
+        healthy: n == 0,
+    }
+}
+
 #[test]
 fn readings_are_taken_at_each_scrape_and_replace_the_last() {
     let metrics = Metrics::new().expect("metrics");
@@ -179,18 +197,7 @@ fn readings_are_taken_at_each_scrape_and_replace_the_last() {
     assert!(metrics.set_source(move || {
         let n = scrapes.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         Readings {
-            ledger: LedgerGauges {
-                entries_total: 100 + n,
-                commits: CommitTimes {
-                    bounds_us: &[100, 2_500],
-                    counts: vec![4, 5, 1],
-                    total: Duration::from_millis(12),
-                },
-                commit_errors_total: 1,
-                queue_depth: 3,
-                holds_open: 2 - n,
-                healthy: n == 0,
-            },
+            ledger: ledger_gauges(n),
             cache: CacheGauges { entries: 1, bytes: 2, evicted_total: 3 },
             breakers: vec![(endpoint(n), BreakerState::Open)],
             retry_budget: 7,
@@ -210,6 +217,8 @@ fn readings_are_taken_at_each_scrape_and_replace_the_last() {
             "turnpike_ledger_entries_total 100",
             "turnpike_ledger_commits_total 10",
             "turnpike_ledger_commit_errors_total 1",
+            "turnpike_ledger_archived_segments_total 6",
+            "turnpike_ledger_archive_errors_total 9",
             r#"turnpike_ledger_commit_seconds_bucket{le="0.0001"} 4"#,
             r#"turnpike_ledger_commit_seconds_bucket{le="0.0025"} 9"#,
             r#"turnpike_ledger_commit_seconds_bucket{le="+Inf"} 10"#,

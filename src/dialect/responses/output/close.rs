@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::{OUTPUT_MAX, Output};
+use crate::dialect::Bill;
 use crate::dialect::ir::FinishReason;
 use crate::dialect::json;
 use crate::dialect::responses::object::{self, Body, Failure};
 use crate::dialect::responses::tools::input_of_arguments;
-use crate::vocab::NanoUsd;
 
 impl Output {
     /// How the request was routed, for the end.
@@ -125,7 +125,7 @@ impl Output {
     }
 
     /// Takes the end: the whole answer.
-    pub(in crate::dialect::responses) fn end(&mut self, cost: Option<NanoUsd>, wire: &mut Vec<u8>) {
+    pub(in crate::dialect::responses) fn end(&mut self, cost: Option<Bill>, wire: &mut Vec<u8>) {
         let reason = self.finish.unwrap_or(FinishReason::Stop);
         let too_large = Failure {
             code: "server_error",
@@ -158,7 +158,7 @@ impl Output {
     pub(in crate::dialect::responses) fn fail(
         &mut self,
         failure: Failure<'_>,
-        cost: Option<NanoUsd>,
+        cost: Option<Bill>,
         wire: &mut Vec<u8>,
     ) {
         for item in &mut self.items {

@@ -4,6 +4,11 @@ use super::*;
 use crate::ledger::entry::{Entry, Event, Frame};
 use crate::ledger::store::journal::HEADER;
 use crate::ledger::store::replay::replay;
+use crate::ledger::store::segments::Segments;
+
+pub(super) fn segments(dir: &Path) -> Segments {
+    Segments::new(dir.join("journal"), dir.join("archive"))
+}
 
 fn segment(dir: &Path) -> std::path::PathBuf {
     dir.join("journal/00000000000000000001.seg")
@@ -11,7 +16,7 @@ fn segment(dir: &Path) -> std::path::PathBuf {
 
 /// What a crash would leave: the files as they are, without anything being closed. In order of
 /// name: so what is copied of the journal is a whole beginning of it.
-fn copy(from: &Path, to: &Path) {
+pub(super) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     let mut names: Vec<_> = fs::read_dir(from).unwrap().map(|f| f.unwrap().file_name()).collect();
     names.sort();
@@ -78,7 +83,7 @@ fn a_torn_tail_is_cut_wherever_it_was_torn() {
         fs::create_dir(copy_dir.path().join("journal")).unwrap();
         fs::copy(dir.path().join("secret"), copy_dir.path().join("secret")).unwrap();
         fs::write(segment(copy_dir.path()), &bytes[..cut]).unwrap();
-        let found = replay(&copy_dir.path().join("journal"), 0, &mut |_| Ok(())).unwrap();
+        let found = replay(&segments(copy_dir.path()), 0, &mut |_| Ok(())).unwrap();
         assert_eq!((found.torn_bytes, found.len), ((cut - keep) as u64, before), "cut at {cut}");
         // Opening costs some milliseconds of sled: a few cuts show that it cuts as it should.
         if cut % 16 == 0 || cut + 1 == bytes.len() {
@@ -123,7 +128,12 @@ fn torn_within_space(torn: &[u8], whole: &[u8], keep: usize) {
         let mut bytes = sound_and_torn.to_vec();
         bytes.resize(whole.len(), 0);
         fs::write(dir.path().join("00000000000000000001.seg"), &bytes).unwrap();
-        let found = replay(dir.path(), 0, &mut |_| Ok(())).unwrap();
+        let found = replay(
+            &Segments::new(dir.path().to_owned(), dir.path().join("archive")),
+            0,
+            &mut |_| Ok(()),
+        )
+        .unwrap();
         let expected = ((sound_and_torn.len() - keep) as u64, keep as u64);
         assert_eq!((found.torn_bytes, found.len), expected);
     }
