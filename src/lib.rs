@@ -55,7 +55,6 @@ pub mod content;
 #[cfg(feature = "host")]
 pub mod observe;
 
-#[cfg(feature = "host")]
 pub mod payment;
 
 #[cfg(feature = "host")]

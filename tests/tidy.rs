@@ -27,7 +27,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("catalog", &["vocab", "error", "dialect"]),
     ("auth", &["vocab", "error", "terms", "ledger"]),
     ("ledger", &["vocab", "error", "terms", "limits", "auth"]),
-    ("payment", &["vocab"]),
+    ("payment", &["vocab", "catalog"]),
     ("events", &["vocab", "error", "terms", "auth", "ledger", "payment"]),
     ("cache", &["vocab", "error", "dialect"]),
     ("content", &["vocab", "error", "dialect", "catalog"]),
@@ -41,7 +41,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         "config",
         &[
             "vocab", "error", "terms", "dialect", "catalog", "auth", "ledger", "cache", "observe",
-            "balance", "stream", "route", "attempt",
+            "balance", "stream", "route", "attempt", "payment",
         ],
     ),
     ("reconcile", &["vocab", "catalog", "ledger"]),

@@ -103,6 +103,9 @@ struct Payment {
     amount_usd: String,
     method: String,
     idempotency_key: String,
+    /// Whether the configured fee was paid beside it.
+    #[serde(default)]
+    purchase: bool,
 }
 
 /// Adds credit: 201, or 200 if this very top-up had happened before.
@@ -116,11 +119,18 @@ pub(super) async fn top_up(
     let amount = dollars("amount_usd", &body.amount_usd)?;
     let method = checked_method(body.method)?;
     let key = checked_note("idempotency_key", body.idempotency_key)?;
-    state
+    let fee = state.blocking(move |desk| desk.events().fee_on(amount)).await?;
+    let fee = if body.purchase { fee } else { NanoUsd::ZERO };
+    let (status, mut row) = state
         .moved(account, move |desk, account| {
-            Ok(desk.ledger().top_up(account, amount, &method, &key)?)
+            Ok(desk.ledger().purchase(account, (amount, fee), &method, &key)?)
         })
-        .await
+        .await?;
+    // What was booked before may have been booked with another fee.
+    if status == StatusCode::CREATED {
+        row["fee_usd"] = json!(fee.to_string());
+    }
+    Ok((status, row))
 }
 
 /// A correction by hand. `against` is `promotions`, or `cash-in:METHOD` where money goes back.

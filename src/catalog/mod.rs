@@ -4,6 +4,7 @@
 
 pub mod date;
 mod endpoint;
+pub mod habits;
 pub mod listing;
 mod modality;
 mod model;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use crate::vocab::ModelId;
 
 pub use endpoint::{Endpoint, Region, Tier};
+pub use habits::Habits;
 pub use modality::{Modalities, Modality};
 pub use model::{DefaultParameters, Model, Reasoning};
 pub use params::{Param, Params};

@@ -36,16 +36,18 @@ impl Typical {
 
     /// Learns from an answer of this many tokens.
     pub fn learn(&self, tokens: u64) {
-        #[expect(clippy::cast_precision_loss, reason = "lengths of answers are small numbers")]
-        let length = tokens as f64;
-        let step = |bits: u64| {
-            let estimate = f64::from_bits(bits);
-            let factor = if length > estimate { 1.0 + PART * UP } else { 1.0 - PART };
-            Some((estimate * factor).clamp(16.0, 1e7).to_bits())
-        };
+        let step = |bits: u64| Some(stepped(f64::from_bits(bits), tokens).to_bits());
         // The closure always returns a value.
         let _previous = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step);
     }
+}
+
+/// An estimate after an answer of this many tokens, from 16 to 10 million.
+pub(super) fn stepped(estimate: f64, tokens: u64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "lengths of answers are small numbers")]
+    let length = tokens as f64;
+    let factor = if length > estimate { 1.0 + PART * UP } else { 1.0 - PART };
+    (estimate * factor).clamp(16.0, 1e7)
 }
 
 impl Default for Typical {

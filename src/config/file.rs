@@ -9,6 +9,7 @@ mod byok;
 mod catalog;
 mod choices;
 mod content;
+mod payment;
 mod webhooks;
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,7 @@ pub use catalog::{
 };
 pub use choices::{Auto, Preset};
 pub use content::Content;
+pub use payment::Payment;
 pub use webhooks::Webhooks;
 
 /// The whole file.
@@ -43,6 +45,8 @@ pub struct File {
     pub media: Media,
     /// Where events of accounts and keys are sent.
     pub webhooks: Webhooks,
+    /// What purchases of credit cost beside the credit.
+    pub payment: Payment,
     /// What is written where. Prompts, answers and keys never are.
     pub log: Log,
     /// Models and providers beside those of this file.

@@ -16,6 +16,7 @@ pub mod import;
 mod market;
 mod models;
 mod outside;
+mod payment;
 mod prices;
 mod providers;
 mod read;

@@ -54,7 +54,7 @@ pub(super) fn read(text: &str, faults: &mut Faults) -> File {
 }
 
 /// The keys whose values are tables; a test holds this against `file`.
-pub(super) const TABLES: [&str; 18] = [
+pub(super) const TABLES: [&str; 19] = [
     "server",
     "admin",
     "ledger",
@@ -64,6 +64,7 @@ pub(super) const TABLES: [&str; 18] = [
     "timeouts",
     "media",
     "webhooks",
+    "payment",
     "log",
     "aws",
     "probe",

@@ -13,7 +13,7 @@ use super::settings::{
     AccessLog, Admin, Cache, Config, Content, Ledger, Level, Log, LogFormat, Media, Routing,
     Server, Tls,
 };
-use super::{choices, market, providers, webhooks};
+use super::{choices, market, payment, providers, webhooks};
 use crate::catalog::Secret;
 use crate::catalog::Share;
 
@@ -36,6 +36,7 @@ pub(super) fn resolve(file: &File, outside: Outside<'_>, faults: &mut Faults) ->
     let timeouts = providers::timeouts(&file.timeouts, faults);
     let media = media(&file.media, faults);
     let webhooks = webhooks::resolve(&file.webhooks, outside, faults);
+    let payment = payment::resolve(&file.payment, faults);
     let log = log(&file.log, faults);
     let (catalog, byok) = market::resolve(file, timeouts, outside, faults);
     let catalog = Arc::new(catalog);
@@ -50,6 +51,7 @@ pub(super) fn resolve(file: &File, outside: Outside<'_>, faults: &mut Faults) ->
         routing,
         media,
         webhooks,
+        payment,
         log,
         catalog,
         byok,

@@ -11,6 +11,7 @@ use crate::attempt;
 use crate::balance;
 use crate::catalog::{Catalog, Provider, Secret, Share};
 use crate::dialect::preset::Preset;
+use crate::payment::Fee;
 use crate::route::auto::Rule;
 use crate::vocab::AccountId;
 
@@ -33,6 +34,8 @@ pub struct Config {
     pub media: Media,
     /// Where events are sent; `None`: nowhere.
     pub webhooks: Option<Webhooks>,
+    /// What purchases of credit cost beside the credit.
+    pub payment: Fee,
     /// What is written where.
     pub log: Log,
     /// Models, their providers and prices.

@@ -172,7 +172,7 @@ fn finish_attempt(gateway: &Gateway, chat: &Chat, attempt: &mut Attempt, consume
     }
     meter.attempt(Outcome::Ok);
     let completion = continuation::spent(&chat.legs).0.completion + consumed.usage.completion;
-    chat.snapshot.learn_length(&endpoint.model, completion);
+    chat.snapshot.learn_length(&endpoint.model, chat.caller.id(), completion);
     if let Some(guard) = attempt.guard.take() {
         let now = clock::now();
         guard.served(&consumed.usage, now);

@@ -162,6 +162,7 @@ fn needs_restart(boot: &config::Config, now: &config::Config) -> Vec<&'static st
         ("ledger", boot.ledger != now.ledger),
         ("cache", boot.cache != now.cache),
         ("webhooks", boot.webhooks != now.webhooks),
+        ("payment", boot.payment != now.payment),
         ("log", boot.log != now.log),
         ("routing (the retry budget)", boot.routing.retries() != now.routing.retries()),
     ];

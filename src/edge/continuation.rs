@@ -247,7 +247,8 @@ pub(crate) fn write(
 /// Sets more credit aside where what is left of it does not cover the rest of the answer.
 fn set_aside(chat: &mut Chat, endpoint: &Endpoint, resumes: &Resumes) -> Result<(), Unwritten> {
     let (usage, cost) = spent(&chat.legs);
-    let typical = || chat.snapshot.typical(&chat.plan).saturating_sub(usage.completion);
+    let typical = || chat.snapshot.typical(&chat.plan, chat.caller.id());
+    let typical = || typical().saturating_sub(usage.completion);
     let tokens = resumes.left.map_or_else(typical, u64::from).max(SHORTEST);
     let tokens = tokens.min(u64::from(endpoint.max_output));
     let Some(hold) = &mut chat.money.hold else { return Ok(()) };

@@ -227,7 +227,7 @@ impl Estimate {
             token_pico = token_pico.max(of_list(token));
             most = most.max(u64::from(endpoint.max_output));
         }
-        let typical = chat.snapshot.typical(plan).min(most);
+        let typical = chat.snapshot.typical(plan, chat.caller.id()).min(most);
         let tokens = head.max_tokens.unwrap_or(typical).clamp(1, most);
         let shortest = tokens.min(SHORTEST_ANSWER);
         let cost = |n: u64| NanoUsd::from_pico_up(prompt_pico + token_pico * i128::from(n));

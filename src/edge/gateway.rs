@@ -14,7 +14,7 @@ use crate::attempt;
 use crate::balance::{HealthRegistry, RetryBudget};
 use crate::cache;
 use crate::catalog::listing::{self, Live, Query, Scope, View};
-use crate::catalog::{Catalog, Provider, Share, Typical};
+use crate::catalog::{Catalog, Habits, Provider, Share, Typical};
 use crate::config;
 use crate::content::Keeper;
 use crate::dialect::preset::Preset;
@@ -30,7 +30,7 @@ use crate::ledger::Ledger;
 use crate::observe::{self, AccessLog, Meters, Metrics};
 use crate::route::auto::Rule;
 use crate::route::{Conversations, Plan, RoutingTable, record};
-use crate::vocab::{ModelId, ProviderId};
+use crate::vocab::{KeyId, ModelId, ProviderId};
 
 /// Everything that a request needs and that outlives it.
 pub(crate) struct Gateway {
@@ -102,6 +102,8 @@ pub(crate) struct Snapshot {
     pub(crate) attempts: attempt::Settings,
     /// How long each model's answers usually are.
     typical: HashMap<ModelId, Arc<Typical>>,
+    /// How long they are for each caller.
+    habits: Arc<Habits>,
     /// When the cache is used.
     pub(crate) cache: cache::Settings,
 }
@@ -140,6 +142,7 @@ impl Snapshot {
         Ok(Self {
             own,
             typical: typical.collect(),
+            habits: before.map(|b| Arc::clone(&b.habits)).unwrap_or_default(),
             table: RoutingTable::new(&catalog, &health),
             catalog_version: match &config.routing.decisions {
                 Some(_) => record::version(&catalog),
@@ -169,10 +172,13 @@ impl Snapshot {
         })
     }
 
-    /// The usual length of an answer to this plan's first choice, in tokens.
-    pub(crate) fn typical(&self, plan: &Plan) -> u64 {
-        let first = plan.candidates.first().map(|c| &c.slot.endpoint.model);
-        first.and_then(|id| self.typical.get(id)).map_or(0, |t| t.tokens())
+    /// The usual length of this plan's first choice's answers to a caller, in tokens: the model's
+    /// as long as the caller's is not known.
+    pub(crate) fn typical(&self, plan: &Plan, caller: &KeyId) -> u64 {
+        let Some(first) = plan.candidates.first() else { return 0 };
+        let model = &first.slot.endpoint.model;
+        let known = self.habits.tokens(caller.as_str(), model.as_str());
+        known.unwrap_or_else(|| self.typical.get(model).map_or(0, |t| t.tokens()))
     }
 
     /// The usual length of an answer of the model that this name means, in tokens.
@@ -181,10 +187,11 @@ impl Snapshot {
         model.and_then(|model| self.typical.get(&model.id)).map_or(0, |t| t.tokens())
     }
 
-    /// Learns from an answer of this length.
-    pub(crate) fn learn_length(&self, model: &ModelId, tokens: u64) {
+    /// Learns from an answer of this length to a caller.
+    pub(crate) fn learn_length(&self, model: &ModelId, caller: &KeyId, tokens: u64) {
         if let Some(typical) = self.typical.get(model) {
             typical.learn(tokens);
+            self.habits.learn(caller.as_str(), model.as_str(), tokens, typical.tokens());
         }
     }
 }

@@ -144,7 +144,7 @@ fn gateway(config: &Config, ledger: Ledger) -> Result<Gateway, RunError> {
     let access = access_log(config)?;
     let events = Events::open(&config.ledger.data_dir, Arc::new(Manual), config.webhooks.is_some())
         .map_err(|e| RunError(format!("events and invoices cannot be read: {e}")))?;
-    let events = Arc::new(events);
+    let events = Arc::new(events.with_fee(config.payment));
     let clock: crate::ledger::Clock = Arc::new(clock::unix_ms);
     let content = keeper(config, &ledger)?;
     let desk = Desk::new(ledger.clone(), clock, Arc::clone(&events), content.clone());

@@ -14,15 +14,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::ledger::{Account, KeyEntry, Ledger, ManageError};
-use crate::payment::{Cause, Invoice, PaymentProvider, Requested, Status};
+use crate::payment::{Cause, Fee, Invoice, PaymentProvider, Requested, Status};
 use crate::terms::Reset;
 use crate::vocab::{AccountId, NanoUsd};
 
 mod file;
+mod invoice;
 mod outbox;
 mod sign;
 mod watch;
 
+pub(crate) use invoice::view;
+pub use invoice::{InvoiceError, NewInvoice};
 pub use outbox::Event;
 pub use sign::SigningSecret;
 
@@ -51,6 +54,7 @@ pub struct Events {
     path: PathBuf,
     book: Mutex<Book>,
     payment: Arc<dyn PaymentProvider>,
+    fee: Fee,
     /// Whether events are delivered; otherwise they are only logged.
     delivered: bool,
 }
@@ -59,36 +63,6 @@ impl fmt::Debug for Events {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Events").field("path", &self.path).finish_non_exhaustive()
     }
-}
-
-/// Why an invoice was not made or closed.
-#[derive(Debug)]
-pub enum InvoiceError {
-    /// There is no such invoice.
-    Unknown,
-    /// It contradicts what is there; what is wrong, for the client.
-    Conflict(&'static str),
-    /// The ledger does not take its credit.
-    Ledger(ManageError),
-    /// It cannot be stored now.
-    Store(io::Error),
-}
-
-impl From<io::Error> for InvoiceError {
-    fn from(error: io::Error) -> Self {
-        Self::Store(error)
-    }
-}
-
-/// What an invoice is asked for.
-#[derive(Clone, Debug)]
-pub struct NewInvoice {
-    /// Whose credit it buys.
-    pub account: AccountId,
-    /// How much; more than nothing.
-    pub amount: NanoUsd,
-    /// Asking again with the same one makes no second invoice.
-    pub idempotency_key: String,
 }
 
 impl Events {
@@ -104,7 +78,19 @@ impl Events {
     ) -> io::Result<Self> {
         let path = data.join("events.json");
         let book = Mutex::new(file::load(&path)?);
-        Ok(Self { path, book, payment, delivered })
+        Ok(Self { path, book, payment, fee: Fee::NONE, delivered })
+    }
+
+    /// The same, with a fee on what is bought from now on.
+    #[must_use]
+    pub const fn with_fee(mut self, fee: Fee) -> Self {
+        self.fee = fee;
+        self
+    }
+
+    /// What is to be paid beside so much credit.
+    pub(crate) fn fee_on(&self, amount: NanoUsd) -> NanoUsd {
+        self.fee.on(amount)
     }
 
     /// Changes the book. Only what is stored counts.
@@ -186,7 +172,9 @@ impl Events {
             Some(reset) => (reset.period(now_ms), usage.in_period(reset)),
         };
         let used = if terms.byok_in_limit { spent + byok } else { spent };
-        let Some(step) = book.told.key_limit(key.id().as_str(), period, used, terms.limit) else {
+        let refused = key.refused_by_limit(now_ms);
+        let reached = (used, terms.limit, refused);
+        let Some(step) = book.told.key_limit(key.id().as_str(), period, reached) else {
             return Ok(());
         };
         let data = json!({
@@ -234,6 +222,7 @@ impl Events {
             id: fresh_id("inv_")?,
             account: account.clone(),
             amount,
+            fee: self.fee_on(amount),
             cause,
             status: Status::Open,
             requested: false,
@@ -334,8 +323,8 @@ impl Events {
         if invoice.status == Status::Paid {
             return Ok((invoice, true));
         }
-        let method = self.payment.method();
-        match ledger.top_up(&invoice.account, invoice.amount, method, id) {
+        let (bought, method) = ((invoice.amount, invoice.fee), self.payment.method());
+        match ledger.purchase(&invoice.account, bought, method, id) {
             Ok(_also_if_before) => self.end_payment(id, now_ms),
             Err(error) => {
                 // A ledger that is down may have taken it all the same: then it stays as it is.
@@ -466,20 +455,6 @@ fn trim(book: &mut Book) {
         surplus -= usize::from(goes);
         !goes
     });
-}
-
-/// An invoice as events and management show it.
-pub(crate) fn view(invoice: &Invoice) -> Value {
-    json!({
-        "id": invoice.id,
-        "account_id": invoice.account,
-        "amount_usd": invoice.amount.to_string(),
-        "cause": invoice.cause,
-        "status": invoice.status,
-        "reference": invoice.reference,
-        "created_ms": invoice.created_ms,
-        "closed_ms": invoice.closed_ms,
-    })
 }
 
 fn fresh_id(prefix: &str) -> io::Result<String> {

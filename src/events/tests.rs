@@ -106,6 +106,44 @@ fn a_keys_limit_is_told_at_its_steps() {
 }
 
 #[test]
+fn a_key_refused_just_below_its_limit_is_told_as_at_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = ledger(dir.path(), AccountTerms::default(), 100);
+    let terms = KeyTerms { limit: Some(usd(10)), ..KeyTerms::default() };
+    let (id, _) = ledger.create_key(&acme(), terms.clone()).unwrap();
+    let events = open(dir.path());
+    let key = ledger.key(&id).unwrap();
+    let ask = |n, dollars| {
+        let generation = crate::vocab::GenerationId::new(1_000, n);
+        let (want, floor) = (usd(dollars), usd(dollars));
+        crate::ledger::HoldAsk { generation, want, floor, now_ms: 6 }
+    };
+    let spend = |n, dollars| {
+        let hold = ledger.hold(&key, ask(n, dollars)).unwrap();
+        let generation = hold.generation();
+        let record = crate::ledger::GenerationRecord::bare(generation, 6, acme(), id.clone());
+        hold.settle(crate::ledger::Charge { cost: usd(dollars), record });
+    };
+    let percents = |events: &Events| -> Vec<Value> {
+        events.waiting().iter().map(|event| event.data["percent"].clone()).collect()
+    };
+    spend(1, 4);
+    assert!(ledger.hold(&key, ask(2, 7)).is_err());
+    events.look(&ledger, 7).unwrap();
+    assert!(percents(&events).is_empty(), "most of the limit is left");
+    ledger.change_key(&id, terms).unwrap();
+    spend(3, 5);
+    events.look(&ledger, 8).unwrap();
+    assert_eq!(percents(&events), [json!(80)]);
+    assert!(ledger.hold(&key, ask(4, 2)).is_err());
+    for now in [9, 10] {
+        events.look(&ledger, now).unwrap();
+        assert_eq!(percents(&events), [json!(80), json!(100)]);
+    }
+    assert_eq!(events.waiting()[1].data["used_usd"], usd(9).to_string(), "what it really used");
+}
+
+#[test]
 fn invoices_are_made_once_and_void_ones_are_not_paid() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = ledger(dir.path(), AccountTerms::default(), 1);
@@ -119,6 +157,37 @@ fn invoices_are_made_once_and_void_ones_are_not_paid() {
     assert!(matches!(events.pay(&ledger, &first.id, None, 5), Err(InvoiceError::Conflict(_))));
     assert!(matches!(events.pay(&ledger, "inv_0", None, 5), Err(InvoiceError::Unknown)));
     assert_eq!(ledger.account(&acme()).unwrap().balance, usd(1));
+}
+
+#[test]
+fn an_invoice_has_the_fee_of_its_day_which_is_booked_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = ledger(dir.path(), AccountTerms::default(), 1);
+    let share = crate::catalog::Share::basis_points(550);
+    let fee = Fee { share, minimum: NanoUsd(800_000_000) };
+    let ask = |name: &str, dollars| NewInvoice {
+        account: acme(),
+        amount: usd(dollars),
+        idempotency_key: name.to_owned(),
+    };
+    let events = open(dir.path()).with_fee(fee);
+    let large = events.invoice(ask("large", 100), 1).unwrap().0;
+    let small = events.invoice(ask("small", 10), 2).unwrap().0;
+    assert_eq!((large.fee, small.fee), (NanoUsd(5_500_000_000), NanoUsd(800_000_000)));
+    let shown = view(&large);
+    assert_eq!((&shown["fee_usd"], &shown["total_usd"]), (&json!("5.5"), &json!("105.5")));
+    // After a restart without a fee.
+    let events = open(dir.path());
+    assert_eq!(events.invoice(ask("later", 10), 3).unwrap().0.fee, NanoUsd::ZERO);
+    for id in [&large.id, &small.id, &large.id] {
+        events.pay(&ledger, id, None, 4).unwrap();
+    }
+    assert_eq!(ledger.account(&acme()).unwrap().balance, usd(111), "the credit alone");
+    drop(ledger);
+    let report = crate::ledger::verify(dir.path()).unwrap();
+    let moved = i128::from(usd(111).0) + 6_300_000_000;
+    assert!(report.findings.is_empty(), "{report}");
+    assert_eq!((report.total_debits, report.total_credits), (moved, moved));
 }
 
 #[test]

@@ -19,10 +19,16 @@ pub(crate) struct Told {
     asked: BTreeSet<String>,
     /// Keys by how much of their limit they have used: of which period, and which step was told.
     keys: BTreeMap<String, (u32, u8)>,
+    /// Keys that were refused just below their limit: in which period, and the limit in nano-dollars.
+    refused: BTreeMap<String, (u32, i64)>,
 }
 
 /// The steps of a key's limit that are told, in percent.
-const STEPS: [u8; 2] = [80, 100];
+const STEPS: [u8; 2] = [NEAR, FULL];
+/// The limit is near.
+const NEAR: u8 = 80;
+/// The limit is used up.
+const FULL: u8 = 100;
 
 impl Told {
     /// Whether an account's low balance is to be told now.
@@ -54,13 +60,14 @@ impl Told {
         self.asked.remove(id);
     }
 
-    /// The step of its limit that a key has reached and that is to be told now.
+    /// The step of its limit that a key has reached and that is to be told now: from what it has
+    /// used of which limit, and whether that has refused a request. One that is refused near its
+    /// limit has reached it: what is left is too little to be used.
     pub(crate) fn key_limit(
         &mut self,
         id: &str,
         period: u32,
-        used: NanoUsd,
-        limit: Option<NanoUsd>,
+        (used, limit, refused): (NanoUsd, Option<NanoUsd>, bool),
     ) -> Option<u8> {
         let reached = limit.filter(|limit| limit.0 > 0).map_or(0, |limit| {
             let percent = i128::from(used.0) * 100 / i128::from(limit.0);
@@ -68,8 +75,15 @@ impl Told {
         });
         if reached == 0 {
             self.keys.remove(id);
+            self.refused.remove(id);
             return None;
         }
+        let now = (period, limit.map_or(0, |limit| limit.0));
+        if refused && self.refused.get(id) != Some(&now) {
+            self.refused.insert(id.to_owned(), now);
+        }
+        // Kept, so that a restart, which forgets refusals, does not tell it again.
+        let reached = if self.refused.get(id) == Some(&now) { FULL } else { reached };
         let before = self.keys.get(id).filter(|told| told.0 == period).map_or(0, |told| told.1);
         if self.keys.get(id) != Some(&(period, reached)) {
             self.keys.insert(id.to_owned(), (period, reached));
@@ -80,6 +94,7 @@ impl Told {
     /// Forgets keys that are gone.
     pub(crate) fn keep_keys(&mut self, alive: impl Fn(&str) -> bool) {
         self.keys.retain(|id, _| alive(id));
+        self.refused.retain(|id, _| alive(id));
     }
 }
 
@@ -139,10 +154,49 @@ mod tests {
             (3, 85, Some(80)),
         ];
         for (period, used, want) in steps {
-            assert_eq!(told.key_limit("k", period, usd(used), limit), want, "{period} {used}");
+            assert_eq!(
+                told.key_limit("k", period, (usd(used), limit, false)),
+                want,
+                "{period} {used}"
+            );
         }
-        assert_eq!(told.key_limit("k", 3, usd(85), Some(usd(1_000))), None, "a higher limit");
-        assert_eq!(told.key_limit("k", 3, usd(900), Some(usd(1_000))), Some(80), "begins anew");
-        assert_eq!(told.key_limit("k", 3, usd(900), Some(usd(0))), None, "nothing may be spent");
+        assert_eq!(
+            told.key_limit("k", 3, (usd(85), Some(usd(1_000)), false)),
+            None,
+            "a higher limit"
+        );
+        assert_eq!(
+            told.key_limit("k", 3, (usd(900), Some(usd(1_000)), false)),
+            Some(80),
+            "begins anew"
+        );
+        assert_eq!(
+            told.key_limit("k", 3, (usd(900), Some(usd(0)), false)),
+            None,
+            "nothing may be spent"
+        );
+    }
+    #[test]
+    fn a_key_that_is_refused_near_its_limit_has_reached_it() {
+        let mut told = Told::default();
+        let limit = Some(usd(100));
+        let steps = [
+            // Refused far below it: the request was too large.
+            (1, 40, true, None),
+            (1, 85, false, Some(80)),
+            (1, 90, true, Some(100)),
+            // A restart forgets the refusal.
+            (1, 90, false, None),
+            (1, 100, false, None),
+            (2, 90, false, Some(80)),
+            (2, 99, true, Some(100)),
+        ];
+        for (period, used, refused, want) in steps {
+            let reached = (usd(used), limit, refused);
+            assert_eq!(told.key_limit("k", period, reached), want, "{period} {used} {refused}");
+        }
+        let higher = Some(usd(110));
+        assert_eq!(told.key_limit("k", 2, (usd(99), higher, false)), None, "a higher limit");
+        assert_eq!(told.key_limit("k", 2, (usd(99), higher, true)), Some(100), "refused again");
     }
 }

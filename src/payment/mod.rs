@@ -6,6 +6,10 @@
 
 use std::fmt;
 
+mod fee;
+
+pub use fee::Fee;
+
 use serde::{Deserialize, Serialize};
 
 use crate::vocab::{AccountId, NanoUsd};
@@ -21,6 +25,9 @@ pub struct Invoice {
     /// How much credit, in nano-dollars; more than nothing.
     #[serde(with = "nano")]
     pub amount: NanoUsd,
+    /// What is to be paid beside it, in nano-dollars; as it was when the invoice was made.
+    #[serde(with = "nano", default)]
+    pub fee: NanoUsd,
     /// Why it was made.
     pub cause: Cause,
     /// Where it stands.

@@ -5,11 +5,12 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::admin::status::{EndpointRow, NotReady};
+use crate::catalog::Share;
 use crate::events::Events;
 use crate::ledger::{Clock, GenerationRecord, Ledger, Options};
 use crate::observe::labels::BreakerState;
-use crate::payment::Manual;
-use crate::vocab::{AccountId, EndpointId, GenerationId, KeyId, ModelId, ProviderId};
+use crate::payment::{Fee, Manual};
+use crate::vocab::{AccountId, EndpointId, GenerationId, KeyId, ModelId, NanoUsd, ProviderId};
 
 mod people;
 
@@ -47,7 +48,9 @@ async fn served(token: Option<&str>) -> Served {
     let running = Arc::new(Running::default());
     let dir = tempfile::tempdir().expect("a directory");
     let (ledger, _recovery) = Ledger::open(dir.path(), Options::new(|| 7)).expect("a ledger");
-    let events = Arc::new(Events::open(dir.path(), Arc::new(Manual), true).expect("events"));
+    let events = Events::open(dir.path(), Arc::new(Manual), true).expect("events");
+    let fee = Fee { share: Share::basis_points(500), minimum: NanoUsd(350_000_000) };
+    let events = Arc::new(events.with_fee(fee));
     let clock: Clock = Arc::new(|| 7);
     let state = AdminState::new(
         Arc::new(Desk::new(ledger.clone(), clock, events, None)),
@@ -240,6 +243,17 @@ async fn accounts_keys_and_credit_from_start_to_end() {
     let other = json!({"amount_usd": "6", "method": "card", "idempotency_key": "pay-1"});
     let clash = served.post("/admin/v1/accounts/acme/top-ups", &other).await;
     assert_eq!(clash.error(), (409, "conflict".to_owned()));
+
+    let buy = json!({
+        "amount_usd": "10", "method": "card", "idempotency_key": "pay-2", "purchase": true
+    });
+    let bought = served.post("/admin/v1/accounts/acme/top-ups", &buy).await.json();
+    assert_eq!((&paid.json()["fee_usd"], &bought["fee_usd"]), (&json!("0"), &json!("0.5")));
+    assert_eq!(bought["account"]["balance_usd"], "15.25", "the fee is paid beside the credit");
+    let again = served.post("/admin/v1/accounts/acme/top-ups", &buy).await.json();
+    assert_eq!((&again["repeated"], again.get("fee_usd")), (&json!(true), None));
+    let back = json!({"amount_usd": "-10", "reason": "test", "idempotency_key": "back"});
+    assert_eq!(served.post("/admin/v1/accounts/acme/adjustments", &back).await.status, 201);
 
     let new = json!({"account_id": "acme", "label": "ci", "limit_usd": "2.5", "expires_ms": 9});
     let key = served.post("/admin/v1/keys", &new).await;

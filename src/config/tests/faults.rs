@@ -153,6 +153,8 @@ const CASES: &[(&str, &str, &str, &str)] = &[
     ("", "[webhooks]\nurl = \"https://x\"", "webhooks.secret", "required"),
     ("", "[webhooks]\nsecret = \"env:K\"", "webhooks.secret", "url"),
     ("", "[webhooks]\nurl = \"https://x\"\nsecret = \"env:K\"", "webhooks.secret", "whsec_"),
+    ("", "[payment]\nfee = \"5\"", "payment.fee", "percentage"),
+    ("", "[payment]\nfee_minimum_usd = \"-1\"", "payment.fee_minimum_usd", "from 0"),
     ("auth = \"none\"", "auth = \"digest\"\napi_key = \"env:K\"", "providers[0].auth", "bearer"),
     ("auth = \"none\"", "auth = \"header:\"\napi_key = \"env:K\"", "providers[0].auth", "name"),
     ("auth = \"none\"", "auth = \"header:Host\"\napi_key = \"env:K\"", "providers[0].auth", "host"),

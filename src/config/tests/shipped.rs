@@ -17,6 +17,7 @@ const SHAPES: &str = concat!(
     include_str!("../file/catalog.rs"),
     include_str!("../file/choices.rs"),
     include_str!("../file/content.rs"),
+    include_str!("../file/payment.rs"),
     include_str!("../file/webhooks.rs")
 );
 const REFERENCE: &str = include_str!("../../../conf/reference.md");
@@ -61,6 +62,7 @@ fn the_full_file_states_the_defaults() {
     assert_eq!(file.timeouts, default.timeouts);
     assert_eq!(file.media, default.media);
     assert_eq!(file.webhooks, default.webhooks);
+    assert_eq!(file.payment, default.payment);
     assert_eq!(file.log, default.log);
     let provider = file.providers.first().expect("a provider");
     assert!(provider.enabled);

@@ -88,6 +88,8 @@ pub struct KeyEntry {
     deleted: AtomicBool,
     budget: Budget,
     meter: Meter,
+    /// When its own limit refused something last, in milliseconds since 1970; 0: never.
+    refused_ms: AtomicU64,
 }
 
 impl fmt::Debug for KeyEntry {
@@ -116,6 +118,7 @@ impl KeyEntry {
             deleted: AtomicBool::new(state.deleted),
             budget,
             meter: Meter::default(),
+            refused_ms: AtomicU64::new(0),
         }
     }
 
@@ -193,12 +196,21 @@ impl KeyEntry {
         limit.into_iter().chain(budget).min()
     }
 
+    /// Whether its own limit has refused a request in the limit's period that `now_ms` is in, since
+    /// its terms were changed last and this process began.
+    pub fn refused_by_limit(&self, now_ms: u64) -> bool {
+        let at = self.refused_ms.load(Ordering::Relaxed);
+        let reset = self.terms.load().reset;
+        at != 0 && reset.is_none_or(|reset| reset.period(at) == reset.period(now_ms))
+    }
+
     pub(crate) const fn hash(&self) -> &KeyHash {
         &self.hash
     }
 
     pub(crate) fn set_terms(&self, terms: KeyTerms, now_ms: u64) {
         self.terms.store(Arc::new(terms));
+        self.refused_ms.store(0, Ordering::Relaxed);
         self.updated_ms.store(now_ms, Ordering::Release);
     }
 
@@ -222,10 +234,10 @@ impl KeyEntry {
     ) -> Result<NanoUsd, Short> {
         let want = want.0.max(0);
         let floor = floor.0.clamp(0, want);
-        let key = self
-            .budget
-            .take(self.limit(), (want, floor), placed_ms)
-            .map_err(|left| Short::Limit(NanoUsd(left)))?;
+        let key = self.budget.take(self.limit(), (want, floor), placed_ms).map_err(|left| {
+            self.refused_ms.store(placed_ms.max(1), Ordering::Relaxed);
+            Short::Limit(NanoUsd(left))
+        })?;
         let granted = self.reserve_shared(key, floor, placed_ms);
         let used = granted.unwrap_or(NanoUsd::ZERO).0;
         if used < key {
