@@ -14,6 +14,7 @@ mod support;
 mod bodies;
 mod byok;
 mod cache;
+mod carry;
 mod catalog;
 mod choices;
 mod continuation;
