@@ -28,7 +28,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("auth", &["vocab", "error", "terms", "ledger"]),
     ("ledger", &["vocab", "error", "terms", "limits", "auth"]),
     ("payment", &["vocab", "catalog"]),
-    ("events", &["vocab", "error", "terms", "auth", "ledger", "payment"]),
+    ("events", &["vocab", "error", "terms", "catalog", "auth", "ledger", "payment"]),
     ("cache", &["vocab", "error", "dialect"]),
     ("content", &["vocab", "error", "dialect", "catalog"]),
     ("observe", &["vocab", "error", "dialect", "catalog"]),
