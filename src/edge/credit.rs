@@ -41,7 +41,11 @@ pub(crate) fn plan_and_hold(
     if chat.ask.head.provider.as_ref().is_some_and(|prefs| prefs.require_parameters) {
         keep_faithful(&mut plan, chat)?;
     }
-    let estimate = Estimate::of(&plan, chat, facts.arrived_ms);
+    let mut estimate = Estimate::of(&plan, chat, facts.arrived_ms);
+    // Who pays the provider directly needs credit for the fee alone, and may have no more.
+    if estimate.want > chat.caller.account().available() && own::keep(&mut plan) {
+        estimate = Estimate::of(&plan, chat, facts.arrived_ms);
+    }
     // Embeddings and ranks have no answer in tokens; several choices have several answers.
     let choices = if chat.ask.asked.is_some() { 0 } else { u64::from(chat.ask.head.n.max(1)) };
     let tokens = estimate.tokens.saturating_mul(choices).saturating_add(chat.ask.prompt_tokens);

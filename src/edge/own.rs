@@ -129,6 +129,18 @@ impl OwnKeys {
     }
 }
 
+/// Leaves the account's own endpoints of a plan, if it has some beside others. Says whether anything
+/// went.
+pub(crate) fn keep(plan: &mut Plan) -> bool {
+    let all = plan.candidates.len();
+    let own = plan.candidates.iter().filter(|c| is_own(&c.slot.endpoint)).count();
+    if own == 0 || own == all {
+        return false;
+    }
+    plan.candidates.retain(|candidate| is_own(&candidate.slot.endpoint));
+    true
+}
+
 /// Whether an endpoint is an account's own.
 pub(crate) fn is_own(endpoint: &Endpoint) -> bool {
     matches!(endpoint.provider.access, Access::Own(_))

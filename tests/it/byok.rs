@@ -198,3 +198,19 @@ fn a_keys_limit_counts_what_the_provider_takes_only_if_it_is_to() {
         assert_eq!(refused > 0, counted, "{statuses:?}");
     }
 }
+
+/// Credit is needed for the fee alone: the gateway's own price is not, until its key would serve.
+#[test]
+fn who_has_credit_for_the_fee_alone_gets_the_whole_answer() {
+    let key = own_key();
+    let running = providers(&[("cheap", Dialect::OpenAi), ("mine", Dialect::OpenAi)]);
+    let behaviour = Behaviour { tokens: 500, ..Behaviour::default() };
+    running.providers().iter().for_each(|one| one.set(behaviour.clone()).unwrap());
+    // 1,000 tokens cost some 2,000,000 nano-dollars by the list, and 100,000 as a fee.
+    let more = own("mine", &key, "");
+    let gateway = Gateway::start(&running, &Setup { credit: "0.00015", more, ..Setup::default() });
+    let answer = gateway.client().chat(&ask(MODEL, "Hello", false, 1_000));
+    assert!(answer.is_good(), "{}", answer.text());
+    let usage = usage(&answer);
+    assert_eq!((&usage["completion_tokens"], &usage["is_byok"]), (&500.into(), &true.into()));
+}
