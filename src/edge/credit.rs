@@ -24,7 +24,7 @@ use crate::vocab::{NanoUsd, Usage};
 /// What to tell the client: no such model, no endpoint, not enough credit.
 pub(crate) fn plan_and_hold(
     gateway: &Gateway,
-    facts: &Facts,
+    facts: &mut Facts,
     chat: &mut Chat,
 ) -> Result<(), GatewayError> {
     let now = clock::now();
@@ -57,10 +57,13 @@ pub(crate) fn plan_and_hold(
         floor: estimate.floor,
         now_ms: facts.arrived_ms,
     };
-    let hold = gateway
-        .ledger
-        .hold(&chat.caller, ask)
-        .map_err(|refused| refusal(refused, &estimate, chat.ask.prompt_tokens))?;
+    // A decision that is kept was written down with the id already.
+    let hold = match gateway.decisions {
+        Some(_) => gateway.ledger.hold(&chat.caller, ask),
+        None => gateway.ledger.hold_ahead(&chat.caller, ask),
+    };
+    let hold = hold.map_err(|refused| refusal(refused, &estimate, chat.ask.prompt_tokens))?;
+    facts.id = hold.generation();
     chat.money.limit = estimate.limit(hold.granted(), chat.ask.head.max_tokens);
     chat.money.short = estimate.short;
     chat.money.hold = Some(hold);

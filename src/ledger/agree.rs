@@ -52,6 +52,8 @@ impl State {
             | Event::Adjusted { .. }
             | Event::Moved { .. }
             | Event::Held { .. }
+            | Event::HeldAhead { .. }
+            | Event::Unused { .. }
             | Event::Settled { .. }
             | Event::Voided { .. }
             | Event::Recorded { .. } => {}

@@ -149,6 +149,21 @@ pub enum Event {
         /// When it was asked for, in milliseconds since 1970.
         placed_ms: u64,
     },
+    /// A hold was placed for a generation that nobody has asked for yet. It sets nothing aside here:
+    /// whoever takes it over sets aside what they need in memory.
+    HeldAhead {
+        /// The generation.
+        generation: GenerationId,
+        /// Who may take it over; the account follows from it.
+        key: KeyId,
+        /// When it was placed, in milliseconds since 1970.
+        placed_ms: u64,
+    },
+    /// Nobody took a hold over that was placed ahead, or nothing came of it.
+    Unused {
+        /// The generation that is none.
+        generation: GenerationId,
+    },
     /// A hold ended with a charge of the record's cost.
     Settled {
         /// Who ended it.
@@ -211,6 +226,8 @@ impl Event {
             | Self::KeyDisabled { .. }
             | Self::KeyDeleted { .. }
             | Self::Held { .. }
+            | Self::HeldAhead { .. }
+            | Self::Unused { .. }
             | Self::Voided { .. }
             | Self::Recorded { .. } => [None, None],
             Self::ToppedUp { account, method, amount, fee, .. } => {
@@ -267,7 +284,9 @@ impl Event {
             | Self::KeyChanged { .. }
             | Self::KeyDisabled { .. }
             | Self::KeyDeleted { .. }
-            | Self::Held { .. } => None,
+            | Self::Held { .. }
+            | Self::HeldAhead { .. }
+            | Self::Unused { .. } => None,
         }
     }
 
@@ -287,6 +306,8 @@ impl Event {
             Self::KeyDeleted { .. } => "key_deleted",
             Self::KeyDisabled { .. } => "key_disabled",
             Self::Held { .. } => "held",
+            Self::HeldAhead { .. } => "held_ahead",
+            Self::Unused { .. } => "unused",
             Self::Settled { .. } => "settled",
             Self::Voided { .. } => "voided",
             Self::Recorded { .. } => "recorded",

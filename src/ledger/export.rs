@@ -371,6 +371,11 @@ impl<'a> Exported<'a> {
                 self.key = Some(key.as_str());
                 self.granted_nano_usd = Some(granted.0);
             }
+            Event::HeldAhead { generation, key, .. } => {
+                self.generation = Some(generation.to_string());
+                self.key = Some(key.as_str());
+            }
+            Event::Unused { generation } => self.generation = Some(generation.to_string()),
             Event::Settled { cause, .. } | Event::Voided { cause, .. } => {
                 self.cause = Some(match cause {
                     Cause::Asked => "asked",

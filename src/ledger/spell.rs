@@ -22,6 +22,16 @@ pub(crate) fn put(event: &Event, to: &mut Put<'_>) {
             to.i64(granted.0);
             to.u64(*placed_ms);
         }
+        Event::HeldAhead { generation, key, placed_ms } => {
+            to.u8(20);
+            to.u128(generation.bits());
+            to.text(key.as_str(), KeyId::LEN_MAX);
+            to.u64(*placed_ms);
+        }
+        Event::Unused { generation } => {
+            to.u8(21);
+            to.u128(generation.bits());
+        }
         Event::Settled { cause, record } => {
             to.u8(7);
             to.u8(*cause as u8);
@@ -167,6 +177,15 @@ pub(crate) fn take(from: &mut Take<'_>) -> Result<Event, Malformed> {
             granted: NanoUsd(from.i64("granted")?),
             placed_ms: from.u64("placed")?,
         }),
+        20 => Ok(Event::HeldAhead {
+            generation: GenerationId::from_bits(from.u128("generation id")?),
+            key: take_key(from)?,
+            placed_ms: from.u64("placed")?,
+        }),
+        21 => {
+            let generation = GenerationId::from_bits(from.u128("generation id")?);
+            Ok(Event::Unused { generation })
+        }
         7 => Ok(Event::Settled { cause: take_cause(from)?, record: take_record(from)? }),
         8 => Ok(Event::Voided { cause: take_cause(from)?, record: take_record(from)? }),
         9 => Ok(Event::Recorded { record: take_record(from)? }),

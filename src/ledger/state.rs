@@ -116,6 +116,8 @@ pub struct HoldState {
     pub granted: NanoUsd,
     /// When it was asked for, in milliseconds since 1970.
     pub placed_ms: u64,
+    /// It was placed before anybody asked for it.
+    pub ahead: bool,
 }
 
 /// Answers whether a generation older than the window has ended.
@@ -272,6 +274,11 @@ impl State {
                 self.refuse_known(*generation, history)?;
                 self.place(*generation, key, *granted, *placed_ms)
             }
+            Event::HeldAhead { generation, key, placed_ms } => {
+                self.refuse_known(*generation, history)?;
+                self.place_ahead(*generation, key, *placed_ms)
+            }
+            Event::Unused { generation } => self.withdraw(*generation, history),
             Event::Settled { record, .. } => {
                 let amounts = [record.cost, record.details.discount, record.paid_directly()];
                 if !amounts.iter().all(|amount| (0..=CHARGE_MAX.0).contains(&amount.0)) {
@@ -365,8 +372,33 @@ impl State {
         {
             member.money.held += granted;
         }
-        let hold = HoldState { account, key: key.clone(), granted, placed_ms };
+        let hold = HoldState { account, key: key.clone(), granted, placed_ms, ahead: false };
         self.holds.insert(generation, hold);
+        Ok(())
+    }
+
+    fn place_ahead(
+        &mut self,
+        generation: GenerationId,
+        key: &KeyId,
+        placed_ms: u64,
+    ) -> Result<(), Refused> {
+        let account = self.keys.get(key).ok_or(Refused::NoSuchKey)?.entry.account.clone();
+        let (key, granted) = (key.clone(), NanoUsd::ZERO);
+        let hold = HoldState { account, key, granted, placed_ms, ahead: true };
+        self.holds.insert(generation, hold);
+        Ok(())
+    }
+
+    /// Takes back a hold that was placed ahead and that nobody used.
+    fn withdraw(&mut self, id: GenerationId, history: &dyn History) -> Result<(), Refused> {
+        if !self.holds.get(&id).is_some_and(|hold| hold.ahead) {
+            if !self.holds.contains_key(&id) {
+                self.refuse_known(id, history)?;
+            }
+            return Err(Refused::NoSuchHold);
+        }
+        self.holds.remove(&id);
         Ok(())
     }
 

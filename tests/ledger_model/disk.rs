@@ -115,9 +115,12 @@ impl World {
                 self.ledger.delete_key(&name)
             }
             Do::TopUp(..) | Do::Adjust(..) | Do::Move(..) => return self.pay(step),
-            Do::Hold(..) | Do::Settle(..) | Do::Void(_) | Do::Record(..) => {
-                unreachable!("not managed")
-            }
+            Do::Hold(..)
+            | Do::Ahead(..)
+            | Do::Unused(_)
+            | Do::Settle(..)
+            | Do::Void(_)
+            | Do::Record(..) => unreachable!("not managed"),
         };
         let allowed = self.model.does(step);
         assert_eq!(outcome.is_ok(), allowed, "{step:?}: {outcome:?}");

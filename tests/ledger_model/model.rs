@@ -118,6 +118,8 @@ pub(crate) struct Model {
     pub(crate) keys: BTreeMap<u8, Key>,
     pub(crate) receipts: BTreeMap<u64, (u8, i64)>,
     pub(crate) open: BTreeMap<u64, Open>,
+    /// Of these, those that nobody has asked for.
+    pub(crate) ahead: BTreeSet<u64>,
     pub(crate) ended: BTreeSet<u64>,
     pub(crate) charged: u64,
     pub(crate) books: Books,
@@ -137,6 +139,8 @@ pub(crate) enum Do {
     Adjust(u8, i64, u64),
     Move(u8, u8, i64, u64),
     Hold(u64, u8, i64, u64),
+    Ahead(u64, u8, u64),
+    Unused(u64),
     /// Generation, cost, discount.
     Settle(u64, i64, i64),
     Void(u64),
@@ -217,6 +221,10 @@ impl Model {
                 let open = Open { key: k, granted: n, extended: 0, placed_ms, note: None };
                 fits && self.open.insert(g, open).is_none()
             }
+            Do::Ahead(g, k, placed_ms) => {
+                self.try_to(Do::Hold(g, k, 0, placed_ms)) && self.ahead.insert(g)
+            }
+            Do::Unused(g) => self.ahead.remove(&g) && self.open.remove(&g).is_some(),
             Do::Settle(g, cost, discount) => {
                 let done = cost >= 0 && discount >= 0 && self.ends(g, cost);
                 if done {
@@ -261,6 +269,7 @@ impl Model {
 
     fn ends(&mut self, g: u64, cost: i64) -> bool {
         let Some(open) = self.open.remove(&g) else { return false };
+        self.ahead.remove(&g);
         let key = self.keys.get_mut(&open.key).unwrap();
         let day = open.placed_ms / 86_400_000;
         *key.purse.by_day.entry(day).or_default() += cost;

@@ -95,6 +95,10 @@ fn event(step: Do, model: &Model) -> Event {
         Do::Hold(g, k, n, placed_ms) => {
             Event::Held { generation: generation(g), key: key(k), granted: NanoUsd(n), placed_ms }
         }
+        Do::Ahead(g, k, placed_ms) => {
+            Event::HeldAhead { generation: generation(g), key: key(k), placed_ms }
+        }
+        Do::Unused(g) => Event::Unused { generation: generation(g) },
         Do::Settle(g, cost, discount) => {
             let mut record = record(model, g, holder(g), cost);
             record.details.discount = NanoUsd(discount);
@@ -129,7 +133,9 @@ fn step(dice: &mut Dice, newest: &mut u64, model: &Model) -> Do {
         5..=11 => Do::TopUp(a, dice.amount(10_000) - 10, dice.amount(100) - 1, r),
         12..=15 => Do::Adjust(a, dice.amount(200) - 100, r),
         16..=20 => Do::Move(a, u8::try_from(dice.roll(5)).unwrap(), dice.amount(3_000) - 10, r),
-        21..=55 => Do::Hold(g, k, dice.amount(300) - 1, dice.roll(1 << 40)),
+        21..=26 => Do::Ahead(g, k, dice.roll(1 << 40)),
+        27..=29 => Do::Unused(open),
+        30..=55 => Do::Hold(g, k, dice.amount(300) - 1, dice.roll(1 << 40)),
         56..=65 => Do::Settle(g, dice.amount(400) - 1, 0),
         66..=80 => Do::Settle(open, dice.amount(400) - 1, dice.amount(20) - 1),
         81..=92 => Do::Void(if dice.one_in(2) { open } else { g }),

@@ -149,6 +149,13 @@ impl GenerationId {
         Self(bits)
     }
 
+    /// The id that differs in the last bit alone: as little likely to be anybody's as one that is
+    /// drawn anew.
+    #[must_use]
+    pub const fn twin(self) -> Self {
+        Self(self.0 ^ 1)
+    }
+
     /// The 128 bits of the UUID.
     pub const fn bits(self) -> u128 {
         self.0

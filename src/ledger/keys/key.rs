@@ -11,6 +11,7 @@ use crate::limits::Meter;
 use crate::terms::{KeyTerms, MemberTerms};
 use crate::vocab::{KeyId, NanoUsd};
 
+use super::ahead::Stock;
 use super::budget::{Budget, Limit};
 use super::{Account, KeyHash, Short};
 
@@ -88,6 +89,8 @@ pub struct KeyEntry {
     deleted: AtomicBool,
     budget: Budget,
     meter: Meter,
+    /// Holds that were placed ahead.
+    pub(crate) stock: Stock,
     /// When its own limit refused something last, in milliseconds since 1970; 0: never.
     refused_ms: AtomicU64,
 }
@@ -118,6 +121,7 @@ impl KeyEntry {
             deleted: AtomicBool::new(state.deleted),
             budget,
             meter: Meter::default(),
+            stock: Stock::default(),
             refused_ms: AtomicU64::new(0),
         }
     }

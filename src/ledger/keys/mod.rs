@@ -25,10 +25,12 @@ use super::entry::NewKeyEntry;
 use super::state::{AccountState, KeyState, MemberName, MemberState, State};
 
 mod account;
+mod ahead;
 mod budget;
 mod key;
 
 pub use account::{Account, Balance, Organisation};
+pub(crate) use ahead::Ahead;
 pub(crate) use budget::Budget;
 pub use key::{KeyEntry, Member};
 

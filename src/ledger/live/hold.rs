@@ -164,14 +164,7 @@ impl Hold {
         key: &Arc<KeyEntry>,
         ask: HoldAsk,
     ) -> Result<Self, HoldRefused> {
-        if !shared.healthy() {
-            return Err(HoldRefused::Unavailable);
-        }
-        let want = NanoUsd(ask.want.0.clamp(0, CHARGE_MAX.0));
-        let floor = NanoUsd(ask.floor.0.clamp(0, want.0));
-        let granted = key
-            .reserve(want, floor, ask.now_ms)
-            .map_err(|short| HoldRefused::of(short, want, floor))?;
+        let granted = reserve(shared, key, ask)?;
         let op = Op::Hold {
             key: Arc::clone(key),
             generation: ask.generation,
@@ -182,17 +175,55 @@ impl Hold {
             key.release(granted, ask.now_ms, NanoUsd::ZERO, NanoUsd::ZERO);
             return Err(HoldRefused::Unavailable);
         };
+        Ok(Self::granted_as(shared, key, (ask.generation, ticket), granted, ask.now_ms))
+    }
+
+    pub(crate) fn place_ahead(
+        shared: &Arc<Shared>,
+        key: &Arc<KeyEntry>,
+        ask: HoldAsk,
+    ) -> Result<Self, HoldRefused> {
+        let now_ms = ask.now_ms;
+        let busy = key.stock.ask(now_ms);
+        let Some(ahead) = key.stock.take(now_ms) else {
+            let hold = Self::place(shared, key, ask)?;
+            if busy {
+                place_another(shared, key, ask.generation.twin(), now_ms);
+            }
+            return Ok(hold);
+        };
+        let granted = match reserve(shared, key, ask) {
+            Ok(granted) => granted,
+            Err(refused) => {
+                key.stock.put_back(ahead);
+                return Err(refused);
+            }
+        };
+        shared.take_over();
+        if ahead.was_needed(now_ms) {
+            place_another(shared, key, ask.generation, now_ms);
+        }
+        Ok(Self::granted_as(shared, key, (ahead.generation, ahead.ticket), granted, now_ms))
+    }
+
+    fn granted_as(
+        shared: &Arc<Shared>,
+        key: &Arc<KeyEntry>,
+        (generation, ticket): (GenerationId, u64),
+        granted: NanoUsd,
+        placed_ms: u64,
+    ) -> Self {
         shared.held.fetch_add(granted.0, Ordering::Relaxed);
-        Ok(Self {
+        Self {
             shared: Arc::clone(shared),
             key: Arc::clone(key),
-            generation: ask.generation,
+            generation,
             granted,
-            placed_ms: ask.now_ms,
+            placed_ms,
             ticket,
             noted: Mutex::default(),
             ended: false,
-        })
+        }
     }
 
     /// Sets more aside, for a generation that turns out to cost more than was thought. The
@@ -304,6 +335,22 @@ impl Hold {
         self.shared.held.fetch_sub(self.granted.0, Ordering::Relaxed);
         self.key.release(self.granted, self.placed_ms, NanoUsd(cost), byok);
     }
+}
+
+/// Sets credit aside in memory.
+fn reserve(shared: &Shared, key: &KeyEntry, ask: HoldAsk) -> Result<NanoUsd, HoldRefused> {
+    if !shared.healthy() {
+        return Err(HoldRefused::Unavailable);
+    }
+    let want = NanoUsd(ask.want.0.clamp(0, CHARGE_MAX.0));
+    let floor = NanoUsd(ask.floor.0.clamp(0, want.0));
+    key.reserve(want, floor, ask.now_ms).map_err(|short| HoldRefused::of(short, want, floor))
+}
+
+/// Has a hold placed for who comes next.
+fn place_another(shared: &Shared, key: &Arc<KeyEntry>, generation: GenerationId, placed_ms: u64) {
+    // Where there is no room for it, who comes next waits for their own.
+    let _placed_or_no_room = shared.push(Op::Ahead { key: Arc::clone(key), generation, placed_ms });
 }
 
 impl Drop for Hold {

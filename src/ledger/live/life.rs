@@ -68,6 +68,8 @@ pub(crate) fn bring_to_life(entry: &Entry, table: &ArcSwap<KeyTable>) {
             }
         }
         Event::Held { .. }
+        | Event::HeldAhead { .. }
+        | Event::Unused { .. }
         | Event::Settled { .. }
         | Event::Voided { .. }
         | Event::Recorded { .. } => {}

@@ -184,6 +184,7 @@ impl Ledger {
             checkpoint_every: options.checkpoint_every,
             checkpoint_entries: options.checkpoint_entries,
             upstream_ids: options.index_upstream_ids,
+            watch: Vec::new(),
         };
         let indexer = {
             let (shared, records) = (Arc::clone(&shared), Arc::clone(&records));
@@ -224,6 +225,16 @@ impl Ledger {
     /// or cannot write.
     pub fn hold(&self, key: &Arc<KeyEntry>, ask: HoldAsk) -> Result<Hold, HoldRefused> {
         Hold::place(&self.inner.shared, key, ask)
+    }
+
+    /// As [`Self::hold`]; but the generation may get another id than the one that is asked with,
+    /// made up to a second before: that of a hold which is durable already
+    /// ([`Hold::generation`] says which). For busy keys, so that nobody waits for the disk.
+    ///
+    /// # Errors
+    /// Those of [`Self::hold`].
+    pub fn hold_ahead(&self, key: &Arc<KeyEntry>, ask: HoldAsk) -> Result<Hold, HoldRefused> {
+        Hold::place_ahead(&self.inner.shared, key, ask)
     }
 
     /// Keeps the record of a generation that cost nothing and had no hold. Does not wait.

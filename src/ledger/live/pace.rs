@@ -17,6 +17,15 @@ const DISTANCE_MAX: Duration = Duration::from_millis(5);
 /// More operations a second than this are a load. A request has two.
 const LOAD: f64 = 6_000.0;
 
+/// How long operations that nobody waits for may wait for company.
+const LINGER: Duration = Duration::from_millis(2);
+
+/// The same while more than [`BUSY`] of them come.
+const LINGER_MAX: Duration = Duration::from_millis(8);
+
+/// From so many operations a second on it is worth it to let them gather for longer.
+const BUSY: f64 = 1_000.0;
+
 /// The time over which the rate is taken.
 const MEMORY: Duration = Duration::from_millis(20);
 
@@ -47,28 +56,38 @@ impl Pace {
                 let left = |distance: Duration| {
                     distance.saturating_sub(now.saturating_duration_since(last))
                 };
-                Pause { least: left(DISTANCE), most: left(DISTANCE_MAX) }
+                Pause { linger: LINGER_MAX, least: left(DISTANCE), most: left(DISTANCE_MAX) }
             }
+            _ if self.rate > BUSY => Pause { linger: LINGER_MAX, ..Pause::default() },
             _ => Pause::default(),
         }
     }
 }
 
 /// How long a commit should wait.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Pause {
+    /// While nobody waits for any of its operations.
+    pub(crate) linger: Duration,
     /// In any case.
     pub(crate) least: Duration,
     /// Unless every open hold waits for this commit and none comes any more.
     pub(crate) most: Duration,
 }
 
+impl Default for Pause {
+    fn default() -> Self {
+        Self { linger: LINGER, least: Duration::ZERO, most: Duration::ZERO }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const NONE: Pause = Pause { least: Duration::ZERO, most: Duration::ZERO };
-    const WHOLE: Pause = Pause { least: DISTANCE, most: DISTANCE_MAX };
+    const NONE: Pause = Pause { linger: LINGER, least: Duration::ZERO, most: Duration::ZERO };
+    const LONGER: Pause = Pause { linger: LINGER_MAX, ..NONE };
+    const WHOLE: Pause = Pause { linger: LINGER_MAX, least: DISTANCE, most: DISTANCE_MAX };
 
     /// The pause after a second of commits of so many operations, one every so many microseconds.
     fn after(operations: usize, every_us: u64) -> Pause {
@@ -89,11 +108,12 @@ mod tests {
     #[test]
     fn only_a_load_keeps_commits_apart() {
         assert_eq!(Pace::default().pause(now()), NONE, "the first");
-        assert_eq!(after(2, 1_000), NONE, "a thousand requests a second");
-        assert_eq!(after(1, 200), NONE, "2,500 requests a second, one by one");
+        assert_eq!(after(2, 4_000), NONE, "250 requests a second");
+        assert_eq!(after(2, 1_000), LONGER, "a thousand requests a second");
+        assert_eq!(after(1, 200), LONGER, "2,500 requests a second, one by one");
         assert_eq!(after(10, 400), WHOLE, "12,500 requests a second");
         assert_eq!(after(50, 2_000), WHOLE, "the same, at a distance");
-        assert_eq!(after(8, 2_000), NONE, "and 2,000 again");
+        assert_eq!(after(8, 2_000), LONGER, "and 2,000 again");
     }
 
     #[test]
@@ -105,7 +125,8 @@ mod tests {
             now += Duration::from_micros(300);
             pace.commit(4, now);
         }
-        assert_eq!(pace.pause(now), NONE);
+        let Pause { least, most, .. } = pace.pause(now);
+        assert_eq!((least, most), (Duration::ZERO, Duration::ZERO));
     }
 
     #[test]
@@ -117,7 +138,7 @@ mod tests {
             pace.commit(100, now);
         }
         let after = |us| {
-            let Pause { least, most } = pace.pause(now + Duration::from_micros(us));
+            let Pause { least, most, .. } = pace.pause(now + Duration::from_micros(us));
             (least.as_micros(), most.as_micros())
         };
         assert_eq!(after(1_500), (500, 3_500));

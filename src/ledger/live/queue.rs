@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -24,9 +24,6 @@ use crate::vocab::{GenerationId, NanoUsd};
 
 use super::pace::Pause;
 use super::stats::Counters;
-
-/// How long ends alone may wait for company before they are committed.
-const LINGER: Duration = Duration::from_millis(2);
 
 /// While nothing comes for so long, a group in which all wait is not kept waiting.
 const QUIET: Duration = Duration::from_micros(500);
@@ -52,6 +49,12 @@ pub(crate) enum Op {
         key: Arc<KeyEntry>,
         generation: GenerationId,
         granted: NanoUsd,
+        placed_ms: u64,
+    },
+    /// A hold for whoever asks next.
+    Ahead {
+        key: Arc<KeyEntry>,
+        generation: GenerationId,
         placed_ms: u64,
     },
     End(Box<End>),
@@ -173,9 +176,10 @@ impl Queue {
         !self.closing && (1..GROUP_MAX).contains(&self.ops.len())
     }
 
-    /// Every open hold waits for the next commit: nobody is at work whose operation could join it.
-    const fn all_wait(&self) -> bool {
-        self.holds > 0 && self.holds >= self.open
+    /// Every open hold but those that nobody has asked for waits for the next commit: nobody is at
+    /// work whose operation could join it.
+    const fn all_wait(&self, ahead: usize) -> bool {
+        self.holds > 0 && self.holds >= self.open.saturating_sub(ahead)
     }
 }
 
@@ -199,6 +203,8 @@ pub(crate) struct Shared {
     /// The writer has ended: nothing will be done any more.
     pub(crate) writer_gone: AtomicBool,
     pub(crate) held: AtomicI64,
+    /// Of the open holds, those that nobody has asked for.
+    ahead: AtomicUsize,
     pub(crate) progress: Progress,
     tell: Tell,
     pub(crate) counters: Counters,
@@ -231,6 +237,7 @@ impl Shared {
             any_refused: AtomicBool::new(false),
             writer_gone: AtomicBool::new(false),
             held: AtomicI64::new(0),
+            ahead: AtomicUsize::new(0),
             progress,
             tell,
             counters: Counters::default(),
@@ -281,6 +288,8 @@ impl Shared {
         let room = self.capacity.saturating_sub(queue.ops.len() + queue.open);
         let (need, urgent) = match &op {
             Op::Hold { .. } => (2, true),
+            // Nobody may be refused for the sake of those who might come.
+            Op::Ahead { .. } => (2 + self.capacity / 2, false),
             Op::Manage(..) | Op::Repeat(..) => (1, true),
             Op::Record(_) => (1, false),
             // Its room was set aside with the hold.
@@ -294,6 +303,10 @@ impl Shared {
                 queue.open += 1;
                 queue.holds += 1;
             }
+            Op::Ahead { .. } => {
+                queue.open += 1;
+                self.ahead.fetch_add(1, Ordering::Relaxed);
+            }
             Op::End(_) => queue.open = queue.open.saturating_sub(1),
             Op::Record(_) | Op::Manage(..) | Op::Repeat(..) => {}
         }
@@ -304,7 +317,10 @@ impl Shared {
             Sleep::Awake => false,
             Sleep::Lingering => urgent || queue.ops.len() >= GROUP_MAX,
             Sleep::Pacing => queue.ops.len() >= GROUP_MAX,
-            Sleep::Gathering => queue.ops.len() >= GROUP_MAX || queue.all_wait(),
+            Sleep::Gathering => {
+                let ahead = self.ahead.load(Ordering::Relaxed);
+                queue.ops.len() >= GROUP_MAX || queue.all_wait(ahead)
+            }
             Sleep::Idle => true,
         };
         if wake {
@@ -322,7 +338,7 @@ impl Shared {
     pub(crate) fn take(
         &self,
         patience: Duration,
-        pause: impl FnOnce() -> Pause,
+        pause: impl Fn() -> Pause,
         out: &mut Vec<Op>,
     ) -> Option<u64> {
         let mut queue = self.queue.lock();
@@ -333,7 +349,7 @@ impl Shared {
         let hurry = queue.urgent || queue.closing || queue.ops.len() >= GROUP_MAX;
         if !queue.ops.is_empty() && !hurry {
             queue.sleep = Sleep::Lingering;
-            self.work.wait_for(&mut queue, LINGER);
+            self.work.wait_for(&mut queue, pause().linger);
         }
         self.gather(&mut queue, pause());
         queue.sleep = Sleep::Awake;
@@ -353,14 +369,15 @@ impl Shared {
     }
 
     /// Lets a group grow.
-    fn gather(&self, queue: &mut MutexGuard<'_, Queue>, Pause { least, most }: Pause) {
+    fn gather(&self, queue: &mut MutexGuard<'_, Queue>, Pause { least, most, .. }: Pause) {
         if !least.is_zero() && queue.may_gather() {
             queue.sleep = Sleep::Pacing;
             self.work.wait_for(queue, least);
         }
         let mut left = most.saturating_sub(least);
         while !left.is_zero() && queue.may_gather() {
-            let (ticket, all_wait) = (queue.ticket, queue.all_wait());
+            let all_wait = queue.all_wait(self.ahead.load(Ordering::Relaxed));
+            let ticket = queue.ticket;
             let step = if all_wait { left.min(QUIET) } else { left };
             queue.sleep = if all_wait { Sleep::Pacing } else { Sleep::Gathering };
             let in_time = !self.work.wait_for(queue, step).timed_out();
@@ -391,7 +408,19 @@ impl Shared {
     /// How many operations wait and how many holds are open.
     pub(crate) fn depth(&self) -> (usize, usize) {
         let queue = self.queue.lock();
-        (queue.ops.len(), queue.open)
+        (queue.ops.len(), queue.open.saturating_sub(self.ahead.load(Ordering::Relaxed)))
+    }
+
+    /// Somebody takes a hold over that was placed ahead.
+    pub(crate) fn take_over(&self) {
+        self.ahead.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// So many holds that were placed ahead are none any more.
+    pub(crate) fn withdraw(&self, count: usize) {
+        let mut queue = self.queue.lock();
+        queue.open = queue.open.saturating_sub(count);
+        self.ahead.fetch_sub(count, Ordering::Relaxed);
     }
 
     /// Marks a hold that the state machine refused.

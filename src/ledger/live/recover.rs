@@ -343,7 +343,7 @@ fn end_open_holds(
     for group in open.chunks(GROUP_MAX) {
         for id in group {
             let Some(hold) = scribe.state.holds.get(id) else { continue };
-            let (account, key) = (hold.account.clone(), hold.key.clone());
+            let (account, key, ahead) = (hold.account.clone(), hold.key.clone(), hold.ahead);
             let mut record = GenerationRecord::bare(*id, hold.placed_ms, account, key);
             record.recovered = true;
             let note = notes.get(id);
@@ -352,6 +352,9 @@ fn end_open_holds(
             let event = if note.is_some() {
                 recovery.settled += 1;
                 Event::Settled { cause, record }
+            } else if ahead {
+                // It may be that nobody ever asked for it.
+                Event::Unused { generation: *id }
             } else {
                 recovery.voided += 1;
                 Event::Voided { cause, record }

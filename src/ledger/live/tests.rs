@@ -14,6 +14,7 @@ use crate::ledger::{Book, export};
 use crate::terms::{AccountTerms, KeyTerms};
 use crate::vocab::{AccountId, ProviderId};
 
+mod ahead;
 mod archive;
 mod carry;
 mod crash;

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 
 use crate::ledger::entry::Event;
-use crate::ledger::keys::KeyTable;
+use crate::ledger::keys::{Ahead, KeyEntry, KeyTable};
 use crate::ledger::state::{Receipt, Refused};
 use crate::ledger::store::index::{Rows, Store, StoreFailed};
 use crate::vocab::NanoUsd;
@@ -26,13 +26,17 @@ use super::Clock;
 use super::life::bring_to_life;
 use super::pace::Pace;
 use super::queue::{
-    BUG, Condition, End, INDEX_DOWN, JOURNAL_DOWN, LedgerDown, Op, Reply, ReplyError, Shared,
+    BUG, Condition, End, GROUP_MAX, INDEX_DOWN, JOURNAL_DOWN, LedgerDown, Op, Reply, ReplyError,
+    Shared,
 };
 use super::recent::{Recent, Records};
 use super::scribe::Scribe;
 
 /// How often a closing ledger tries to write before it gives up.
 const TRIES_WHEN_CLOSING: u32 = 5;
+
+/// The time between two looks for holds that were placed ahead in vain.
+const SWEEP: Duration = Duration::from_secs(1);
 
 /// The longest pause between two tries.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
@@ -48,6 +52,8 @@ pub(crate) struct Writer {
     pub(crate) checkpoint_every: Duration,
     pub(crate) checkpoint_entries: usize,
     pub(crate) upstream_ids: bool,
+    /// Keys with holds that were placed ahead.
+    pub(crate) watch: Vec<Arc<KeyEntry>>,
 }
 
 /// What is left to do for an operation once its group is durable.
@@ -56,6 +62,8 @@ struct After {
     replies: Vec<Arc<Reply>>,
     slots: Vec<u32>,
     records: Vec<Recent>,
+    /// Holds placed ahead, and whose.
+    ahead: Vec<(Arc<KeyEntry>, Ahead)>,
 }
 
 impl Writer {
@@ -64,20 +72,27 @@ impl Writer {
         let mut ops = Vec::new();
         let mut after = After::default();
         let mut last_checkpoint = now();
+        let mut last_sweep = last_checkpoint;
         let mut pace = Pace::default();
         loop {
-            let patience = if self.scribe.pending.len() == 0 {
-                Duration::from_secs(60)
-            } else {
-                self.checkpoint_every
-                    .saturating_sub(last_checkpoint.elapsed())
-                    .max(Duration::from_millis(1))
-            };
+            let mut patience = Duration::from_secs(60);
+            if self.scribe.pending.len() > 0 {
+                let left = self.checkpoint_every.saturating_sub(last_checkpoint.elapsed());
+                patience = patience.min(left.max(Duration::from_millis(1)));
+            }
+            if !self.watch.is_empty() {
+                let left = SWEEP.saturating_sub(last_sweep.elapsed());
+                patience = patience.min(left.max(Duration::from_millis(1)));
+            }
             let pause = || pace.pause(now());
             let Some(first) = self.shared.take(patience, pause, &mut ops) else { break };
             if !ops.is_empty() {
                 pace.commit(ops.len(), now());
                 self.group(first, &mut ops, &mut after)?;
+            }
+            if last_sweep.elapsed() >= SWEEP && !self.watch.is_empty() {
+                self.sweep(false, &after)?;
+                last_sweep = now();
             }
             let due = last_checkpoint.elapsed() >= self.checkpoint_every
                 || self.scribe.pending.len() >= self.checkpoint_entries;
@@ -86,6 +101,7 @@ impl Writer {
                 last_checkpoint = now();
             }
         }
+        self.sweep(true, &after)?;
         self.scribe.journal.trim();
         let rows = self.scribe.pending.take_rows(&self.scribe.state, self.upstream_ids);
         self.jobs.send(rows).map_err(|_| LedgerDown)
@@ -131,9 +147,38 @@ impl Writer {
             after.records.extend(Recent::of(entry));
         });
         self.records.add(after.records.drain(..));
+        self.watch.extend(after.ahead.drain(..).filter_map(|(key, ahead)| {
+            key.stock.add(ahead);
+            (!key.stock.watched.swap(true, Ordering::Relaxed)).then_some(key)
+        }));
         self.shared.progress.give_back(&after.slots);
         after.slots.clear();
         after.replies.drain(..).for_each(|reply| reply.set(Ok(())));
+        Ok(())
+    }
+
+    /// Ends the holds placed ahead that nobody may take over any more, or all of them.
+    fn sweep(&mut self, all: bool, after: &After) -> Result<(), LedgerDown> {
+        let now_ms = (self.clock)();
+        let mut stale = Vec::new();
+        self.watch.retain(|key| {
+            let some = key.stock.clear(now_ms, all, &mut stale);
+            key.stock.watched.store(some, Ordering::Relaxed);
+            some
+        });
+        for generations in stale.chunks(GROUP_MAX) {
+            for generation in generations {
+                let event = Event::Unused { generation: *generation };
+                if self.scribe.stage(event, now_ms, &*self.records).is_err() {
+                    self.shared.counters.refused_ops.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            let (count, begun) = (self.scribe.staged(), now());
+            self.commit(after)?;
+            self.shared.counters.committed(count, begun.elapsed());
+            self.scribe.finish(|_| ());
+            self.shared.withdraw(generations.len());
+        }
         Ok(())
     }
 
@@ -167,6 +212,15 @@ impl Writer {
                 if self.scribe.stage(event, now_ms, &*self.records).is_err() {
                     self.shared.counters.refused_ops.fetch_add(1, Ordering::Relaxed);
                     self.shared.refuse(ticket);
+                }
+            }
+            Op::Ahead { key, generation, placed_ms } => {
+                let event = Event::HeldAhead { generation, key: key.id().clone(), placed_ms };
+                if self.scribe.stage(event, now_ms, &*self.records).is_ok() {
+                    after.ahead.push((key, Ahead { generation, placed_ms, ticket }));
+                } else {
+                    self.shared.counters.refused_ops.fetch_add(1, Ordering::Relaxed);
+                    self.shared.withdraw(1);
                 }
             }
             Op::End(end) => self.stage_end(*end, now_ms, after),
@@ -246,6 +300,8 @@ fn used_for(event: &Event) -> Option<(String, Receipt)> {
         | Event::KeyDisabled { .. }
         | Event::KeyDeleted { .. }
         | Event::Held { .. }
+        | Event::HeldAhead { .. }
+        | Event::Unused { .. }
         | Event::Settled { .. }
         | Event::Voided { .. }
         | Event::Recorded { .. } => None,

@@ -97,12 +97,14 @@ impl Pending {
                 }
                 self.placed.insert(*generation);
             }
+            Event::HeldAhead { generation, .. } => {
+                self.placed.insert(*generation);
+            }
+            Event::Unused { generation } => self.end_hold(*generation),
             Event::Settled { record, .. } | Event::Voided { record, .. } => {
                 self.touch_account(&record.account);
                 self.touch_spender(&record.key, state);
-                if !self.placed.remove(&record.id) {
-                    self.gone.push(record.id);
-                }
+                self.end_hold(record.id);
             }
             Event::Recorded { .. } => {}
         }
@@ -112,6 +114,12 @@ impl Pending {
                     self.books.insert(book);
                 }
             }
+        }
+    }
+
+    fn end_hold(&mut self, id: GenerationId) {
+        if !self.placed.remove(&id) {
+            self.gone.push(id);
         }
     }
 

@@ -165,6 +165,9 @@ pub(crate) fn hold(state: &HoldState) -> Vec<u8> {
         to.text(state.key.as_str(), KeyId::LEN_MAX);
         to.i64(state.granted.0);
         to.u64(state.placed_ms);
+        if state.ahead {
+            to.u8(1);
+        }
     })
 }
 
@@ -365,6 +368,7 @@ fn take_hold(from: &mut Take<'_>) -> Result<HoldState, Malformed> {
         key: id(from.text(KeyId::LEN_MAX, "key")?, KeyId::parse, "key")?,
         granted: NanoUsd(from.i64("granted")?),
         placed_ms: from.u64("placed")?,
+        ahead: !from.0.is_empty() && from.flag("ahead")?,
     })
 }
 

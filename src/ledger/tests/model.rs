@@ -12,6 +12,8 @@ enum Do {
     TopUp(u8, i64, u8),
     Adjust(u8, i64, u8),
     Hold(u8, u8, i64),
+    Ahead(u8, u8),
+    Unused(u8),
     Settle(u8, i64),
     Void(u8),
     Record(u8, u8),
@@ -24,6 +26,8 @@ fn steps() -> impl Strategy<Value = Vec<Do>> {
         2 => (0..3_u8, -1..1_000_i64, 0..20_u8).prop_map(|(a, n, r)| Do::TopUp(a, n, r)),
         1 => (0..3_u8, -50..50_i64, 0..20_u8).prop_map(|(a, n, r)| Do::Adjust(a, n, r)),
         5 => (0..30_u8, 0..4_u8, -1..300_i64).prop_map(|(g, k, n)| Do::Hold(g, k, n)),
+        2 => (0..30_u8, 0..4_u8).prop_map(|(g, k)| Do::Ahead(g, k)),
+        1 => (0..30_u8).prop_map(Do::Unused),
         4 => (0..30_u8, -1..400_i64).prop_map(|(g, n)| Do::Settle(g, n)),
         2 => (0..30_u8).prop_map(Do::Void),
         1 => (0..30_u8, 0..4_u8).prop_map(|(g, k)| Do::Record(g, k)),
@@ -38,6 +42,7 @@ struct Model {
     keys: BTreeMap<u8, u8>,
     receipts: BTreeSet<u8>,
     open: BTreeMap<u8, (u8, i64)>,
+    ahead: BTreeSet<u8>,
     ended: BTreeSet<u8>,
 }
 
@@ -62,6 +67,11 @@ impl Model {
                     && !self.ended.contains(&g);
                 fits && self.open.insert(g, (k, n)).is_none()
             }
+            Do::Ahead(g, k) => {
+                let fits = self.does(&Do::Hold(g, k, 0));
+                fits && self.ahead.insert(g)
+            }
+            Do::Unused(g) => self.ahead.remove(&g) && self.open.remove(&g).is_some(),
             Do::Settle(g, n) => n >= 0 && self.ends(g, n),
             Do::Void(g) => self.ends(g, 0),
             Do::Record(g, k) => {
@@ -81,6 +91,7 @@ impl Model {
 
     fn ends(&mut self, g: u8, n: i64) -> bool {
         let Some((k, _)) = self.open.remove(&g) else { return false };
+        self.ahead.remove(&g);
         self.accounts.get_mut(&self.keys[&k]).unwrap().1 += n;
         self.ended.insert(g);
         true
@@ -130,6 +141,10 @@ fn event(step: &Do, model: &Model) -> Event {
             granted: NanoUsd(n),
             placed_ms: 0,
         },
+        Do::Ahead(g, k) => {
+            Event::HeldAhead { generation: generation(g), key: key(k), placed_ms: 0 }
+        }
+        Do::Unused(g) => Event::Unused { generation: generation(g) },
         Do::Settle(g, n) => Event::Settled { cause: Cause::Asked, record: record(g, holder(g), n) },
         Do::Void(g) => Event::Voided { cause: Cause::Asked, record: record(g, holder(g), 0) },
         Do::Record(g, k) => Event::Recorded { record: record(g, k, 0) },

@@ -21,7 +21,7 @@ fn end(key: &Arc<KeyEntry>, n: u64, ticket: u64) -> Op {
 fn take(shared: &Shared) -> usize {
     let hour = Duration::from_hours(1);
     let mut ops = Vec::new();
-    shared.take(hour, || Pause { least: Duration::ZERO, most: hour }, &mut ops).unwrap();
+    shared.take(hour, || Pause { most: hour, ..Pause::default() }, &mut ops).unwrap();
     ops.len()
 }
 
