@@ -7,6 +7,7 @@
 //! | the client left before the first token; closing the connection stops the provider's bill | nothing |
 //! | the client left before the first token; the provider bills on | the prompt |
 //! | the client left after the first token | the prompt and what had come until then |
+//! | the client left, and the provider is one that is drained | as if it had stayed |
 //! | the provider failed before its first token | nothing |
 //! | the provider broke off after its first token | the prompt and what had come |
 //! | another provider went on with the answer | each part as above, by its own provider's prices |
@@ -20,7 +21,8 @@
 //! numbers replace it as soon as they come, whenever that is before the end. What an operator finds
 //! afterwards (`turnpike ledger reconcile`) is corrected by a transfer, never by changing a charge.
 //!
-//! When a client leaves, the connection to the provider is closed. Whether the provider bills on is a
+//! When a client leaves, the connection to the provider is closed, or the answer is read to its end
+//! where that is configured and the cache is not used ([`crate::catalog::Provider::drains`]). Whether the provider bills on is a
 //! fact of the catalog ([`crate::catalog::Provider::bills_on`]).
 
 use crate::catalog::Quote;

@@ -36,6 +36,8 @@ pub struct Provider {
     pub profile: Profile,
     /// It bills an answer although its client has left and the connection is closed.
     pub bills_on: bool,
+    /// An answer that has begun is read to its end although its client has left.
+    pub drains: bool,
     /// Whose key is used, and what that costs.
     pub access: Access,
     /// Environment variables that must be set for its endpoints to be live; empty: they are.
@@ -87,6 +89,7 @@ impl Provider {
             policy: DataPolicy::UNKNOWN,
             profile: Profile::default(),
             bills_on: false,
+            drains: false,
             access: Access::Shared,
             missing: Vec::new(),
         }

@@ -68,6 +68,12 @@ fn tell_condition(condition: &Condition) {
             "The ledger cannot pack old segments of its journal, which grows meanwhile. Nothing is \
              lost; `turnpike ledger verify` on a stopped ledger says more."
         ),
+        Condition::UpkeepFails(why) => tracing::error!(
+            why,
+            "The ledger cannot merge the files of its index: looking generations up gets slower. \
+             Nothing is lost."
+        ),
+        Condition::Upkeep => tracing::info!("The ledger merges the files of its index again."),
         Condition::Archives => tracing::info!("The ledger packs old segments again."),
     }
 }
@@ -77,6 +83,7 @@ fn tell(recovery: &Recovery) {
         replayed = recovery.replayed,
         settled = recovery.settled,
         voided = recovery.voided,
+        unused = recovery.unused,
         truncated_bytes = recovery.truncated_tail_bytes,
         "The ledger is open."
     );

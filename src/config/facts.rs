@@ -4,6 +4,7 @@ use super::fault::At;
 use super::file;
 use crate::catalog::date::{is_day_or_part, parse_day};
 use crate::catalog::{DataPolicy, DefaultParameters, Profile, Reasoning, Retention};
+use crate::dialect::Dialect;
 use crate::dialect::ir::Effort;
 use crate::vocab::ModelId;
 
@@ -148,4 +149,19 @@ pub(super) fn default_parameters(
         presence_penalty: number("presence_penalty", raw.presence_penalty, -10.0, 10.0),
         repetition_penalty: number("repetition_penalty", raw.repetition_penalty, 0.0, 10.0),
     }
+}
+
+/// What becomes of an answer whose client leaves.
+pub(super) fn drains(raw: &file::Provider, at: &mut At<'_>) -> bool {
+    if !matches!(raw.on_disconnect.as_str(), "cancel" | "drain") {
+        at.fault("on_disconnect", "must be cancel or drain");
+    }
+    raw.on_disconnect == "drain"
+}
+
+/// Whether a host of this dialect usually bills an answer whose connection is closed: OpenRouter's
+/// list of providers that support cancellation, read 2026-08. Of OpenAI-like hosts some do (Groq,
+/// Perplexity, Alibaba, MiniMax), which their entries say.
+pub(super) const fn bills_on(dialect: Dialect) -> bool {
+    matches!(dialect, Dialect::Bedrock | Dialect::Gemini | Dialect::Vertex | Dialect::Mistral)
 }

@@ -350,6 +350,10 @@ pub struct Provider {
     /// Whether the provider bills an answer although its connection is closed when the client
     /// leaves. Optional; absent: `true` for bedrock, gemini, vertex and mistral, else `false`.
     pub bills_after_cancel: Option<bool>,
+    /// What becomes of a request that was sent when its client leaves: `cancel` closes the connection
+    /// to the provider, `drain` reads the answer to its end and charges what the provider counted: of
+    /// use where it bills on. Requests that use the cache are not drained. Default `"cancel"`.
+    pub on_disconnect: String,
     /// Limits on time of this provider alone.
     pub timeouts: TimeoutsOverride,
     /// An active health check. Optional; absent: none.
@@ -375,6 +379,7 @@ impl Default for Provider {
             service_account: None,
             enabled: true,
             bills_after_cancel: None,
+            on_disconnect: "cancel".to_owned(),
             timeouts: TimeoutsOverride::default(),
             probe: None,
             policy: Policy::default(),

@@ -203,7 +203,8 @@ pub(super) fn provider(
     let timeouts = timeouts_of(&raw.timeouts, default, &mut at.within("timeouts"));
     let probe = raw.probe.as_ref().map(|raw| probe(raw, &base_path, &mut at.within("probe")));
     let host = host(raw, &origin, at);
-    let bills_on = raw.bills_after_cancel.unwrap_or_else(|| bills_on(dialect));
+    let bills_on = raw.bills_after_cancel.unwrap_or_else(|| facts::bills_on(dialect));
+    let drains = facts::drains(raw, at);
     let query = api_version(raw, dialect, at);
     let policy = facts::policy(&raw.policy, DataPolicy::UNKNOWN, &mut at.within("policy"));
     let profile = facts::profile(&raw.profile, &mut at.within("profile"));
@@ -219,15 +220,9 @@ pub(super) fn provider(
         policy,
         profile,
         bills_on,
+        drains,
         ..provider
     })
-}
-
-/// Whether a host of this dialect usually bills an answer whose connection is closed: OpenRouter's
-/// list of providers that support cancellation, read 2026-08. Of OpenAI-like hosts some do (Groq,
-/// Perplexity, Alibaba, MiniMax), which their entries say.
-const fn bills_on(dialect: Dialect) -> bool {
-    matches!(dialect, Dialect::Bedrock | Dialect::Gemini | Dialect::Vertex | Dialect::Mistral)
 }
 
 /// The row of the host's deviations.

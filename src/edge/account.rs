@@ -10,6 +10,7 @@ use crate::edge::clock;
 use crate::edge::content;
 use crate::edge::continuation;
 use crate::edge::credit;
+use crate::edge::drain;
 use crate::edge::failure;
 use crate::edge::gateway::Gateway;
 use crate::edge::journey::{Attempt, Chat, Facts, Journey, Progress, Stage};
@@ -33,7 +34,7 @@ pub(crate) fn close(gateway: &Gateway, session: &Session, e: Option<&Error>, ctx
     line.error = facts.error.as_ref().map(|e| e.kind.code());
     line.bytes_in = facts.bytes_in as u64;
     line.bytes_out = facts.bytes_out as u64;
-    let client_left = e.is_some_and(|e| *e.esource() == ErrorSource::Downstream);
+    let mut client_left = e.is_some_and(|e| *e.esource() == ErrorSource::Downstream);
     let mut broken = false;
     let stage = std::mem::replace(&mut ctx.stage, Stage::Answered);
     if let Stage::Chat(chat) = stage {
@@ -42,6 +43,7 @@ pub(crate) fn close(gateway: &Gateway, session: &Session, e: Option<&Error>, ctx
             broken = true;
             line.error = Some(cut.error.kind.code());
         }
+        client_left |= drain::is_on(&chat);
         failure::close_aborted(gateway, &mut chat);
         close_chat(gateway, session, facts, *chat, client_left, &mut line);
     }

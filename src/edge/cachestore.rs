@@ -34,6 +34,7 @@ use pingora::{Error, ErrorType, Result};
 
 use crate::cache::{Entry, Fill, Intent, Key, Limits, Stats, Store};
 use crate::edge::clock;
+use crate::edge::drain;
 use crate::edge::journey::{Chat, Facts};
 use crate::vocab::GenerationId;
 
@@ -67,8 +68,10 @@ impl ResponseCache {
 }
 
 /// Switches the cache on for a request that asked for it.
-pub(crate) fn enable(cache: &'static ResponseCache, session: &mut Session, chat: &Chat) {
-    let (Intent::Use { clear, .. }, Some(key)) = (chat.cache.intent, &chat.cache.key) else {
+pub(crate) fn enable(cache: Option<&'static ResponseCache>, session: &mut Session, chat: &Chat) {
+    let intent = (cache, chat.cache.intent, &chat.cache.key);
+    let (Some(cache), Intent::Use { clear, .. }, Some(key)) = intent else {
+        drain::allow(session, chat);
         return;
     };
     if clear {
@@ -81,9 +84,10 @@ pub(crate) fn enable(cache: &'static ResponseCache, session: &mut Session, chat:
 
 /// The request's key: a hash over its meaning and over who asks.
 pub(crate) fn key(chat: Option<&mut Chat>) -> Result<CacheKey> {
-    let Some(hash) = chat.and_then(|c| c.cache.key) else {
+    let Some(chat) = chat else {
         return Error::e_explain(ErrorType::InternalError, "a cached request without a key");
     };
+    let Some(hash) = chat.cache.key else { return Ok(drain::key()) };
     // Pingora's own hash has 128 bits; ours goes in whole, as the key's text.
     Ok(CacheKey::new(hash.to_vec(), ""))
 }
@@ -100,7 +104,10 @@ pub(crate) fn on_hit(chat: &mut Chat, handler: &HitHandler) -> ForcedFreshness {
 /// The first bytes of an answer are on their way: from here on it is gathered for as long as the
 /// caller wants it. Whether it is good is known when it has ended.
 pub(crate) fn begin(session: &mut Session, chat: &mut Chat, facts: &Facts, header: ResponseHeader) {
-    let Intent::Use { ttl_secs, .. } = chat.cache.intent else { return };
+    let Intent::Use { ttl_secs, .. } = chat.cache.intent else {
+        drain::begin(session, header);
+        return;
+    };
     if chat.cache.filling || !session.cache.enabled() || session.cache.phase() != CachePhase::Miss {
         return;
     }

@@ -11,6 +11,7 @@ use crate::attempt::{self, AttemptReport, Context, Next, Outcome};
 use crate::dialect;
 use crate::edge::clock;
 use crate::edge::continuation;
+use crate::edge::drain;
 use crate::edge::gateway::Gateway;
 use crate::edge::journey::{Attempt, Chat, Progress};
 use crate::error::{GatewayError, Kind, ProviderSaid};
@@ -60,7 +61,7 @@ pub(crate) fn proxying(
         }
         _ => {}
     }
-    if *error.esource() == ErrorSource::Downstream {
+    if *error.esource() == ErrorSource::Downstream || drain::is_on(chat) {
         close(gateway, chat, Outcome::ClientGone);
         return;
     }

@@ -106,6 +106,8 @@ pub(crate) struct Snapshot {
     habits: Arc<Habits>,
     /// When the cache is used.
     pub(crate) cache: cache::Settings,
+    /// There are providers whose answers are read on when the client has left.
+    pub(crate) drains: bool,
 }
 
 impl Snapshot {
@@ -168,6 +170,7 @@ impl Snapshot {
                 standing: cache::Standing::OnRequest,
                 ttl_secs: u32::try_from(config.cache.ttl_default.as_secs()).unwrap_or(u32::MAX),
             },
+            drains: config.catalog.endpoints().any(|endpoint| endpoint.provider.drains),
             catalog,
         })
     }

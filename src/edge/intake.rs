@@ -117,6 +117,7 @@ pub(crate) async fn chat(
         reports: Vec::new(),
         attempt: None,
         committed: false,
+        client_left: AtomicBool::new(false),
         first_byte: None,
         cut: None,
         legs: Vec::new(),

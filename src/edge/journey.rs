@@ -97,6 +97,8 @@ pub(crate) struct Chat {
     pub(crate) attempt: Option<Attempt>,
     /// The answer's header has gone to the client: from here on a failure is the client's to see.
     pub(crate) committed: bool,
+    /// The client has left, and its answer is read on: see [`super::drain`].
+    pub(crate) client_left: AtomicBool,
     /// When the first semantic byte went to the client.
     pub(crate) first_byte: Option<Nanos>,
     /// The answer was ended early, with an error.

@@ -20,6 +20,7 @@ mod content;
 mod continuation;
 mod credit;
 mod decisions;
+mod drain;
 mod failure;
 mod fetch;
 mod gateway;

@@ -15,6 +15,7 @@ use pingora::upstreams::peer::{ALPN, HttpPeer, Peer as _};
 use pingora::{Error, ErrorType, Result};
 
 use crate::edge::arrive::{self, Route};
+use crate::edge::drain;
 use crate::edge::gateway::{Gateway, Presence};
 use crate::edge::guard::Admission;
 use crate::edge::journey::{Facts, Journey, Stage};
@@ -117,8 +118,8 @@ impl ProxyHttp for Turnpike {
     // 5 maybe cached
 
     fn request_cache_filter(&self, session: &mut Session, ctx: &mut Journey) -> Result<()> {
-        if let (Some(cache), Some(chat)) = (self.0.cache, ctx.chat()) {
-            cachestore::enable(cache, session, chat);
+        if let Some(chat) = ctx.chat() {
+            cachestore::enable(self.0.cache, session, chat);
         }
         Ok(())
     }
@@ -180,7 +181,7 @@ impl ProxyHttp for Turnpike {
 
     async fn connected_to_upstream(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         reused: bool,
         peer: &HttpPeer,
         fd: RawFd,
@@ -190,6 +191,7 @@ impl ProxyHttp for Turnpike {
         let http1 = peer.get_alpn().is_none_or(|alpn| matches!(alpn, ALPN::H1));
         if let Some(chat) = ctx.chat() {
             upstream::connected(chat, reused, fd, http1);
+            drain::connected(session, chat);
         }
         Ok(())
     }
@@ -252,7 +254,7 @@ impl ProxyHttp for Turnpike {
         let Journey { stage: Stage::Chat(chat), facts, .. } = ctx else { return Ok(None) };
         answer::enough(session, chat, facts)?;
         answer::body(chat, body, end)?;
-        if body.is_some() {
+        if body.is_some() && session.cache.enabled() {
             let header = answer::stored_header(chat.ask.head.stream)?;
             cachestore::begin(session, chat, facts, header);
         }
@@ -277,6 +279,10 @@ impl ProxyHttp for Turnpike {
         ctx: &mut Journey,
     ) -> Result<Option<Duration>> {
         let Journey { stage: Stage::Chat(chat), facts, .. } = ctx else { return Ok(None) };
+        if drain::is_on(chat) {
+            *body = None;
+            return Ok(None);
+        }
         answer::commit(session, chat, facts, body, end).map(|()| None)
     }
 
@@ -328,10 +334,14 @@ impl ProxyHttp for Turnpike {
     fn suppress_proxy_warn_log(
         &self,
         _: &Session,
-        _: &Journey,
+        ctx: &Journey,
         _: &Error,
-        _: ProxyWarnLogContext,
+        what: ProxyWarnLogContext,
     ) -> bool {
+        // The only hook that tells of it.
+        if let (ProxyWarnLogContext::DownstreamCache, Stage::Chat(chat)) = (what, &ctx.stage) {
+            drain::goes_on(chat);
+        }
         true
     }
 }

@@ -161,6 +161,8 @@ pub enum Event {
     },
     /// Nobody took a hold over that was placed ahead, or nothing came of it.
     Unused {
+        /// Who ended it.
+        cause: Cause,
         /// The generation that is none.
         generation: GenerationId,
     },

@@ -375,16 +375,23 @@ impl<'a> Exported<'a> {
                 self.generation = Some(generation.to_string());
                 self.key = Some(key.as_str());
             }
-            Event::Unused { generation } => self.generation = Some(generation.to_string()),
+            Event::Unused { cause, generation } => {
+                self.generation = Some(generation.to_string());
+                self.cause = Some(name(*cause));
+            }
             Event::Settled { cause, .. } | Event::Voided { cause, .. } => {
-                self.cause = Some(match cause {
-                    Cause::Asked => "asked",
-                    Cause::Dropped => "dropped",
-                    Cause::Recovered => "recovered",
-                });
+                self.cause = Some(name(*cause));
             }
             Event::Recorded { .. } => {}
         }
+    }
+}
+
+const fn name(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Asked => "asked",
+        Cause::Dropped => "dropped",
+        Cause::Recovered => "recovered",
     }
 }
 

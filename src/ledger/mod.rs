@@ -17,7 +17,8 @@
 //! follows in checkpoints and only saves time: it can be rebuilt from the journal.
 //!
 //! After a crash every hold that is still open is settled at the progress that the gateway noted, or
-//! voided if nothing had reached the client: see `store::progress` for the rule.
+//! voided if nothing had reached the client: see `store::progress` for the rule. A busy key's holds
+//! are placed ahead of its requests; one that nobody took over is taken back.
 
 // Some of the pure half is called by the host half only.
 #![cfg_attr(not(feature = "host"), allow(dead_code, reason = "called by the host half"))]

@@ -28,8 +28,9 @@ pub(crate) fn put(event: &Event, to: &mut Put<'_>) {
             to.text(key.as_str(), KeyId::LEN_MAX);
             to.u64(*placed_ms);
         }
-        Event::Unused { generation } => {
+        Event::Unused { cause, generation } => {
             to.u8(21);
+            to.u8(*cause as u8);
             to.u128(generation.bits());
         }
         Event::Settled { cause, record } => {
@@ -182,10 +183,10 @@ pub(crate) fn take(from: &mut Take<'_>) -> Result<Event, Malformed> {
             key: take_key(from)?,
             placed_ms: from.u64("placed")?,
         }),
-        21 => {
-            let generation = GenerationId::from_bits(from.u128("generation id")?);
-            Ok(Event::Unused { generation })
-        }
+        21 => Ok(Event::Unused {
+            cause: take_cause(from)?,
+            generation: GenerationId::from_bits(from.u128("generation id")?),
+        }),
         7 => Ok(Event::Settled { cause: take_cause(from)?, record: take_record(from)? }),
         8 => Ok(Event::Voided { cause: take_cause(from)?, record: take_record(from)? }),
         9 => Ok(Event::Recorded { record: take_record(from)? }),

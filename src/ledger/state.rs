@@ -278,7 +278,7 @@ impl State {
                 self.refuse_known(*generation, history)?;
                 self.place_ahead(*generation, key, *placed_ms)
             }
-            Event::Unused { generation } => self.withdraw(*generation, history),
+            Event::Unused { generation, .. } => self.withdraw(*generation, history),
             Event::Settled { record, .. } => {
                 let amounts = [record.cost, record.details.discount, record.paid_directly()];
                 if !amounts.iter().all(|amount| (0..=CHARGE_MAX.0).contains(&amount.0)) {

@@ -190,7 +190,7 @@ fn events() -> Vec<Event> {
         Event::KeyDisabled { key: key(1) },
         Event::Held { generation: id, key: key(1), granted: NanoUsd(5), placed_ms: 9 },
         Event::HeldAhead { generation: id, key: key(1), placed_ms: 9 },
-        Event::Unused { generation: id },
+        Event::Unused { cause: Cause::Recovered, generation: id },
         Event::Settled { cause: Cause::Asked, record: Arc::new(full_record(id)) },
         Event::Settled { cause: Cause::Recovered, record: Arc::clone(&bare) },
         Event::Voided { cause: Cause::Dropped, record: Arc::clone(&bare) },

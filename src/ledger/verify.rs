@@ -21,15 +21,21 @@ use crate::vocab::GenerationId;
 
 use super::book::Book;
 use super::entry::GENESIS;
+use super::record::GenerationRecord;
 use super::state::{NoHistory, State};
 use super::store::compact::{self, Compacted};
 use super::store::dir::Dir;
 use super::store::files::Files;
-use super::store::index::{SledStore, Store, StoreFailed};
+use super::store::index::{Store, StoreFailed};
+use super::store::lists::{self, Item};
 use super::store::manifest::{Manifest, hash_file};
 use super::store::replay::{Line, replay};
+use super::store::runs::Layers;
 use super::store::segments::Segments;
 use super::store::{OpenError, Place, rows, snapshot};
+
+/// What to do about a part of the index that is wrong.
+const REMEDY: &str = "remove `index` and `generations`: the next start makes them anew";
 
 /// How many findings are listed before the check gives up.
 const FINDINGS_MAX: usize = 50;
@@ -179,6 +185,7 @@ struct Check {
     /// Debits and credits of every book, added up apart from the state machine.
     books: BTreeMap<Book, (i128, i128)>,
     ended: HashMap<GenerationId, Place>,
+    lists: Lists,
     /// The first segment that was read.
     first_segment: u64,
     index: Option<Index>,
@@ -187,7 +194,10 @@ struct Check {
 /// What the index says.
 struct Index {
     state: State,
+    /// The last entry whose generation it has.
+    generations_seq: u64,
     ended: HashMap<GenerationId, Place>,
+    lists: Lists,
     compared: bool,
 }
 
@@ -201,11 +211,12 @@ impl Check {
             snapshot: None,
             books: BTreeMap::new(),
             ended: HashMap::new(),
+            lists: Lists::default(),
             first_segment: u64::MAX,
             index: None,
         };
         if dir.index().join("db").exists() {
-            match read_index(&dir.index()) {
+            match read_index(dir) {
                 Ok(index) => check.index = index,
                 Err(error) => check.find(format!("index: {error}")),
             }
@@ -292,6 +303,10 @@ impl Check {
         self.first_segment = self.first_segment.min(line.place.segment);
         if let Some(record) = entry.event.record() {
             self.ended.insert(record.id, line.place);
+            self.lists.note(entry.seq, record, line.place);
+        }
+        if self.index.as_ref().is_some_and(|index| index.generations_seq == entry.seq) {
+            self.compare_generations();
         }
         if entry.seq <= self.base_seq {
             if entry.seq == self.base_seq && line.hash != self.base_head {
@@ -325,10 +340,20 @@ impl Check {
         let Some(mut index) = self.index.take() else { return };
         index.compared = true;
         self.compare("index", &index.state);
+        self.index = Some(index);
+    }
+
+    /// The journal has ended those generations that the index has.
+    fn compare_generations(&mut self) {
+        let Some(mut index) = self.index.take() else { return };
         // Of what was moved away the index still knows.
+        let all = index.ended.len();
         index.ended.retain(|_, place| place.segment >= self.first_segment);
         if index.ended != self.ended {
-            self.find("index: its generations are not the journal's".to_owned());
+            self.find(format!("generations: they are not the journal's; {REMEDY}"));
+        }
+        if all == index.ended.len() && index.lists != self.lists {
+            self.find(format!("generations: their lists are not the journal's; {REMEDY}"));
         }
         self.index = Some(index);
     }
@@ -412,20 +437,50 @@ impl Check {
     }
 }
 
-fn read_index(path: &Path) -> Result<Option<Index>, StoreFailed> {
-    let store = SledStore::open(path)?;
+fn read_index(dir: &Dir) -> Result<Option<Index>, StoreFailed> {
+    let store = Layers::open(&dir.index(), &dir.generations())?;
     let Some(state) = rows::load(&store, usize::MAX)? else { return Ok(None) };
     let mut ended = HashMap::new();
     let mut damage = None;
-    store.scan(b"g", &mut |_, value| {
-        match rows::read_places(value) {
-            Ok(places) => ended.extend(places),
+    store.scan(b"g", &mut |key, value| {
+        match rows::read_place_key(key).and_then(|id| Ok((id, rows::read_place(value)?))) {
+            Ok((id, place)) => {
+                ended.insert(id, place);
+            }
             Err(error) => damage = Some(StoreFailed(error.to_string())),
         }
         damage.is_none()
     })?;
-    match damage {
-        Some(error) => Err(error),
-        None => Ok(Some(Index { state, ended, compared: false })),
+    if let Some(error) = damage {
+        return Err(error);
+    }
+    let lists = Lists::read(&store)?;
+    let generations_seq = store.durable_rows();
+    Ok(Some(Index { state, generations_seq, ended, lists, compared: false }))
+}
+
+/// What lists of generations come to: of each, how many there are and a hash over all of them.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Lists(HashMap<[u8; 8], (u64, u64)>);
+
+impl Lists {
+    fn note(&mut self, seq: u64, record: &GenerationRecord, place: Place) {
+        for list in lists::names(record) {
+            self.add(list, Item { seq, place });
+        }
+    }
+
+    fn add(&mut self, list: [u8; 8], item: Item) {
+        let (count, hash) = self.0.entry(list).or_default();
+        *count += 1;
+        for number in [item.seq, item.place.segment, item.place.offset] {
+            *hash = (hash.rotate_left(23) ^ number).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    fn read(store: &dyn Store) -> Result<Self, StoreFailed> {
+        let mut all = Self::default();
+        lists::visit_all(store, &mut |list, item| all.add(list, item))?;
+        Ok(all)
     }
 }

@@ -2,7 +2,7 @@
 //! see stands in `money` (complete, broken off, failed, left), `continuation` and `cache`.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -182,6 +182,32 @@ fn who_leaves_a_provider_that_bills_on_pays_the_prompt() {
         runtime().block_on(told).expect("the provider is told");
         assert_eq!(used(&gateway), expected, "bills on: {bills_on}");
     }
+}
+
+#[test]
+fn who_leaves_a_provider_that_is_drained_pays_for_the_whole_answer() {
+    let running = providers(&[("one", Dialect::OpenAi)]);
+    let provider = running.provider("one").unwrap();
+    let tokens = 400;
+    provider.set(Behaviour { tokens, token_ms: 1.0, ..Behaviour::default() }).unwrap();
+    let setup = Setup { provider: "on_disconnect = \"drain\"".to_owned(), ..Setup::default() };
+    let gateway = Gateway::start(&running, &setup);
+    let body = ask(MODEL, PROMPT, true, 2_000);
+    let request = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        gateway.key,
+        body.len()
+    );
+    let mut client = gateway.client().connect();
+    client.get_mut().write_all(request.as_bytes()).unwrap();
+    let mut some = [0; 256];
+    client.read_exact(&mut some).unwrap();
+    drop(client);
+    // As much as who would have stayed.
+    let expected = PROMPT_TOKENS * PROMPT_NANO + u64::from(tokens) * COMPLETION_NANO;
+    assert_eq!(used(&gateway), expected);
+    assert_eq!(provider.stats().cancelled, 0, "it was listened to");
 }
 
 #[test]

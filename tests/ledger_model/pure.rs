@@ -98,7 +98,7 @@ fn event(step: Do, model: &Model) -> Event {
         Do::Ahead(g, k, placed_ms) => {
             Event::HeldAhead { generation: generation(g), key: key(k), placed_ms }
         }
-        Do::Unused(g) => Event::Unused { generation: generation(g) },
+        Do::Unused(g) => Event::Unused { cause: Cause::Asked, generation: generation(g) },
         Do::Settle(g, cost, discount) => {
             let mut record = record(model, g, holder(g), cost);
             record.details.discount = NanoUsd(discount);

@@ -165,6 +165,10 @@ pub enum Condition {
     ArchiveFails(String),
     /// They can be packed again.
     Archives,
+    /// The index's files cannot be merged, for this reason: look-ups get slower. It is tried again.
+    UpkeepFails(String),
+    /// They can be merged again.
+    Upkeep,
 }
 
 /// Who is told of a [`Condition`].

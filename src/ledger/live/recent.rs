@@ -100,7 +100,8 @@ impl Records {
             return Ok(newest);
         }
         match rows::find_upstream(&*self.store, upstream)? {
-            Some(place) => self.read(place),
+            // Another's id may have the same hash.
+            Some(place) => Ok(self.read(place)?.filter(|record| matches(&record))),
             None => Ok(None),
         }
     }

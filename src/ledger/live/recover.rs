@@ -8,19 +8,19 @@
 //! 4. Every hold that is still open is ended by the rule of [`progress`](super::super::store).
 //! 5. The index catches up.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use crate::ledger::entry::{Cause, Event};
 use crate::ledger::record::GenerationRecord;
 use crate::ledger::state::State;
 use crate::ledger::store::dir::Dir;
-use crate::ledger::store::index::{Rows, SledStore, Store, StoreFailed};
+use crate::ledger::store::index::{Rows, Store, StoreFailed};
 use crate::ledger::store::journal::Journal;
 use crate::ledger::store::manifest::Manifest;
 use crate::ledger::store::pending::Pending;
 use crate::ledger::store::progress::Progress;
 use crate::ledger::store::replay::{Line, Tail, replay};
+use crate::ledger::store::runs::{self, Layers};
 use crate::ledger::store::{OpenError, rows, snapshot};
 use crate::vocab::{GenerationId, NanoUsd};
 
@@ -38,6 +38,9 @@ pub struct Recovery {
     pub settled: u64,
     /// Open holds that were voided, because nothing had reached the client.
     pub voided: u64,
+    /// Open holds that were placed ahead and taken back: nobody had asked for them, or nothing had
+    /// reached the client.
+    pub unused: u64,
     /// Bytes at the journal's end that a crash left half written, cut off.
     pub truncated_tail_bytes: u64,
     /// The index was built anew from the journal.
@@ -63,17 +66,16 @@ pub(crate) struct Recovered {
 
 pub(crate) fn recover(dir: &Dir, options: &Options) -> Result<Recovered, OpenError> {
     let mut recovery = Recovery::default();
-    let first =
-        open_index(&dir.index()).map_err(|error| Trouble::Index(error.0)).and_then(|opened| {
-            match opened {
-                (store, Some(state)) => catch_up(dir, store, Some(Base::index(state)), options),
-                // The snapshot saves time, and stands for what was moved away.
-                (_, None) if !matches!(snapshot_base(dir), Ok(None)) => {
-                    Err(Trouble::Index(NO_INDEX.to_owned()))
-                }
-                (store, None) => catch_up(dir, store, None, options),
+    let first = open_index(dir).map_err(|error| Trouble::Index(error.0)).and_then(|opened| {
+        match opened {
+            (store, Some(state)) => catch_up(dir, store, Some(Base::index(state)), options),
+            // The snapshot saves time, and stands for what was moved away.
+            (_, None) if !matches!(snapshot_base(dir), Ok(None)) => {
+                Err(Trouble::Index(NO_INDEX.to_owned()))
             }
-        });
+            (store, None) => catch_up(dir, store, None, options),
+        }
+    });
     let caught_up = match first {
         Ok(caught_up) => caught_up,
         Err(Trouble::Fatal(error)) => return Err(error),
@@ -104,7 +106,7 @@ pub(crate) fn recover(dir: &Dir, options: &Options) -> Result<Recovered, OpenErr
 /// does not fit the journal is left aside.
 fn rebuild(dir: &Dir, options: &Options, recovery: &mut Recovery) -> Result<CaughtUp, OpenError> {
     let from = |base| {
-        let store = SledStore::recreate(&dir.index())
+        let store = Layers::recreate(&dir.index(), &dir.generations())
             .map_err(|error| Trouble::Fatal(index_failed(error)))?;
         catch_up(dir, Arc::new(store), base, options)
     };
@@ -153,9 +155,12 @@ fn index_failed(error: StoreFailed) -> OpenError {
     OpenError::Index(error.0)
 }
 
-fn open_index(path: &Path) -> Result<(Arc<dyn Store>, Option<State>), StoreFailed> {
-    let store = SledStore::open(path)?;
+fn open_index(dir: &Dir) -> Result<(Arc<dyn Store>, Option<State>), StoreFailed> {
+    let store = Layers::open(&dir.index(), &dir.generations())?;
     let state = rows::load(&store, State::WINDOW)?;
+    if store.durable_rows() > state.as_ref().map_or(0, State::seq) {
+        return Err(StoreFailed("it has generations of later entries than the rest".to_owned()));
+    }
     Ok((Arc::new(store), state))
 }
 
@@ -189,10 +194,14 @@ fn catch_up(
         .map_err(|error| Trouble::Index(error.to_string()))?;
     let (base_seq, base_head) = (state.seq, state.head);
     let segments = dir.segments();
-    let from = if indexed || from_nothing {
+    let durable_rows = store.durable_rows().min(base_seq);
+    let from = if from_nothing || (indexed && durable_rows == base_seq) {
         base_seq
     } else {
-        segments.oldest().map_err(Trouble::Fatal)?.min(base_seq)
+        // What was moved away is not asked for.
+        let oldest = segments.oldest().map_err(Trouble::Fatal)?;
+        let wanted = if indexed { durable_rows } else { 0 };
+        wanted.max(oldest.saturating_sub(1)).min(base_seq)
     };
     let records = Arc::new(Records::new(Arc::clone(&store), dir.segments()));
     if indexed {
@@ -207,6 +216,7 @@ fn catch_up(
         base_head,
         from_nothing,
         indexed,
+        durable_rows,
         pending,
         trouble: None,
     };
@@ -253,6 +263,8 @@ struct Learner<'a> {
     from_nothing: bool,
     /// The index has everything up to there.
     indexed: bool,
+    /// The last entry whose generation the index has for sure.
+    durable_rows: u64,
     pending: Pending,
     store: Arc<dyn Store>,
     records: Arc<Records>,
@@ -273,7 +285,12 @@ impl Learner<'_> {
             // The state has it; the index may lack the generation.
             if !self.indexed {
                 self.pending.note(&line.entry, line.place, &self.state);
-                self.write_some();
+                self.write_some(seq);
+            } else if seq > self.durable_rows {
+                self.pending.note_generation(&line.entry, line.place);
+                if self.pending.generations() >= CATCH_UP || seq == self.base_seq {
+                    self.write_generations(seq);
+                }
             }
             return Ok(());
         }
@@ -291,7 +308,7 @@ impl Learner<'_> {
         self.state.head = line.hash;
         self.records.add(Recent::of(&line.entry).into_iter());
         self.pending.note(&line.entry, line.place, &self.state);
-        self.write_some();
+        self.write_some(seq);
         Ok(())
     }
 
@@ -306,9 +323,18 @@ impl Learner<'_> {
         self.write(&rows);
     }
 
-    fn write_some(&mut self) {
+    /// Generations up to an entry that the rest of the index contains already.
+    fn write_generations(&mut self, seq: u64) {
+        let mut rows = self.pending.take_rows(&self.state, self.options.index_upstream_ids);
+        rows.put.retain(|(key, _)| runs::is_ours(key));
+        rows.seq = seq;
+        self.write(&rows);
+    }
+
+    fn write_some(&mut self, seq: u64) {
         if self.pending.len() >= CATCH_UP {
             let mut rows = self.pending.take_rows(&self.state, self.options.index_upstream_ids);
+            rows.seq = seq;
             if !self.indexed {
                 // A crash here must not leave an index that seems to be whole.
                 rows.put.retain(|(key, _)| key != rows::META);
@@ -354,7 +380,8 @@ fn end_open_holds(
                 Event::Settled { cause, record }
             } else if ahead {
                 // It may be that nobody ever asked for it.
-                Event::Unused { generation: *id }
+                recovery.unused += 1;
+                Event::Unused { cause, generation: *id }
             } else {
                 recovery.voided += 1;
                 Event::Voided { cause, record }

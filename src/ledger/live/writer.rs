@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
-use crate::ledger::entry::Event;
+use crate::ledger::entry::{Cause, Event};
 use crate::ledger::keys::{Ahead, KeyEntry, KeyTable};
 use crate::ledger::state::{Receipt, Refused};
 use crate::ledger::store::index::{Rows, Store, StoreFailed};
@@ -168,7 +168,7 @@ impl Writer {
         });
         for generations in stale.chunks(GROUP_MAX) {
             for generation in generations {
-                let event = Event::Unused { generation: *generation };
+                let event = Event::Unused { cause: Cause::Asked, generation: *generation };
                 if self.scribe.stage(event, now_ms, &*self.records).is_err() {
                     self.shared.counters.refused_ops.fetch_add(1, Ordering::Relaxed);
                 }
@@ -316,6 +316,7 @@ pub(crate) fn index(
     busy: &AtomicBool,
     jobs: &Receiver<Rows>,
 ) -> Result<(), LedgerDown> {
+    let mut complained = false;
     for rows in jobs {
         let mut tries = 0;
         while let Err(error) = store.apply(&rows).and_then(|()| sync_notes(shared)) {
@@ -332,10 +333,18 @@ pub(crate) fn index(
         if tries > 0 {
             shared.works(INDEX_DOWN);
         }
+        match store.complaint() {
+            Some(why) if !complained => shared.tell(&Condition::UpkeepFails(why)),
+            None if complained => shared.tell(&Condition::Upkeep),
+            Some(_) | None => {}
+        }
+        complained = store.complaint().is_some();
         records.indexed(rows.seq);
         shared.counters.checkpoints.fetch_add(1, Ordering::Relaxed);
         busy.store(false, Ordering::Release);
     }
+    // What could not be sealed is read from the journal at the next start.
+    let _sealed_or_read_again = store.seal();
     Ok(())
 }
 

@@ -72,6 +72,11 @@ impl Dir {
         self.root.join("index")
     }
 
+    /// Where the index's rows of generations are.
+    pub(crate) fn generations(&self) -> PathBuf {
+        self.root.join("generations")
+    }
+
     pub(crate) fn progress(&self) -> PathBuf {
         self.root.join("progress")
     }

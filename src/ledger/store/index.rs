@@ -77,6 +77,25 @@ pub trait Store: Send + Sync {
         visit: &mut Visit<'_>,
     ) -> Result<(), StoreFailed>;
 
+    /// The last entry of which every row is durable, rows of generations included. What comes after
+    /// it is to be applied again at the next start.
+    fn durable_rows(&self) -> u64 {
+        u64::MAX
+    }
+
+    /// Makes every row durable.
+    ///
+    /// # Errors
+    /// Not all of them are: see [`Self::durable_rows`].
+    fn seal(&self) -> Result<(), StoreFailed> {
+        Ok(())
+    }
+
+    /// What the store cannot do at the moment for its own upkeep. It works all the same.
+    fn complaint(&self) -> Option<String> {
+        None
+    }
+
     /// Closes and opens the store, after a failure.
     ///
     /// # Errors
@@ -121,6 +140,26 @@ impl SledStore {
         Self::open(path)
     }
 
+    /// Writes and deletes rows, all or none, and makes that durable.
+    pub(crate) fn put(
+        &self,
+        put: &[&(Vec<u8>, Vec<u8>)],
+        delete: &[Vec<u8>],
+    ) -> Result<(), StoreFailed> {
+        let mut batch = sled::Batch::default();
+        for key in delete {
+            batch.remove(key.as_slice());
+        }
+        for (key, value) in put {
+            batch.insert(key.as_slice(), value.as_slice());
+        }
+        self.with(|open| {
+            open.db.apply_batch(batch).map_err(failed)?;
+            open.db.flush().map_err(failed)?;
+            open.file.sync_data().map_err(|error| StoreFailed(error.to_string()))
+        })
+    }
+
     fn with<T>(
         &self,
         deed: impl FnOnce(&Open) -> Result<T, StoreFailed>,
@@ -136,18 +175,8 @@ impl SledStore {
 
 impl Store for SledStore {
     fn apply(&self, rows: &Rows) -> Result<(), StoreFailed> {
-        let mut batch = sled::Batch::default();
-        for key in &rows.delete {
-            batch.remove(key.as_slice());
-        }
-        for (key, value) in &rows.put {
-            batch.insert(key.as_slice(), value.as_slice());
-        }
-        self.with(|open| {
-            open.db.apply_batch(batch).map_err(failed)?;
-            open.db.flush().map_err(failed)?;
-            open.file.sync_data().map_err(|error| StoreFailed(error.to_string()))
-        })
+        let put: Vec<_> = rows.put.iter().collect();
+        self.put(&put, &rows.delete)
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFailed> {
@@ -261,11 +290,11 @@ fn remove_stale_snapshots(path: &Path) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// What any implementation must do.
-    fn conforms(store: &dyn Store) {
+    pub(crate) fn conforms(store: &dyn Store) {
         let put = |pairs: &[(&str, &str)], delete: &[&str]| Rows {
             put: pairs.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
             delete: delete.iter().map(|key| (*key).into()).collect(),

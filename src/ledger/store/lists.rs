@@ -2,7 +2,7 @@
 //!
 //! | key | value |
 //! |---|---|
-//! | `i` day, list, second of the day, sequence | the generations of a list that ended in this second |
+//! | `i` list, second, sequence | the generations of a list that ended in this second |
 //!
 //! A list is named by eight bytes of a hash; two names that share them cost a look, since whoever
 //! reads a list looks at the records themselves. A generation costs some five bytes per list, many
@@ -14,6 +14,7 @@ use super::Place;
 use super::index::{Rows, Store, StoreFailed};
 use super::pending::Ended;
 use super::rows::{seal, unseal};
+use crate::ledger::record::GenerationRecord;
 use crate::ledger::wire::Malformed;
 use crate::vocab::ModelId;
 
@@ -23,9 +24,7 @@ const KIND: u8 = b'i';
 const PER_ROW: usize = 128;
 
 /// The length of a key up to its second.
-const HEAD: usize = 1 + 2 + 8;
-
-const DAY_SECS: u64 = 86_400;
+const HEAD: usize = 1 + 8;
 
 /// What a list has in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,18 +68,16 @@ pub(crate) struct Span {
     pub(crate) below: u64,
 }
 
-fn day_key(day: u64, list: [u8; 8]) -> Vec<u8> {
-    let mut key = Vec::with_capacity(HEAD + 3 + 8);
+fn list_key(list: [u8; 8]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(HEAD + 4 + 8);
     key.push(KIND);
-    key.extend_from_slice(&u16::try_from(day).unwrap_or(u16::MAX).to_be_bytes());
     key.extend_from_slice(&list);
     key
 }
 
 fn row_key(list: [u8; 8], second: u64, seq: u64) -> Vec<u8> {
-    let mut key = day_key(second / DAY_SECS, list);
-    let of_day = u32::try_from(second % DAY_SECS).unwrap_or(0).to_be_bytes();
-    key.extend_from_slice(&of_day[1..]);
+    let mut key = list_key(list);
+    key.extend_from_slice(&u32::try_from(second).unwrap_or(u32::MAX).to_be_bytes());
     key.extend_from_slice(&seq.to_be_bytes());
     key
 }
@@ -118,19 +115,41 @@ fn read_row(value: &[u8]) -> Result<Vec<Item>, Malformed> {
     })
 }
 
+/// The lists that a generation is in.
+pub(crate) fn names(record: &GenerationRecord) -> impl Iterator<Item = [u8; 8]> {
+    let by = [
+        Some(By::All),
+        Some(By::Account(record.account.as_str())),
+        Some(By::Key(record.key.as_str())),
+        record.model.as_ref().map(ModelId::as_str).map(By::Model),
+    ];
+    by.into_iter().flatten().map(By::name)
+}
+
+/// Visits every list from its beginning, one after the other.
+pub(crate) fn visit_all(
+    store: &dyn Store,
+    visit: &mut dyn FnMut([u8; 8], Item),
+) -> Result<(), StoreFailed> {
+    let mut result = Ok(());
+    store.scan(&[KIND], &mut |key, value| {
+        let list = key.get(1..).and_then(<[u8]>::first_chunk::<8>);
+        match (list, read_row(value)) {
+            (Some(list), Ok(items)) => items.into_iter().for_each(|item| visit(*list, item)),
+            _ => result = Err(StoreFailed("a list's row is malformed".to_owned())),
+        }
+        result.is_ok()
+    })?;
+    result
+}
+
 /// Spells what ended since the last checkpoint, which must be in the order of the journal.
 pub(crate) fn put_rows(ended: &[Ended], out: &mut Rows) {
     let mut lists: BTreeMap<([u8; 8], u64), Vec<Item>> = BTreeMap::new();
     for Ended { seq, time_ms, record, place } in ended {
-        let by = [
-            Some(By::All),
-            Some(By::Account(record.account.as_str())),
-            Some(By::Key(record.key.as_str())),
-            record.model.as_ref().map(ModelId::as_str).map(By::Model),
-        ];
         let item = Item { seq: *seq, place: *place };
-        for list in by.into_iter().flatten() {
-            lists.entry((list.name(), time_ms / 1_000)).or_default().push(item);
+        for list in names(record) {
+            lists.entry((list, time_ms / 1_000)).or_default().push(item);
         }
     }
     for ((list, second), items) in &lists {
@@ -147,24 +166,18 @@ pub(crate) fn visit(
     span: Span,
     visit: &mut dyn FnMut(Item) -> Result<bool, StoreFailed>,
 ) -> Result<(), StoreFailed> {
-    let Some((oldest, newest)) = days(store)? else { return Ok(()) };
     let list = by.name();
+    let prefix = list_key(list);
+    let below = match span.to.checked_add(1).and_then(|next| u32::try_from(next).ok()) {
+        Some(next) => row_key(list, next.into(), 0),
+        None => after(&prefix),
+    };
     let mut result = Ok(true);
-    for day in (oldest.max(span.from / DAY_SECS)..=newest.min(span.to / DAY_SECS)).rev() {
-        let prefix = day_key(day, list);
-        let next = span.to.saturating_add(1);
-        let below = if day == next / DAY_SECS { row_key(list, next, 0) } else { after(&prefix) };
-        store.scan_back(&prefix, &below, &mut |key, value| {
-            result = one_row(key, value, span, day, visit);
-            matches!(result, Ok(true))
-        })?;
-        match result {
-            Ok(true) => {}
-            Ok(false) => return Ok(()),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
+    store.scan_back(&prefix, &below, &mut |key, value| {
+        result = one_row(key, value, span, visit);
+        matches!(result, Ok(true))
+    })?;
+    result.map(|_| ())
 }
 
 /// Visits a row's items backwards; says whether to go on.
@@ -172,14 +185,12 @@ fn one_row(
     key: &[u8],
     value: &[u8],
     span: Span,
-    day: u64,
     visit: &mut dyn FnMut(Item) -> Result<bool, StoreFailed>,
 ) -> Result<bool, StoreFailed> {
-    let second = match key.get(HEAD..HEAD + 3) {
-        Some(bytes) => bytes.iter().fold(0, |second, byte| second << 8 | u64::from(*byte)),
-        None => return Err(StoreFailed("a list's row has a short key".to_owned())),
+    let Some(second) = key.get(HEAD..).and_then(<[u8]>::first_chunk::<4>) else {
+        return Err(StoreFailed("a list's row has a short key".to_owned()));
     };
-    if day * DAY_SECS + second < span.from {
+    if u64::from(u32::from_be_bytes(*second)) < span.from {
         return Ok(false);
     }
     let items = read_row(value).map_err(|error| StoreFailed(error.to_string()))?;
@@ -201,21 +212,6 @@ fn after(prefix: &[u8]) -> Vec<u8> {
         }
     }
     after
-}
-
-/// The first and the last day of which there are lists.
-fn days(store: &dyn Store) -> Result<Option<(u64, u64)>, StoreFailed> {
-    let (mut oldest, mut newest) = (None, None);
-    let day = |key: &[u8]| Some(u64::from(u16::from_be_bytes(key.get(1..3)?.try_into().ok()?)));
-    store.scan(&[KIND], &mut |key, _| {
-        oldest = day(key);
-        false
-    })?;
-    store.scan_back(&[KIND], &[KIND + 1], &mut |key, _| {
-        newest = day(key);
-        false
-    })?;
-    Ok(oldest.zip(newest))
 }
 
 #[cfg(test)]
@@ -242,8 +238,9 @@ mod tests {
         assert_eq!(after(b"ab"), b"ac");
         assert_eq!(after(&[1, 0xff, 0xff]), [2]);
         let list = By::Key("k").name();
-        let last = row_key(list, 86_399, u64::MAX);
-        assert!(last < after(&day_key(0, list)), "the last second is in its day");
-        assert!(last < row_key(list, 86_400, 0) && last > row_key(list, 86_399, 7));
+        let last = row_key(list, u64::from(u32::MAX), u64::MAX);
+        assert!(last < after(&list_key(list)), "the last second is in its list");
+        let one = row_key(list, 86_399, u64::MAX);
+        assert!(one < row_key(list, 86_400, 0) && one > row_key(list, 86_399, 7));
     }
 }

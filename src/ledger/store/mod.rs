@@ -4,7 +4,8 @@
 //! |---|---|---|
 //! | `journal/*.seg` | every entry, append-only, checksummed and chained ([`journal`], [`replay`]) | the truth |
 //! | `archive/` | old segments, compressed, their manifest, and a snapshot of what they add up to ([`compact`], [`packed`], [`manifest`], [`snapshot`]) | the truth |
-//! | `index/` | what the journal adds up to, and where each generation stands in it ([`index`], [`rows`]) | derived; rebuilt when damaged |
+//! | `index/` | what the journal adds up to ([`index`], [`rows`]) | derived; rebuilt when damaged |
+//! | `generations/` | where each generation stands in the journal ([`runs`]) | derived; rebuilt when damaged |
 //! | `progress` | how much of each open hold is used up ([`progress`]) | until the hold ends |
 //! | `secret` | 32 random bytes that key the hashes of API keys ([`dir`]) | irreplaceable: without it no key is known |
 //! | `lock` | held by the one process that uses the directory ([`dir`]) | |
@@ -29,6 +30,7 @@ pub(crate) mod progress;
 pub(crate) mod replay;
 pub(crate) mod rollups;
 pub(crate) mod rows;
+pub(crate) mod runs;
 pub(crate) mod segments;
 pub(crate) mod snapshot;
 

@@ -4,7 +4,7 @@
 //! the checkpoint is written. A hold that is placed and ended in between leaves nothing but its
 //! generation's place.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::ledger::book::Book;
@@ -17,7 +17,7 @@ use super::Place;
 use super::index::{Rows, Store, StoreFailed};
 use super::lists;
 use super::rollups::Rollups;
-use super::rows::{self, PLACES_PER_ROW};
+use super::rows;
 
 /// The changes since the last checkpoint.
 #[derive(Default)]
@@ -63,10 +63,7 @@ impl Pending {
     pub(crate) fn note(&mut self, entry: &Entry, place: Place, state: &State) {
         self.entries += 1;
         self.rollups.note(entry);
-        if let Some(record) = entry.event.record() {
-            let (seq, time_ms, record) = (entry.seq, entry.time_ms, Arc::clone(record));
-            self.ended.push(Ended { seq, time_ms, record, place });
-        }
+        self.note_generation(entry, place);
         match &entry.event {
             Event::AccountCreated { account, .. } | Event::AccountChanged { account, .. } => {
                 self.touch_account(account);
@@ -100,7 +97,7 @@ impl Pending {
             Event::HeldAhead { generation, .. } => {
                 self.placed.insert(*generation);
             }
-            Event::Unused { generation } => self.end_hold(*generation),
+            Event::Unused { generation, .. } => self.end_hold(*generation),
             Event::Settled { record, .. } | Event::Voided { record, .. } => {
                 self.touch_account(&record.account);
                 self.touch_spender(&record.key, state);
@@ -121,6 +118,19 @@ impl Pending {
         if !self.placed.remove(&id) {
             self.gone.push(id);
         }
+    }
+
+    /// Remembers the generation that an entry ends, if it ends one, and nothing else of it.
+    pub(crate) fn note_generation(&mut self, entry: &Entry, place: Place) {
+        if let Some(record) = entry.event.record() {
+            let (seq, time_ms, record) = (entry.seq, entry.time_ms, Arc::clone(record));
+            self.ended.push(Ended { seq, time_ms, record, place });
+        }
+    }
+
+    /// How many generations are remembered.
+    pub(crate) const fn generations(&self) -> usize {
+        self.ended.len()
     }
 
     fn touch_account(&mut self, id: &AccountId) {
@@ -214,18 +224,10 @@ impl Pending {
 }
 
 fn ended_rows(ended: &[Ended], upstream_ids: bool, out: &mut Rows) {
-    let mut by_second: BTreeMap<u64, Vec<(GenerationId, Place)>> = BTreeMap::new();
     for Ended { record, place, .. } in ended {
-        by_second.entry(record.id.unix_ms() / 1_000).or_default().push((record.id, *place));
+        out.put.push((rows::place_key(record.id), rows::place(*place)));
         if let Some(upstream) = record.upstream_id.as_deref().filter(|_| upstream_ids) {
-            let row = rows::upstream(record.id, *place);
-            out.put.push((rows::upstream_key(upstream), row));
-        }
-    }
-    for places in by_second.values() {
-        for (part, chunk) in (0..).zip(places.chunks(PLACES_PER_ROW)) {
-            let key = rows::places_key(chunk[0].0, out.seq, part);
-            out.put.push((key, rows::places(chunk)));
+            out.put.push((rows::upstream_key(upstream), rows::place(*place)));
         }
     }
 }

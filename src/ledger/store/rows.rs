@@ -10,13 +10,13 @@
 //! | `h` generation | an open hold |
 //! | `b` book | balance |
 //! | `r` idempotency key | what it was used for |
-//! | `g` second, sequence, part | places of generations that began in this second, ended before this sequence |
-//! | `u` hash of an upstream id | generation and place |
+//! | `g` generation | its place in the journal |
+//! | `u` hash of an upstream id | the place of the last generation with it |
 //! | `i` … | lists of generations ([`super::lists`]) |
 //! | `d` … | what each day adds up to ([`super::rollups`]) |
 //!
-//! Generations are packed many to a row, because an insert costs sled as much as everything else
-//! that a request costs the ledger. Values start with a version and end with CRC32C.
+//! The first ten are in sled: their values start with a version and end with CRC32C. Those of
+//! generations (`g`, `u`, `i`) are in runs ([`super::runs`]), whose blocks have checksums.
 
 use crate::terms::OrganisationTerms;
 use crate::vocab::{AccountId, GenerationId, KeyId, NanoUsd};
@@ -36,9 +36,6 @@ use crate::ledger::wire::{Malformed, Put, Take};
 /// 2: accounts and keys have terms.
 const VERSION: u8 = 2;
 
-/// How many places go into one row, which keeps it well below 4 KiB.
-pub(crate) const PLACES_PER_ROW: usize = 96;
-
 /// The key of the row that says which entry is the last contained.
 pub(crate) const META: &[u8] = b"m";
 
@@ -55,21 +52,22 @@ pub(crate) fn book_key(book: &Book) -> Vec<u8> {
     key
 }
 
-/// The key of an upstream id. Ids are of any length, so they are hashed.
+/// The key of an upstream id. Ids are of any length, so they are hashed; that two share a hash is
+/// found when the record is read.
 pub(crate) fn upstream_key(upstream: &str) -> Vec<u8> {
-    key(b'u', &blake3::hash(upstream.as_bytes()).as_bytes()[..16])
+    key(b'u', &blake3::hash(upstream.as_bytes()).as_bytes()[..8])
 }
 
-/// The start of the keys of all rows with generations that began in the same second.
-pub(crate) fn places_prefix(generation: GenerationId) -> Vec<u8> {
-    key(b'g', &(generation.unix_ms() / 1_000).to_be_bytes())
+/// The key of a generation's place.
+pub(crate) fn place_key(generation: GenerationId) -> Vec<u8> {
+    key(b'g', &generation.bits().to_be_bytes())
 }
 
-pub(crate) fn places_key(generation: GenerationId, seq: u64, part: u32) -> Vec<u8> {
-    let mut key = places_prefix(generation);
-    key.extend_from_slice(&seq.to_be_bytes());
-    key.extend_from_slice(&part.to_be_bytes());
-    key
+/// The generation whose place has this key.
+pub(crate) fn read_place_key(key: &[u8]) -> Result<GenerationId, Malformed> {
+    let id: Option<&[u8; 16]> = key.get(1..).and_then(|id| id.try_into().ok());
+    let id = id.ok_or(Malformed("key of a place"))?;
+    Ok(GenerationId::from_bits(u128::from_be_bytes(*id)))
 }
 
 /// Spells a value.
@@ -182,38 +180,21 @@ pub(crate) fn receipt(receipt: &Receipt) -> Vec<u8> {
     })
 }
 
-fn put_place(to: &mut Put<'_>, generation: GenerationId, place: Place) {
-    to.u128(generation.bits());
+/// Spells a place.
+pub(crate) fn place(place: Place) -> Vec<u8> {
+    let mut value = Vec::new();
+    let mut to = Put(&mut value);
     to.u64(place.segment);
     to.u64(place.offset);
+    value
 }
 
-fn take_place(from: &mut Take<'_>) -> Result<(GenerationId, Place), Malformed> {
-    let generation = GenerationId::from_bits(from.u128("generation id")?);
-    Ok((generation, Place { segment: from.u64("segment")?, offset: from.u64("offset")? }))
-}
-
-pub(crate) fn places(places: &[(GenerationId, Place)]) -> Vec<u8> {
-    seal(|to| {
-        to.u64(places.len() as u64);
-        for (generation, place) in places {
-            put_place(to, *generation, *place);
-        }
-    })
-}
-
-pub(crate) fn read_places(value: &[u8]) -> Result<Vec<(GenerationId, Place)>, Malformed> {
-    unseal(value, |from| {
-        let count = from.u64("count")?;
-        if count > PLACES_PER_ROW as u64 {
-            return Err(Malformed("count"));
-        }
-        (0..count).map(|_| take_place(from)).collect()
-    })
-}
-
-pub(crate) fn upstream(generation: GenerationId, place: Place) -> Vec<u8> {
-    seal(|to| put_place(to, generation, place))
+/// Reads a place.
+pub(crate) fn read_place(value: &[u8]) -> Result<Place, Malformed> {
+    let mut from = Take(value);
+    let place = Place { segment: from.u64("segment")?, offset: from.u64("offset")? };
+    from.end("place (bytes left over)")?;
+    Ok(place)
 }
 
 /// Where an ended generation stands in the journal.
@@ -221,24 +202,17 @@ pub(crate) fn find(
     store: &dyn Store,
     generation: GenerationId,
 ) -> Result<Option<Place>, StoreFailed> {
-    let mut found = Ok(None);
-    store.scan(&places_prefix(generation), &mut |_, value| {
-        found = read_places(value)
-            .map(|places| places.iter().find(|(id, _)| *id == generation).map(|(_, place)| *place));
-        matches!(found, Ok(None))
-    })?;
-    found.map_err(damaged)
+    let found = store.get(&place_key(generation))?;
+    found.map(|value| read_place(&value)).transpose().map_err(damaged)
 }
 
-/// Where the last generation with an upstream id stands in the journal.
+/// Where the last generation with an upstream id, or one with the same hash, stands in the journal.
 pub(crate) fn find_upstream(
     store: &dyn Store,
     upstream: &str,
 ) -> Result<Option<Place>, StoreFailed> {
-    match store.get(&upstream_key(upstream))? {
-        None => Ok(None),
-        Some(value) => unseal(&value, take_place).map(|(_, place)| Some(place)).map_err(damaged),
-    }
+    let found = store.get(&upstream_key(upstream))?;
+    found.map(|value| read_place(&value)).transpose().map_err(damaged)
 }
 
 fn damaged(error: Malformed) -> StoreFailed {

@@ -144,7 +144,7 @@ fn event(step: &Do, model: &Model) -> Event {
         Do::Ahead(g, k) => {
             Event::HeldAhead { generation: generation(g), key: key(k), placed_ms: 0 }
         }
-        Do::Unused(g) => Event::Unused { generation: generation(g) },
+        Do::Unused(g) => Event::Unused { cause: Cause::Asked, generation: generation(g) },
         Do::Settle(g, n) => Event::Settled { cause: Cause::Asked, record: record(g, holder(g), n) },
         Do::Void(g) => Event::Voided { cause: Cause::Asked, record: record(g, holder(g), 0) },
         Do::Record(g, k) => Event::Recorded { record: record(g, k, 0) },

@@ -132,7 +132,7 @@ fn a_full_disk_stops_paid_work_until_there_is_space() {
     let report = sound(&gateway, "at the end");
     assert_eq!(verified(&report, "open holds"), "0");
     let books = books(&export(&gateway));
-    assert_eq!(books.held, books.charged.len() + books.void.len(), "every hold ended");
+    assert_eq!(books.held, books.ended(), "every hold ended");
     let (whole, streamed, partial) = all_charged(&seen, &books);
     eprintln!(
         "3 times full: {whole} answers received whole ({streamed} streamed) and {partial} in part, \

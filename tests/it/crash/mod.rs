@@ -236,7 +236,17 @@ struct Books {
     void: HashMap<String, ()>,
     settled_by_rule: u64,
     voided_by_rule: u64,
+    /// Placed ahead, and nothing came of it.
+    unused: usize,
+    unused_by_rule: u64,
     held: usize,
+}
+
+impl Books {
+    /// Holds that have ended.
+    fn ended(&self) -> usize {
+        self.charged.len() + self.void.len() + self.unused
+    }
 }
 
 /// What so much costs by the configuration, in nano-dollars.
@@ -252,7 +262,11 @@ fn books(entries: &[Value]) -> Books {
         let id = || entry["record"]["id"].as_str().expect("an id").to_owned();
         let by_rule = u64::from(entry["cause"] == "recovered");
         match entry["kind"].as_str().expect("a kind") {
-            "held" => books.held += 1,
+            "held" | "held_ahead" => books.held += 1,
+            "unused" => {
+                books.unused += 1;
+                books.unused_by_rule += by_rule;
+            }
             "settled" => {
                 let cost = entry["record"]["cost"].as_u64().expect("a cost");
                 assert_eq!(entry["transfer"]["amount_nano_usd"], cost, "{entry}");

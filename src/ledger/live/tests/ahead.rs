@@ -96,6 +96,7 @@ fn after_a_crash_only_what_was_used_is_there() {
     copy(dir.path(), crashed.path());
     let (after, recovery) = Ledger::open(crashed.path(), still()).unwrap();
     assert_eq!((recovery.settled, recovery.voided), (1, 0), "nobody asked for the others");
+    assert!(recovery.unused >= 2, "the silent one, and the stock: {recovery:?}");
     let account = after.account(&acme()).unwrap();
     assert_eq!((account.used, account.held), (spent + NanoUsd(33), NanoUsd::ZERO));
     let record = after.generation(used.generation()).unwrap().unwrap();

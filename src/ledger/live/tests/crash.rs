@@ -210,7 +210,8 @@ fn the_index_is_rebuilt_when_it_is_lost_or_wrong() {
     work(&ledger, &key, 0, 60);
     drop(ledger);
     let old = tempfile::tempdir().unwrap();
-    copy(&dir.path().join("index"), &old.path().join("index"));
+    let parts = ["index", "generations"];
+    parts.iter().for_each(|part| copy(&dir.path().join(part), &old.path().join(part)));
     let (ledger, recovery) = Ledger::open(dir.path(), small.clone()).unwrap();
     assert!(!recovery.rebuilt_index, "{recovery:?}");
     work(&ledger, &key_of(&ledger), 60, 60);
@@ -227,9 +228,16 @@ fn the_index_is_rebuilt_when_it_is_lost_or_wrong() {
     };
     fs::remove_dir_all(dir.path().join("index")).unwrap();
     check("lost", true);
+    for part in parts {
+        fs::remove_dir_all(dir.path().join(part)).unwrap();
+        copy(&old.path().join(part), &dir.path().join(part));
+    }
+    check("behind", false);
+    fs::remove_dir_all(dir.path().join("generations")).unwrap();
+    check("its generations are lost", false);
     fs::remove_dir_all(dir.path().join("index")).unwrap();
     copy(&old.path().join("index"), &dir.path().join("index"));
-    check("behind", false);
+    check("behind its generations", true);
     fs::write(dir.path().join("index/db"), vec![0x5a; 100_000]).unwrap();
     check("garbage", true);
 
