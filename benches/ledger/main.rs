@@ -45,10 +45,15 @@ const OPEN: u64 = 8_192;
 const SLICE: u64 = 10_000;
 /// Look-ups in one measurement.
 const LOOKUPS: u64 = 20_000;
+/// Set for the process that only opens the ledger in this directory.
+const OPEN_ONLY: &str = "TURNPIKE_BENCH_LEDGER";
 /// The size that the large ledger is compared with.
 const SMALL: u64 = 10_000;
 
 fn main() {
+    if let Some(dir) = std::env::var_os(OPEN_ONLY) {
+        return open_only(Path::new(&dir));
+    }
     let large = std::env::var("TURNPIKE_BENCH_GENERATIONS").map_or(100_000, |text| {
         text.parse::<u64>().expect("TURNPIKE_BENCH_GENERATIONS is a whole number")
     });
@@ -93,20 +98,36 @@ fn measure(dir: &Path, count: u64) -> Measured {
     println!("  append          {append:.0} generations/s");
     ledger.close().expect("a ledger that closes");
     drop((key, ledger));
-    for part in ["journal", "archive", "index"] {
+    let mut all = 0;
+    for part in ["journal", "archive", "index", "generations"] {
         let bytes = size(&dir.join(part));
+        all += bytes;
         println!("  {part:<15} {:.1} bytes/generation", bytes as f64 / count as f64);
     }
-    let begun = Instant::now();
-    let (ledger, recovery) = Ledger::open(dir, options()).expect("a ledger");
-    println!("  start           {:.3} s", begun.elapsed().as_secs_f64());
-    assert_eq!((recovery.replayed, recovery.rebuilt_index), (0, false), "{recovery:?}");
+    println!("  on disk         {:.1} bytes/generation", all as f64 / count as f64);
+    start(dir);
+    let (ledger, _) = Ledger::open(dir, options()).expect("a ledger");
     let lookups = look_up(&ledger, count);
     for (what, us) in lookups {
         println!("  {what:<15} {us:.1} µs");
     }
     ledger.close().expect("a ledger that closes");
     Measured { append, lookups }
+}
+
+/// Opens the ledger in a process of its own, as a gateway's start does.
+fn start(dir: &Path) {
+    let this = std::env::current_exe().expect("the bench's own path");
+    let status = std::process::Command::new(this).env(OPEN_ONLY, dir).status();
+    assert!(status.expect("a process").success(), "it opens");
+}
+
+fn open_only(dir: &Path) {
+    let begun = Instant::now();
+    let (ledger, recovery) = Ledger::open(dir, options()).expect("a ledger");
+    println!("  start           {:.3} s", begun.elapsed().as_secs_f64());
+    assert_eq!((recovery.replayed, recovery.rebuilt_index), (0, false), "{recovery:?}");
+    ledger.close().expect("a ledger that closes");
 }
 
 fn options() -> Options {

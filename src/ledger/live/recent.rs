@@ -134,12 +134,47 @@ impl Records {
             (_, _, Some(model)) => By::Model(model.as_str()),
             _ => By::All,
         };
+        let span = self.to_the_millisecond(by, span, query.to_ms)?;
         lists::visit(&*self.store, by, span, &mut |item| {
             let entry = self.entry(item.place)?;
             let recent = entry.as_ref().and_then(Recent::of);
             Ok(recent.is_none_or(|recent| page.look(&recent)))
         })?;
         Ok(page.page)
+    }
+
+    /// Leaves out what ended in the last second of a span and yet too late.
+    fn to_the_millisecond(
+        &self,
+        by: By<'_>,
+        mut span: lists::Span,
+        to_ms: Option<u64>,
+    ) -> Result<lists::Span, StoreFailed> {
+        let Some(to_ms) = to_ms.filter(|to| !to.is_multiple_of(1_000) && to / 1_000 == span.to)
+        else {
+            return Ok(span);
+        };
+        let mut items = Vec::new();
+        let second = lists::Span { from: span.to, ..span };
+        lists::visit(&*self.store, by, second, &mut |item| {
+            items.push(item);
+            Ok(true)
+        })?;
+        // They are in the order of time, the last first.
+        let (mut low, mut high) = (0, items.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            let entry = self.entry(items[middle].place)?;
+            if entry.is_some_and(|entry| entry.time_ms >= to_ms) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        if let Some(too_late) = low.checked_sub(1).and_then(|at| items.get(at)) {
+            span.below = span.below.min(too_late.seq);
+        }
+        Ok(span)
     }
 
     /// What days add up to.
@@ -170,6 +205,10 @@ impl Builder<'_> {
     fn look(&mut self, recent: &Recent) -> bool {
         if self.query.after.is_some_and(|after| recent.seq >= after.seq) {
             return true;
+        }
+        // What comes now ended even earlier.
+        if self.query.from_ms.is_some_and(|from| recent.time_ms < from) {
+            return false;
         }
         if self.page.records.len() == self.limit || self.looks == GenerationQuery::LOOKS_MAX {
             // There is at least this one more: the next page begins with it.

@@ -19,7 +19,7 @@ use crate::ledger::store::journal::Journal;
 use crate::ledger::store::manifest::Manifest;
 use crate::ledger::store::pending::Pending;
 use crate::ledger::store::progress::Progress;
-use crate::ledger::store::replay::{Line, Tail, replay};
+use crate::ledger::store::replay::{Line, Tail, replay_from};
 use crate::ledger::store::runs::{self, Layers};
 use crate::ledger::store::{OpenError, rows, snapshot};
 use crate::vocab::{GenerationId, NanoUsd};
@@ -203,6 +203,10 @@ fn catch_up(
         let wanted = if indexed { durable_rows } else { 0 };
         wanted.max(oldest.saturating_sub(1)).min(base_seq)
     };
+    // Where the index's last entry stands is believed only if it does stand there.
+    let last = if indexed && from == base_seq { rows::last_place(&*store) } else { Ok(None) };
+    let place = last.map_err(|error| Trouble::Index(error.0))?;
+    let place = place.filter(|place| segments.hash_at(*place) == Some(base_head));
     let records = Arc::new(Records::new(Arc::clone(&store), dir.segments()));
     if indexed {
         records.indexed(base_seq);
@@ -220,7 +224,8 @@ fn catch_up(
         pending,
         trouble: None,
     };
-    let tail = replay(&segments, from, &mut |line| learner.learn(&line)).map_err(Trouble::Fatal)?;
+    let tail = replay_from(&segments, from, place, &mut |line| learner.learn(&line))
+        .map_err(Trouble::Fatal)?;
     if !learner.indexed {
         learner.write_base();
     }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::ledger::entry::{Entry, Event, Frame};
 use crate::ledger::store::journal::HEADER;
-use crate::ledger::store::replay::replay;
+use crate::ledger::store::replay::{replay, replay_from};
 use crate::ledger::store::segments::Segments;
 
 pub(super) fn segments(dir: &Path) -> Segments {
@@ -200,6 +200,35 @@ fn copies_taken_at_any_moment_recover() {
     assert_eq!(report.total_debits, 1_000_000 + 200 * 17 + 200);
     let segments = fs::read_dir(dir.path().join("journal")).unwrap().count();
     assert!(segments > 3, "{segments} segments: it rotated");
+}
+
+#[test]
+fn reading_begins_where_it_is_told_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ledger, key) = with_credit(dir.path(), options(), 1_000_000);
+    work(&ledger, &key, 0, 20);
+    drop(ledger);
+    let mut places = Vec::new();
+    let segments = segments(dir.path());
+    let whole = replay(&segments, 0, &mut |line| {
+        places.push((line.entry.seq, line.place, line.hash));
+        Ok(())
+    })
+    .unwrap();
+    for (at, (seq, place, hash)) in places.iter().enumerate() {
+        assert_eq!(segments.hash_at(*place), Some(*hash));
+        let mut seen = Vec::new();
+        let tail = replay_from(&segments, *seq, Some(*place), &mut |line| {
+            seen.push((line.entry.seq, line.place, line.hash));
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(seen, places[at..], "from entry {seq} on");
+        assert_eq!((tail.seq, tail.head, tail.len), (whole.seq, whole.head, whole.len));
+    }
+    let (_, mut place, _) = places[0];
+    place.offset += 1;
+    assert_eq!(segments.hash_at(place), None, "nothing stands there");
 }
 
 #[test]
