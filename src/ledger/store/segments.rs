@@ -137,7 +137,7 @@ impl Segments {
         match plain {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 match self.packed(place.segment) {
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
                     packed => packed?.read_frame(place.offset).map(Some),
                 }
             }
