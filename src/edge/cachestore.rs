@@ -119,14 +119,20 @@ pub(crate) fn begin(session: &mut Session, chat: &mut Chat, facts: &Facts, heade
         source: facts.id,
         ttl_secs,
     });
+    chat.cache.filling = fill(session, meta);
+}
+
+/// Begins a fill; says whether it has begun, and switches the cache off if not.
+pub(crate) fn fill(session: &mut Session, meta: CacheMeta) -> bool {
     session.cache.set_cache_meta(meta);
-    // Ready at once: our storage has nothing to wait for.
+    // Ready at once: our storages have nothing to wait for.
     let begun =
         pin!(session.cache.set_miss_handler()).poll(&mut Context::from_waker(Waker::noop()));
-    chat.cache.filling = matches!(begun, Poll::Ready(Ok(())));
-    if !chat.cache.filling {
+    let begun = matches!(begun, Poll::Ready(Ok(())));
+    if !begun {
         session.cache.disable(NoCacheReason::StorageError);
     }
+    begun
 }
 
 /// What a fill must know of its request; travels in the metadata's extensions.

@@ -9,10 +9,7 @@
 //! reset at the very moment in which a chunk is on its way, the request ends as it would elsewhere.
 
 use std::any::Any;
-use std::future::Future;
-use std::pin::pin;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
@@ -27,6 +24,7 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
 use crate::cache::Intent;
+use crate::edge::cachestore;
 use crate::edge::clock;
 use crate::edge::journey::Chat;
 
@@ -63,13 +61,7 @@ pub(crate) fn begin(session: &mut Session, header: ResponseHeader) {
     {
         return;
     }
-    session.cache.set_cache_meta(meta(header));
-    // Ready at once: there is nothing to wait for.
-    let begun =
-        pin!(session.cache.set_miss_handler()).poll(&mut Context::from_waker(Waker::noop()));
-    if !matches!(begun, Poll::Ready(Ok(()))) {
-        session.cache.disable(NoCacheReason::StorageError);
-    }
+    let _begun_or_switched_off = cachestore::fill(session, meta(header));
 }
 
 fn meta(header: ResponseHeader) -> CacheMeta {

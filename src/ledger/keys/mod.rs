@@ -30,6 +30,7 @@ mod budget;
 mod key;
 
 pub use account::{Account, Balance, Organisation};
+#[cfg(feature = "host")]
 pub(crate) use ahead::Ahead;
 pub(crate) use budget::Budget;
 pub use key::{KeyEntry, Member};

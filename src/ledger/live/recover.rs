@@ -19,8 +19,9 @@ use crate::ledger::store::journal::Journal;
 use crate::ledger::store::manifest::Manifest;
 use crate::ledger::store::pending::Pending;
 use crate::ledger::store::progress::Progress;
-use crate::ledger::store::replay::{Line, Tail, replay_from};
+use crate::ledger::store::replay::{Line, Tail, replay};
 use crate::ledger::store::runs::{self, Layers};
+use crate::ledger::store::segments::Segments;
 use crate::ledger::store::{OpenError, rows, snapshot};
 use crate::vocab::{GenerationId, NanoUsd};
 
@@ -203,10 +204,9 @@ fn catch_up(
         let wanted = if indexed { durable_rows } else { 0 };
         wanted.max(oldest.saturating_sub(1)).min(base_seq)
     };
-    // Where the index's last entry stands is believed only if it does stand there.
-    let last = if indexed && from == base_seq { rows::last_place(&*store) } else { Ok(None) };
-    let place = last.map_err(|error| Trouble::Index(error.0))?;
-    let place = place.filter(|place| segments.hash_at(*place) == Some(base_head));
+    if !generations_fit(&*store, &segments).map_err(|error| Trouble::Index(error.0))? {
+        return Err(Trouble::Index("its generations are not the journal's".to_owned()));
+    }
     let records = Arc::new(Records::new(Arc::clone(&store), dir.segments()));
     if indexed {
         records.indexed(base_seq);
@@ -224,8 +224,7 @@ fn catch_up(
         pending,
         trouble: None,
     };
-    let tail = replay_from(&segments, from, place, &mut |line| learner.learn(&line))
-        .map_err(Trouble::Fatal)?;
+    let tail = replay(&segments, from, &mut |line| learner.learn(&line)).map_err(Trouble::Fatal)?;
     if !learner.indexed {
         learner.write_base();
     }
@@ -254,6 +253,25 @@ fn catch_up(
     let replayed = tail.seq - base_seq;
     let from_nothing = !indexed;
     Ok(CaughtUp { state, pending, store, records, tail, replayed, from_nothing })
+}
+
+/// Whether the newest generation that the index has stands where it says: files of another ledger are
+/// found so. `verify` looks at all of them.
+fn generations_fit(store: &dyn Store, segments: &Segments) -> Result<bool, StoreFailed> {
+    let mut newest = Ok(None);
+    store.scan_back(b"g", b"h", &mut |key, value| {
+        newest = rows::read_place_key(key).and_then(|id| Ok(Some((id, rows::read_place(value)?))));
+        false
+    })?;
+    let Some((id, place)) = newest.map_err(|error| StoreFailed(error.to_string()))? else {
+        return Ok(true);
+    };
+    Ok(match segments.read_at(place) {
+        Ok(Some(entry)) => entry.event.record().is_some_and(|record| record.id == id),
+        // Its segment was moved away.
+        Ok(None) => true,
+        Err(_) => false,
+    })
 }
 
 const OTHER_JOURNAL: &str = "its last entry is not the journal's";

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use super::Place;
 use super::index::{Rows, Store, StoreFailed};
 use super::pending::Ended;
-use super::rows::{seal, unseal};
+use super::rows::{after, seal, unseal};
 use crate::ledger::record::GenerationRecord;
 use crate::ledger::wire::Malformed;
 use crate::vocab::ModelId;
@@ -200,18 +200,6 @@ fn one_row(
         }
     }
     Ok(true)
-}
-
-/// The first key after all that start with a prefix.
-fn after(prefix: &[u8]) -> Vec<u8> {
-    let mut after = prefix.to_vec();
-    while let Some(last) = after.pop() {
-        if let Some(next) = last.checked_add(1) {
-            after.push(next);
-            break;
-        }
-    }
-    after
 }
 
 #[cfg(test)]

@@ -187,7 +187,7 @@ impl Read for Reader {
 }
 
 /// Takes so many bytes, which are there.
-fn take<const N: usize>(from: &mut &[u8]) -> [u8; N] {
+pub(super) fn take<const N: usize>(from: &mut &[u8]) -> [u8; N] {
     let mut bytes = [0; N];
     if let Some((head, tail)) = from.split_at_checked(N) {
         bytes.copy_from_slice(head);

@@ -33,8 +33,6 @@ pub(crate) struct Pending {
     ended: Vec<Ended>,
     rollups: Rollups,
     entries: usize,
-    /// Where the last entry stands, noted or in the index.
-    last: Option<Place>,
 }
 
 /// A generation that ended.
@@ -50,8 +48,8 @@ impl Pending {
     /// Nothing yet, after what the index knows.
     pub(crate) fn after(store: &dyn Store, indexed: Option<&State>) -> Result<Self, StoreFailed> {
         let Some(state) = indexed else { return Ok(Self::default()) };
-        let (rollups, last) = (Rollups::load(store, state.time_ms)?, rows::last_place(store)?);
-        Ok(Self { rollups, last, ..Self::default() })
+        let rollups = Rollups::load(store, state.time_ms)?;
+        Ok(Self { rollups, ..Self::default() })
     }
 
     /// How many entries are remembered.
@@ -62,7 +60,6 @@ impl Pending {
     /// Remembers what an entry, which was applied to `state`, changed.
     pub(crate) fn note(&mut self, entry: &Entry, place: Place, state: &State) {
         self.entries += 1;
-        self.last = Some(place);
         self.rollups.note(entry);
         self.note_generation(entry, place);
         match &entry.event {
@@ -170,7 +167,6 @@ impl Pending {
             ended: Vec::new(),
             rollups: Rollups::default(),
             entries: 0,
-            last: None,
         };
         all.take_rows(state, false)
     }
@@ -178,11 +174,10 @@ impl Pending {
     /// Spells the changes as rows, with their values in `state`, and forgets them.
     pub(crate) fn take_rows(&mut self, state: &State, upstream_ids: bool) -> Rows {
         let mut pending = std::mem::take(self);
-        self.last = pending.last;
         let mut out = Rows { seq: state.seq, ..Rows::default() };
         pending.rollups.put_rows(&mut out);
         self.rollups = std::mem::take(&mut pending.rollups);
-        out.put.push((rows::META.to_vec(), rows::meta(state, pending.last)));
+        out.put.push((rows::META.to_vec(), rows::meta(state)));
         for id in &pending.accounts {
             if let Some(account) = state.accounts.get(id) {
                 out.put.push((rows::key(b'a', id.as_str().as_bytes()), rows::account(account)));

@@ -9,7 +9,7 @@
 //! corruption. Packed segments read as they did before they were packed.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use crate::ledger::entry::{Entry, FRAME_HEAD, Frame, GENESIS, PAYLOAD_MAX};
@@ -59,16 +59,6 @@ pub(crate) fn replay(
     from_seq: u64,
     visit: &mut Reading<'_>,
 ) -> Result<Tail, OpenError> {
-    replay_from(segments, from_seq, None, visit)
-}
-
-/// As [`replay`]; with the place of entry `from_seq`, which must be right, reading begins there.
-pub(crate) fn replay_from(
-    segments: &Segments,
-    from_seq: u64,
-    place: Option<Place>,
-    visit: &mut Reading<'_>,
-) -> Result<Tail, OpenError> {
     let mut sources = segments.list()?;
     let mut tail = Tail { head: GENESIS, ..Tail::default() };
     if let Some(last) = sources.last()
@@ -87,11 +77,7 @@ pub(crate) fn replay_from(
     let chosen = sources.get(begin..).unwrap_or_default();
     for (i, source) in chosen.iter().enumerate() {
         let mut reader = Segment::open(source, i + 1 == chosen.len())?;
-        let known = place.filter(|place| i == 0 && place.segment == source.first_seq);
-        if let Some(place) = known.filter(|_| !source.packed) {
-            reader.skip_to(place.offset)?;
-            tail.seq = from_seq.saturating_sub(1);
-        } else if i == 0 && source.first_seq > 1 {
+        if i == 0 && source.first_seq > 1 {
             // The segments before are not read: this one's header says what it is chained to.
             tail.head = reader.prev;
             tail.seq = source.first_seq - 1;
@@ -145,8 +131,6 @@ pub(crate) struct Segment {
     prev: [u8; 32],
     file: BufReader<Box<dyn Read>>,
     is_last: bool,
-    /// Where reading begins, if not with the first entry.
-    skipped_to: Option<u64>,
 }
 
 impl Segment {
@@ -163,21 +147,11 @@ impl Segment {
         file.by_ref().take(HEADER as u64).read_to_end(&mut bytes).map_err(unreadable(&path))?;
         let (named, prev) = read_header(&bytes)
             .map_err(|error| OpenError::Corrupt(format!("{}: {error}", path.display())))?;
-        let segment = Self { path, first_seq, prev, file, is_last, skipped_to: None };
+        let segment = Self { path, first_seq, prev, file, is_last };
         if named != first_seq {
             return Err(segment.corrupt(0, "its header belongs to another segment"));
         }
         Ok(segment)
-    }
-
-    /// Begins with the entry at an offset of a segment that is not packed. What it is chained to is
-    /// not checked.
-    fn skip_to(&mut self, offset: u64) -> Result<(), OpenError> {
-        let mut file = File::open(&self.path).map_err(OpenError::at(&self.path))?;
-        file.seek(SeekFrom::Start(offset)).map_err(OpenError::at(&self.path))?;
-        self.file = BufReader::with_capacity(1 << 18, Box::new(file));
-        self.skipped_to = Some(offset);
-        Ok(())
     }
 
     fn corrupt(&self, offset: u64, what: &str) -> OpenError {
@@ -190,11 +164,10 @@ impl Segment {
         tail: &mut Tail,
         visit: &mut Reading<'_>,
     ) -> Result<(), OpenError> {
-        let mut offset = self.skipped_to.unwrap_or(HEADER as u64);
-        let mut trusted = self.skipped_to.is_some();
-        if !trusted && (self.prev != tail.head || self.first_seq != tail.seq + 1) {
+        if self.prev != tail.head || self.first_seq != tail.seq + 1 {
             return Err(self.corrupt(0, "it does not continue the segment before"));
         }
+        let mut offset = HEADER as u64;
         let mut buffer = Vec::with_capacity(FRAME_HEAD + PAYLOAD_MAX);
         loop {
             self.fill(&mut buffer)?;
@@ -209,7 +182,7 @@ impl Segment {
                     if entry.seq != tail.seq + 1 {
                         return Err(self.corrupt(offset, "the sequence has a gap"));
                     }
-                    if prev != tail.head && !std::mem::take(&mut trusted) {
+                    if prev != tail.head {
                         return Err(self.corrupt(offset, "the chain of hashes is broken"));
                     }
                     tail.seq = entry.seq;

@@ -70,6 +70,18 @@ pub(crate) fn read_place_key(key: &[u8]) -> Result<GenerationId, Malformed> {
     Ok(GenerationId::from_bits(u128::from_be_bytes(*id)))
 }
 
+/// The first key after all that start with a prefix.
+pub(crate) fn after(prefix: &[u8]) -> Vec<u8> {
+    let mut after = prefix.to_vec();
+    while let Some(last) = after.pop() {
+        if let Some(next) = last.checked_add(1) {
+            after.push(next);
+            break;
+        }
+    }
+    after
+}
+
 /// Spells a value.
 pub(crate) fn seal(body: impl FnOnce(&mut Put<'_>)) -> Vec<u8> {
     let mut bytes = vec![VERSION];
@@ -97,8 +109,7 @@ pub(crate) fn unseal<T>(
     Ok(value)
 }
 
-/// `last`: where the last entry contained stands in the journal.
-pub(crate) fn meta(state: &State, last: Option<Place>) -> Vec<u8> {
+pub(crate) fn meta(state: &State) -> Vec<u8> {
     seal(|to| {
         to.u64(state.seq);
         to.u64(state.time_ms);
@@ -107,10 +118,6 @@ pub(crate) fn meta(state: &State, last: Option<Place>) -> Vec<u8> {
         to.u64(state.ended_count);
         to.u64(state.charged_count);
         to.u128(state.ended_max.bits());
-        if let Some(last) = last {
-            to.u64(last.segment);
-            to.u64(last.offset);
-        }
     })
 }
 
@@ -224,28 +231,6 @@ fn damaged(error: Malformed) -> StoreFailed {
     StoreFailed(error.to_string())
 }
 
-/// Where the last entry contained stands in the journal, if that was written down.
-pub(crate) fn last_place(store: &dyn Store) -> Result<Option<Place>, StoreFailed> {
-    fn skip(from: &mut Take<'_>) -> Result<(), Malformed> {
-        from.u64("sequence")?;
-        from.u64("time")?;
-        from.hash("hash")?;
-        from.i128("moved")?;
-        from.u64("ended")?;
-        from.u64("charged")?;
-        from.u128("newest").map(|_| ())
-    }
-    let Some(row) = store.get(META)? else { return Ok(None) };
-    unseal(&row, |from| {
-        skip(from)?;
-        if from.0.is_empty() {
-            return Ok(None);
-        }
-        Ok(Some(Place { segment: from.u64("segment")?, offset: from.u64("offset")? }))
-    })
-    .map_err(damaged)
-}
-
 /// Reads back the state that was written; absent if nothing ever was.
 pub(crate) fn load(store: &dyn Store, window: usize) -> Result<Option<State>, StoreFailed> {
     let Some(row) = store.get(META)? else { return Ok(None) };
@@ -258,7 +243,6 @@ pub(crate) fn load(store: &dyn Store, window: usize) -> Result<Option<State>, St
         state.ended_count = from.u64("ended")?;
         state.charged_count = from.u64("charged")?;
         state.ended_max = GenerationId::from_bits(from.u128("newest")?);
-        from.0 = &[];
         Ok(())
     })
     .map_err(damaged)?;

@@ -119,30 +119,19 @@ impl Segments {
 
     /// The entry at a place; absent if its segment was moved away.
     pub(crate) fn read_at(&self, place: Place) -> io::Result<Option<Entry>> {
-        let Some(bytes) = self.frame_at(place)? else { return Ok(None) };
-        let frame = Frame::parse(&bytes).map_err(io::Error::other)?;
-        Entry::read(frame.payload).map(|(entry, _)| Some(entry)).map_err(io::Error::other)
-    }
-
-    /// The hash of the entry at a place; absent if there is none.
-    pub(crate) fn hash_at(&self, place: Place) -> Option<[u8; 32]> {
-        let bytes = self.frame_at(place).ok().flatten()?;
-        Some(*blake3::hash(Frame::parse(&bytes).ok()?.payload).as_bytes())
-    }
-
-    /// The bytes at a place, a whole frame and maybe more.
-    fn frame_at(&self, place: Place) -> io::Result<Option<Vec<u8>>> {
         let most = FRAME_HEAD + PAYLOAD_MAX;
         let plain = journal::read_at(&self.plain_path(place.segment), place.offset, most);
-        match plain {
+        let bytes = match plain {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 match self.packed(place.segment) {
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-                    packed => packed?.read_frame(place.offset).map(Some),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                    packed => packed?.read_frame(place.offset)?,
                 }
             }
-            plain => plain.map(Some),
-        }
+            plain => plain?,
+        };
+        let frame = Frame::parse(&bytes).map_err(io::Error::other)?;
+        Entry::read(frame.payload).map(|(entry, _)| Some(entry)).map_err(io::Error::other)
     }
 
     fn packed(&self, first_seq: u64) -> io::Result<Arc<Packed>> {

@@ -11,6 +11,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::filter::Filter;
+use crate::ledger::store::packed::take;
 
 /// When a block is full, in bytes. Rows are shorter than half of that.
 const BLOCK: usize = 8 << 10;
@@ -345,14 +346,4 @@ impl Block {
 
 fn damaged() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "it is damaged")
-}
-
-/// Takes so many bytes, which are there.
-fn take<const N: usize>(from: &mut &[u8]) -> [u8; N] {
-    let mut bytes = [0; N];
-    if let Some((head, tail)) = from.split_at_checked(N) {
-        bytes.copy_from_slice(head);
-        *from = tail;
-    }
-    bytes
 }

@@ -20,6 +20,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::files::{Files, UNFINISHED};
 use super::index::{Rows, SledStore, Store, StoreFailed, Visit};
+use super::rows::after;
 
 mod file;
 mod filter;
@@ -190,7 +191,7 @@ impl Layers {
     /// What memory and the runs have of a range of keys, in order or backwards.
     fn visit_range(
         &self,
-        (from, below): (&[u8], Option<&[u8]>),
+        (from, below): (&[u8], &[u8]),
         back: bool,
         visit: &mut Visit<'_>,
     ) -> Result<(), StoreFailed> {
@@ -198,16 +199,14 @@ impl Layers {
         let memory = Arc::clone(&self.memory.read().rows);
         let runs = self.runs.load_full();
         let failed = |error: io::Error| StoreFailed(error.to_string());
-        let end = below.unwrap_or(&[0xff; 64]);
         let (mut merged, memory) = if back {
-            (Merged::of_runs_back(&runs, end).map_err(failed)?, Cursor::below(memory, end))
+            (Merged::of_runs_back(&runs, below).map_err(failed)?, Cursor::below(memory, below))
         } else {
             (Merged::of_runs(&runs, from).map_err(failed)?, Cursor::from(memory, from))
         };
         merged.and_memory(memory);
         while let Some((key, value)) = merged.next().map_err(failed)? {
-            let outside =
-                if back { &*key < from } else { below.is_some_and(|below| &*key >= below) };
+            let outside = if back { &*key < from } else { &*key >= below };
             if outside || !visit(&key, &value) {
                 break;
             }
@@ -264,18 +263,6 @@ fn load(dir: &Path, files: &Files) -> Result<Vec<Arc<Run>>, StoreFailed> {
     Ok(kept)
 }
 
-/// The first key after all that start with a prefix; absent if there is none.
-fn after(prefix: &[u8]) -> Option<Vec<u8>> {
-    let mut after = prefix.to_vec();
-    while let Some(last) = after.pop() {
-        if let Some(next) = last.checked_add(1) {
-            after.push(next);
-            return Some(after);
-        }
-    }
-    None
-}
-
 impl Store for Layers {
     fn apply(&self, rows: &Rows) -> Result<(), StoreFailed> {
         let (ours, others): (Vec<_>, Vec<_>) = rows.put.iter().partition(|(key, _)| is_ours(key));
@@ -321,7 +308,7 @@ impl Store for Layers {
         if !is_ours(prefix) {
             return self.sled.scan(prefix, visit);
         }
-        self.visit_range((prefix, after(prefix).as_deref()), false, visit)
+        self.visit_range((prefix, &after(prefix)), false, visit)
     }
 
     fn scan_back(
@@ -336,7 +323,7 @@ impl Store for Layers {
         if below <= prefix {
             return Ok(());
         }
-        self.visit_range((prefix, Some(below)), true, visit)
+        self.visit_range((prefix, below), true, visit)
     }
 
     fn durable_rows(&self) -> u64 {
