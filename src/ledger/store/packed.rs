@@ -14,9 +14,11 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use parking_lot::Mutex;
+
 /// How much of a segment is compressed together, in bytes: larger compresses better, smaller reads
 /// an entry faster.
-const BLOCK: u32 = 16 << 10;
+const BLOCK: u32 = 4 << 10;
 
 const LEVEL: i32 = 3;
 const MAGIC: &[u8; 8] = b"tparchiv";
@@ -79,6 +81,16 @@ pub(crate) struct Packed {
     block: u64,
     /// Where each block ends.
     ends: Vec<u64>,
+    /// Blocks are asked for again: a frame's head and the rest of it, one record after the other.
+    last: Mutex<Last>,
+}
+
+/// The block that was read last, and what unpacks it.
+struct Last {
+    number: u64,
+    bytes: Vec<u8>,
+    packed: Vec<u8>,
+    decompressor: zstd::bulk::Decompressor<'static>,
 }
 
 impl Packed {
@@ -124,35 +136,56 @@ impl Packed {
         if !sound {
             return Err(damaged());
         }
-        Ok(Self { file, contents, block, ends })
+        let last = Mutex::new(Last {
+            number: u64::MAX,
+            bytes: Vec::new(),
+            packed: Vec::new(),
+            decompressor: zstd::bulk::Decompressor::new()?,
+        });
+        Ok(Self { file, contents, block, ends, last })
     }
 
     /// Up to `len` bytes of the segment from `offset` on: fewer only at its end.
     pub(crate) fn read_at(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
         let end = offset.saturating_add(len as u64).min(self.contents.len);
-        let mut bytes = Vec::new();
-        let mut number = offset / self.block;
-        let skip = usize::try_from(offset % self.block).map_err(io::Error::other)?;
-        while number * self.block < end {
-            bytes.append(&mut self.block(number)?);
-            number += 1;
+        let mut bytes = Vec::with_capacity(len.min(BLOCK as usize));
+        let mut at = offset;
+        let mut last = self.last.lock();
+        while at < end {
+            let number = at / self.block;
+            self.read_block(number, &mut last)?;
+            let skip = usize::try_from(at % self.block).map_err(io::Error::other)?;
+            let left = usize::try_from(end - at).map_err(io::Error::other)?;
+            let part = last.bytes.get(skip..).unwrap_or_default();
+            let part = &part[..left.min(part.len())];
+            bytes.extend_from_slice(part);
+            at += part.len() as u64;
         }
-        bytes.drain(..skip.min(bytes.len()));
-        bytes.truncate(len);
         Ok(bytes)
     }
 
-    fn block(&self, number: u64) -> io::Result<Vec<u8>> {
+    /// Makes a block the last that was read.
+    fn read_block(&self, number: u64, last: &mut Last) -> io::Result<()> {
+        if last.number == number {
+            return Ok(());
+        }
+        last.number = u64::MAX;
         let at = usize::try_from(number).map_err(io::Error::other)?;
         let end = *self.ends.get(at).ok_or(io::ErrorKind::UnexpectedEof)?;
         let start = at.checked_sub(1).and_then(|before| self.ends.get(before)).copied();
         let start = start.unwrap_or_default();
-        let mut packed = vec![0; usize::try_from(end - start).map_err(io::Error::other)?];
-        self.file.read_exact_at(&mut packed, start)?;
+        last.packed.resize(usize::try_from(end - start).map_err(io::Error::other)?, 0);
+        self.file.read_exact_at(&mut last.packed, start)?;
         let len = self.block.min(self.contents.len - number * self.block);
         let len = usize::try_from(len).map_err(io::Error::other)?;
-        let bytes = zstd::bulk::decompress(&packed, len)?;
-        if bytes.len() == len { Ok(bytes) } else { Err(io::ErrorKind::InvalidData.into()) }
+        last.bytes.clear();
+        last.bytes.reserve(len);
+        let Last { bytes, packed, decompressor, .. } = last;
+        if decompressor.decompress_to_buffer(&packed[..], bytes)? != len {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        last.number = number;
+        Ok(())
     }
 
     /// Reads the segment from its start.
@@ -175,7 +208,10 @@ impl Read for Reader {
             if self.next >= self.packed.ends.len() as u64 {
                 return Ok(0);
             }
-            self.bytes = self.packed.block(self.next)?;
+            let mut last = self.packed.last.lock();
+            self.packed.read_block(self.next, &mut last)?;
+            self.bytes.clone_from(&last.bytes);
+            drop(last);
             self.next += 1;
             self.at = 0;
         }
