@@ -1,11 +1,13 @@
 """Both management APIs against their description: schemathesis, and what must never be seen."""
 
+import fcntl
 import os
 import pathlib
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 import httpx
@@ -18,10 +20,31 @@ TOKEN = "token-of-the-operator"
 EXAMPLES = os.environ.get("TURNPIKE_SCHEMATHESIS_EXAMPLES", "8")
 
 
+# Below the ports that the kernel hands out, as in tests/it/support: another test's connection may
+# be given one of those before the gateway listens on it.
+PORTS = range(20_000, 32_000)
+CLAIMS = []
+
+
 def free():
-    with socket.socket() as made:
-        made.bind(("127.0.0.1", 0))
-        return made.getsockname()[1]
+    """A loopback port that is this process's own until it ends: claimed as tests/it claims it."""
+    folder = pathlib.Path(tempfile.gettempdir()) / "turnpike-test-ports"
+    folder.mkdir(exist_ok=True)
+    first = os.getpid() * 7
+    for step in range(len(PORTS)):
+        port = PORTS[(first + step) % len(PORTS)]
+        claim = open(folder / str(port), "w")
+        try:
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with socket.socket() as made:
+                made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                made.bind(("127.0.0.1", port))
+        except OSError:
+            claim.close()
+            continue
+        CLAIMS.append(claim)
+        return port
+    raise RuntimeError("no port is free")
 
 
 class Gateway:
