@@ -178,6 +178,7 @@ impl World {
         policy.penalty.apply(admitted.guard, self.now, seed);
         let walked = &self.requests[request].plan;
         let context = Context {
+            other_key: false,
             sent: false,
             resumable: false,
             resumes: false,

@@ -34,6 +34,10 @@
 //!
 //! What is charged is another table: see [`crate::charge`].
 //!
+//! Where a provider gave several keys, a 429, 401, 402 or 403 is a matter of the key alone: it rests
+//! as long as the endpoint would, and the same endpoint is asked again with the next key; when all
+//! rest the endpoint pauses until the first of them is back.
+//!
 //! "Another" and "same" turn into "give up" when semantic bytes are with the client and nobody can
 //! go on with them, when no candidate or attempt is left, and when the retry budget is spent
 //! ([`decide`]). A try that was to go on with another's answer and is refused as invalid (another
@@ -47,7 +51,7 @@ mod policy;
 
 pub use combine::{AttemptReport, combine};
 pub use outcome::Outcome;
-pub use policy::{Context, Next, Penalty, Policy, decide, judge};
+pub use policy::{Context, Next, Penalty, Policy, decide, is_of_key, judge};
 
 /// Limits on attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,6 +15,9 @@ pub enum Next {
     /// Try the same endpoint again on a new connection. Nothing was processed, so this costs no
     /// retry of the budget and the endpoint's guard is kept.
     SameEndpointOnce,
+    /// Try the same endpoint again with another of the provider's keys: that key alone was rate
+    /// limited or refused. The endpoint's guard is kept.
+    SameEndpointOtherKey,
     /// Tell the client.
     GiveUp,
 }
@@ -120,6 +123,20 @@ const fn judge_status(class: FaultClass, retry_after: Option<Duration>) -> Polic
     }
 }
 
+/// Whether a failure is a matter of the credential that was used, where there are several.
+pub const fn is_of_key(outcome: &Outcome) -> bool {
+    matches!(
+        outcome,
+        Outcome::Status {
+            class: FaultClass::RateLimited
+                | FaultClass::Authentication
+                | FaultClass::Billing
+                | FaultClass::Permission,
+            ..
+        }
+    )
+}
+
 /// The circumstances of a failed try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Context {
@@ -133,6 +150,9 @@ pub struct Context {
     pub candidates_left: bool,
     /// This endpoint has had its second chance in this attempt.
     pub same_retried: bool,
+    /// The failure is a matter of the key that was used, and another of the endpoint's keys is
+    /// free.
+    pub other_key: bool,
 }
 
 /// What to do after a failed try. `withdraw` asks the retry budget; it is called at most once, and
@@ -149,13 +169,16 @@ pub fn decide(policy: &Policy, context: &Context, withdraw: impl FnOnce() -> boo
     };
     match next {
         Next::GiveUp => Next::GiveUp,
-        Next::SameEndpointOnce if !context.same_retried => Next::SameEndpointOnce,
-        Next::SameEndpointOnce | Next::AnotherEndpoint => {
-            if context.candidates_left && withdraw() {
-                Next::AnotherEndpoint
+        Next::AnotherEndpoint if context.other_key && !context.sent => {
+            if withdraw() {
+                Next::SameEndpointOtherKey
             } else {
                 Next::GiveUp
             }
+        }
+        Next::SameEndpointOnce if !context.same_retried => Next::SameEndpointOnce,
+        Next::SameEndpointOnce | Next::SameEndpointOtherKey | Next::AnotherEndpoint => {
+            if context.candidates_left && withdraw() { Next::AnotherEndpoint } else { Next::GiveUp }
         }
     }
 }

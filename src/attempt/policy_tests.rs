@@ -70,13 +70,14 @@ fn labels_are_distinct() {
 fn circumstances_only_ever_forbid() {
     for (outcome, ..) in table() {
         let policy = judge(&outcome);
-        for bits in 0..64_u8 {
+        for bits in 0..128_u8 {
             let context = Context {
                 sent: bits & 1 != 0,
                 candidates_left: bits & 2 != 0,
                 same_retried: bits & 4 != 0,
                 resumable: bits & 16 != 0,
                 resumes: bits & 32 != 0,
+                other_key: bits & 64 != 0 && is_of_key(&outcome),
             };
             let budget = bits & 8 != 0;
             let mut asked = 0;
@@ -88,12 +89,16 @@ fn circumstances_only_ever_forbid() {
                 _ if context.sent && !context.resumable => Next::GiveUp,
                 Next::GiveUp if !(context.resumes && is_refused(&outcome)) => Next::GiveUp,
                 Next::SameEndpointOnce if !context.same_retried => Next::SameEndpointOnce,
+                _ if context.other_key && !context.sent && budget => Next::SameEndpointOtherKey,
+                _ if context.other_key && !context.sent => Next::GiveUp,
                 _ if context.candidates_left && budget => Next::AnotherEndpoint,
                 _ => Next::GiveUp,
             };
             assert_eq!(next, expected, "{outcome:?} in {context:?}, budget {budget}");
-            assert!(asked <= 1 && (next != Next::AnotherEndpoint || asked == 1), "{outcome:?}");
-            assert!(asked == 0 || context.candidates_left, "no retry is counted in vain");
+            let counts = matches!(next, Next::AnotherEndpoint | Next::SameEndpointOtherKey);
+            assert!(asked <= 1 && (!counts || asked == 1), "{outcome:?}");
+            let in_vain = asked > 0 && !context.candidates_left && !context.other_key;
+            assert!(!in_vain, "no retry is counted in vain");
         }
     }
 }

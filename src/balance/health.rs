@@ -284,6 +284,17 @@ impl EndpointHealth {
         InFlight::new(self, ticket, wait, now)
     }
 
+    /// How long whoever refused us for a while is left alone.
+    pub fn rate_limit_pause(&self, retry_after: Option<Duration>) -> Duration {
+        let settings = self.settings.load();
+        retry_after.map_or(settings.rate_limit_pause, |wait| wait.min(settings.retry_after_max))
+    }
+
+    /// How long whoever refused us for good is left alone.
+    pub fn credentials_pause(&self) -> Duration {
+        self.settings.load().credentials_pause
+    }
+
     /// Takes the result of an active probe. Gives the new verdict if it has changed: whether the
     /// endpoint is up.
     pub fn probe_result(&self, ok: bool, probe: &Probe) -> Option<bool> {
@@ -420,16 +431,13 @@ impl InFlight {
     pub fn rate_limited(self, retry_after: Option<Duration>, now: Nanos) {
         self.begin(now);
         self.health.ended(Ending::Limited, now);
-        let settings = self.health.settings.load();
-        let pause = retry_after
-            .map_or(settings.rate_limit_pause, |wait| wait.min(settings.retry_after_max));
-        self.health.cool(pause, now);
+        self.health.cool(self.health.rate_limit_pause(retry_after), now);
     }
 
     /// The endpoint refused us for a reason that only the operator can cure.
     pub fn credentials(self, now: Nanos) {
         self.health.ended(Ending::Bad, now);
-        self.health.cool(self.health.settings.load().credentials_pause, now);
+        self.health.cool(self.health.credentials_pause(), now);
     }
 
     fn sample(&self, settings: &Settings, now: Nanos) {

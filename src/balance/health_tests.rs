@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::balance::HealthRegistry;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, ProbeAsk};
 
 fn at(ms: u64) -> Nanos {
     Nanos(ms * 1_000_000)
@@ -148,7 +148,7 @@ fn a_lost_guard_frees_the_trial() {
 #[test]
 fn probes_take_out_and_bring_back() {
     let probe = Probe {
-        path: "/v1/models".to_owned(),
+        ask: ProbeAsk::Get("/v1/models".to_owned()),
         interval: secs(5),
         timeout: secs(1),
         failures: 2,

@@ -50,11 +50,12 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::catalog::ProbeAsk;
 
     fn probe(failures: u32, successes: u32) -> Probe {
-        let path = "/v1/models".to_owned();
+        let ask = ProbeAsk::Get("/v1/models".to_owned());
         let (interval, timeout) = (Duration::from_secs(5), Duration::from_secs(1));
-        Probe { path, interval, timeout, failures, successes }
+        Probe { ask, interval, timeout, failures, successes }
     }
 
     #[test]

@@ -29,7 +29,9 @@ pub use model::{DefaultParameters, Model, Reasoning};
 pub use params::{Param, Params};
 pub use policy::{DataPolicy, Retention};
 pub use price::Prices;
-pub use provider::{Access, Auth, AwsKeys, Origin, Probe, Profile, Provider, Secret, Timeouts};
+pub use provider::{
+    Access, Auth, AwsKeys, Origin, Probe, ProbeAsk, Profile, Provider, Secret, Timeouts,
+};
 pub use quantization::Quantization;
 pub use share::Share;
 pub use tariff::{Hours, Override, Quote, Tariff, utc_minute};

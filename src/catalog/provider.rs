@@ -26,6 +26,8 @@ pub struct Provider {
     pub query: Option<String>,
     /// The credential that is sent; never printed.
     pub auth: Auth,
+    /// Further credentials of the same kind, among which requests are spread.
+    pub pool: Vec<Auth>,
     /// Limits on time.
     pub timeouts: Timeouts,
     /// An active health check, if one is configured.
@@ -34,6 +36,8 @@ pub struct Provider {
     pub policy: DataPolicy,
     /// What clients are told of the company.
     pub profile: Profile,
+    /// What of `provider.options` it is handed on, by name; a name with dots goes inside objects.
+    pub options: Vec<String>,
     /// It bills an answer although its client has left and the connection is closed.
     pub bills_on: bool,
     /// An answer that has begun is read to its end although its client has left.
@@ -84,15 +88,22 @@ impl Provider {
             base_path: String::new(),
             query: None,
             auth: Auth::None,
+            pool: Vec::new(),
             timeouts: Timeouts::default(),
             probe: None,
             policy: DataPolicy::UNKNOWN,
             profile: Profile::default(),
+            options: Vec::new(),
             bills_on: false,
             drains: false,
             access: Access::Shared,
             missing: Vec::new(),
         }
+    }
+
+    /// Its credentials, by their places in the pool of keys.
+    pub fn credentials(&self) -> impl Iterator<Item = &Auth> {
+        std::iter::once(&self.auth).chain(&self.pool)
     }
 
     /// Whether requests can go there: every variable that it needs is set.
@@ -200,11 +211,11 @@ impl Default for Timeouts {
     }
 }
 
-/// An active health check: a cheap GET.
+/// An active health check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {
-    /// Absolute path, for instance `/v1/models`.
-    pub path: String,
+    /// What is asked.
+    pub ask: ProbeAsk,
     /// Time between two probes.
     pub interval: Duration,
     /// Limit of one probe.
@@ -213,4 +224,13 @@ pub struct Probe {
     pub failures: u32,
     /// Successes in a row that bring them back.
     pub successes: u32,
+}
+
+/// What a health check asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProbeAsk {
+    /// A cheap GET of this absolute path, for instance `/v1/models`.
+    Get(String),
+    /// A completion of one token of the model that the provider knows by this name.
+    Completion(String),
 }

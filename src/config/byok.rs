@@ -97,7 +97,12 @@ fn with_key(
 }
 
 fn keyed(raw: &file::Provider, api_key: &str) -> file::Provider {
-    file::Provider { api_key: Some(api_key.to_owned()), probe: None, ..raw.clone() }
+    file::Provider {
+        api_key: Some(api_key.to_owned()),
+        api_keys: Vec::new(),
+        probe: None,
+        ..raw.clone()
+    }
 }
 
 /// The entry as it is used where only accounts have keys; `None` if the gateway has one, or nobody.
@@ -106,6 +111,7 @@ pub(super) fn own_only(raw: &file::Provider, own: &HashSet<&str>) -> Option<file
     let keys = own.contains(raw.id.as_str());
     (keys && !credential && raw.auth.as_deref() != Some("none")).then(|| file::Provider {
         api_key: None,
+        api_keys: Vec::new(),
         auth: Some("none".to_owned()),
         probe: None,
         ..raw.clone()

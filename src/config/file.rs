@@ -336,6 +336,9 @@ pub struct Provider {
     /// The credential, as `env:NAME` or `file:/path`; never the key itself. Optional; required
     /// unless `auth` is `none`, or `aws` or `service_account` is given.
     pub api_key: Option<String>,
+    /// More keys of the same kind. Requests are spread over all of them; one that is rate limited or
+    /// refused rests, while the others serve. At most 63.
+    pub api_keys: Vec<String>,
     /// How the credential is sent: `bearer`, `none`, or `header:` and a header's name. Optional;
     /// absent: `header:x-api-key` for anthropic, `header:api-key` for azure,
     /// `header:x-goog-api-key` for gemini, `none` for ollama, `bearer` for the others.
@@ -345,6 +348,11 @@ pub struct Provider {
     /// A Google service account for vertex, as `file:/path` of its key in JSON (or `env:NAME`).
     /// Optional.
     pub service_account: Option<String>,
+    /// What of a request's `provider.options` is handed on to the provider, by name; a name with dots
+    /// goes inside objects, for instance `generationConfig.mediaResolution`. What is not named is
+    /// dropped: it might change what a request costs. Optional; absent: what is usual for the
+    /// dialect, such as `safetySettings` for gemini and `safe_prompt` for mistral.
+    pub options: Option<Vec<String>>,
     /// Whether the provider is used; while it is not, its endpoints are left out. Default `true`.
     pub enabled: bool,
     /// Whether the provider bills an answer although its connection is closed when the client
@@ -374,9 +382,11 @@ impl Default for Provider {
             host: None,
             api_version: None,
             api_key: None,
+            api_keys: Vec::new(),
             auth: None,
             aws: None,
             service_account: None,
+            options: None,
             enabled: true,
             bills_after_cancel: None,
             on_disconnect: "cancel".to_owned(),
@@ -446,12 +456,16 @@ pub struct TimeoutsOverride {
     pub whole_answer_ms: Option<i64>,
 }
 
-/// An active health check: a `GET` with the provider's credential that must be answered with 2xx.
+/// An active health check: a request with the provider's credential that must be answered with 2xx,
+/// 3xx or 429; with several keys, an answer that refuses one of them will do.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Probe {
     /// Absolute path. Optional; absent: the path of `base_url` and `/models`.
     pub path: Option<String>,
+    /// A model's name at the provider: it is asked for a completion of one token in place of a
+    /// `GET`. The provider charges for it, and nobody's credit does. Optional; absent: a `GET`.
+    pub completion: Option<String>,
     /// Time between two probes, 100 to 3600000 ms. Default `10000`.
     pub interval_ms: i64,
     /// Limit of one probe, 1 ms to `interval_ms`. Default `2000`.
@@ -464,6 +478,13 @@ pub struct Probe {
 
 impl Default for Probe {
     fn default() -> Self {
-        Self { path: None, interval_ms: 10_000, timeout_ms: 2_000, failures: 3, successes: 2 }
+        Self {
+            path: None,
+            completion: None,
+            interval_ms: 10_000,
+            timeout_ms: 2_000,
+            failures: 3,
+            successes: 2,
+        }
     }
 }

@@ -7,11 +7,14 @@ use super::byok;
 use super::facts;
 use super::fault::{At, Faults};
 use super::file;
+use super::options;
 use super::outside::{Outside, document, expand, is_reference, secret, variables};
+use super::pool;
+use super::probe;
 use super::resolve::{DAY_MS, HOUR_MS};
 use super::sheet::Row;
 use super::url;
-use crate::catalog::{Auth, AwsKeys, DataPolicy, Origin, Probe, Provider, Secret, Timeouts};
+use crate::catalog::{Auth, AwsKeys, DataPolicy, Origin, Provider, Secret, Timeouts};
 use crate::dialect::Dialect;
 use crate::dialect::openai::Host;
 use crate::vocab::ProviderId;
@@ -131,6 +134,7 @@ pub(super) fn of_sheet(
 fn missing(raw: &file::Provider, outside: Outside<'_>) -> Vec<String> {
     let mut texts = vec![Some(raw.base_url.as_str()), raw.api_key.as_deref()];
     texts.push(raw.service_account.as_deref());
+    texts.extend(raw.api_keys.iter().map(|key| Some(key.as_str())));
     if let Some(aws) = &raw.aws {
         let secrets = [&aws.region, &aws.access_key_id, &aws.secret_access_key];
         texts.extend(secrets.map(|text| Some(text.as_str())));
@@ -200,11 +204,14 @@ pub(super) fn provider(
         (nowhere(), String::new())
     });
     let auth = auth(raw, dialect, outside, at);
+    let pool = pool::resolve(raw, &auth, outside, at);
     let timeouts = timeouts_of(&raw.timeouts, default, &mut at.within("timeouts"));
-    let probe = raw.probe.as_ref().map(|raw| probe(raw, &base_path, &mut at.within("probe")));
+    let probe =
+        raw.probe.as_ref().map(|raw| probe::resolve(raw, &base_path, &mut at.within("probe")));
     let host = host(raw, &origin, at);
     let bills_on = raw.bills_after_cancel.unwrap_or_else(|| facts::bills_on(dialect));
     let drains = facts::drains(raw, at);
+    let options = options::resolve(raw, dialect, at);
     let query = api_version(raw, dialect, at);
     let policy = facts::policy(&raw.policy, DataPolicy::UNKNOWN, &mut at.within("policy"));
     let profile = facts::profile(&raw.profile, &mut at.within("profile"));
@@ -215,10 +222,12 @@ pub(super) fn provider(
         base_path,
         query,
         auth,
+        pool,
         timeouts,
         probe,
         policy,
         profile,
+        options,
         bills_on,
         drains,
         ..provider
@@ -469,24 +478,5 @@ fn timeouts_of(raw: &file::TimeoutsOverride, default: Timeouts, at: &mut At<'_>)
         first_token: ms("first_token_ms", raw.first_token_ms, default.first_token, HOUR_MS),
         inter_event: ms("inter_event_ms", raw.inter_event_ms, default.inter_event, HOUR_MS),
         whole_answer: ms("whole_answer_ms", raw.whole_answer_ms, default.whole_answer, DAY_MS),
-    }
-}
-
-fn probe(raw: &file::Probe, base_path: &str, at: &mut At<'_>) -> Probe {
-    let path = raw.path.clone().unwrap_or_else(|| format!("{base_path}/models"));
-    if let Err(wrong) = url::check_probe_path(&path) {
-        at.fault("path", wrong);
-    }
-    let interval = at.ms("interval_ms", raw.interval_ms, 100, HOUR_MS);
-    let timeout = at.ms("timeout_ms", raw.timeout_ms, 1, HOUR_MS);
-    if timeout > interval && !at.has("interval_ms") {
-        at.fault("timeout_ms", "must not be above interval_ms");
-    }
-    Probe {
-        path,
-        interval,
-        timeout,
-        failures: at.int32("failures", raw.failures, 1, 100),
-        successes: at.int32("successes", raw.successes, 1, 100),
     }
 }

@@ -28,6 +28,7 @@ pub mod messages;
 pub mod mistral;
 pub mod ollama;
 pub mod openai;
+pub mod options;
 mod places;
 pub mod preset;
 mod remote;

@@ -1,25 +1,21 @@
 //! Tasks beside the requests: the admin listener, health probes, name lookups, reload, the cache's sweep.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pingora::connectors::http::Connector;
+use pingora::Result;
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
-use pingora::{Error, ErrorType, Result};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 
 use crate::config;
 use crate::edge::gateway::{Gateway, Snapshot};
 use crate::edge::manage;
-use crate::edge::peer::Upstream;
+use crate::edge::probes;
 use crate::edge::webhooks::{self, Postman};
-use crate::vocab::ProviderId;
 
 /// Time between two lookups of a provider's name.
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(30);
@@ -46,7 +42,7 @@ impl BackgroundService for Background {
         // ended, and then end with the process.
         let admin = self.spawn_admin();
         let lookups = tokio::spawn(lookups(Arc::clone(&self.gateway)));
-        let probes = tokio::spawn(probes(Arc::clone(&self.gateway)));
+        let probes = tokio::spawn(probes::run(Arc::clone(&self.gateway)));
         let told = tokio::spawn(webhooks::run(Arc::clone(&self.gateway), self.postman.clone()));
         let sweeps = tokio::spawn(sweeps(Arc::clone(&self.gateway)));
         let (path, boot) = (self.config_path.clone(), self.boot.clone());
@@ -180,75 +176,4 @@ impl Gateway {
         self.now.store(Arc::new(next));
         Ok(())
     }
-}
-
-/// Asks each provider that has a probe, each at its own interval. The list is looked at every
-/// second, so that a reload starts and ends probes.
-async fn probes(gateway: Arc<Gateway>) {
-    let connector = Arc::new(Connector::new(None));
-    let mut running: HashMap<ProviderId, (Arc<Upstream>, JoinHandle<()>)> = HashMap::new();
-    loop {
-        let snapshot = gateway.now.load_full();
-        running.retain(|id, (upstream, task)| {
-            let same = snapshot.upstreams.get(id).is_some_and(|now| Arc::ptr_eq(now, upstream));
-            if !same {
-                task.abort();
-            }
-            same
-        });
-        for (id, upstream) in &snapshot.upstreams {
-            if upstream.provider.probe.is_some() && !running.contains_key(id) {
-                let probing = probe_for_ever(
-                    Arc::clone(&gateway),
-                    Arc::clone(&connector),
-                    Arc::clone(upstream),
-                );
-                running.insert(id.clone(), (Arc::clone(upstream), tokio::spawn(probing)));
-            }
-        }
-        drop(snapshot);
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-}
-
-async fn probe_for_ever(gateway: Arc<Gateway>, connector: Arc<Connector>, upstream: Arc<Upstream>) {
-    let Some(probe) = upstream.provider.probe.clone() else { return };
-    loop {
-        let asked = tokio::time::timeout(probe.timeout, ask(&connector, &upstream, &probe)).await;
-        let ok = matches!(asked, Ok(Ok(true)));
-        let snapshot = gateway.now.load_full();
-        let ours = |e: &&Arc<crate::catalog::Endpoint>| e.provider.id == upstream.provider.id;
-        for endpoint in snapshot.catalog.endpoints().filter(ours) {
-            let Some(health) = snapshot.health.get(endpoint.id.as_str()) else { continue };
-            if let Some(up) = health.probe_result(ok, &probe) {
-                tracing::warn!(endpoint = %endpoint.id, up, "A probe has changed an endpoint's state.");
-            }
-        }
-        drop(snapshot);
-        if !gateway.draining.load(Ordering::Relaxed) {
-            tracing::debug!(provider = %upstream.provider.id, ok, "A provider has been probed.");
-        }
-        tokio::time::sleep(probe.interval).await;
-    }
-}
-
-/// One probe: a status below 400 is good.
-async fn ask(
-    connector: &Connector,
-    upstream: &Upstream,
-    probe: &crate::catalog::Probe,
-) -> Result<bool> {
-    let Some(address) = upstream.address().await else {
-        return Error::e_explain(ErrorType::ConnectNoRoute, "the provider's name has no address");
-    };
-    let peer = upstream.peer(address, probe.timeout);
-    let (mut session, _reused) = connector.get_http_session(&*peer).await?;
-    let request = upstream.probe_request(&probe.path)?;
-    session.write_request_header(Box::new(request)).await?;
-    session.finish_request_body().await?;
-    session.read_response_header().await?;
-    let good = session.response_header().is_some_and(|h| h.status.as_u16() < 400);
-    while session.read_response_body().await?.is_some() {}
-    connector.release_http_session(session, &*peer, Some(probe.interval.saturating_mul(2))).await;
-    Ok(good)
 }

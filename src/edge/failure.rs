@@ -7,7 +7,9 @@ use http::HeaderMap;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType, RetryType};
 
-use crate::attempt::{self, AttemptReport, Context, Next, Outcome};
+use crate::attempt::{self, AttemptReport, Context, Next, Outcome, Penalty, Policy};
+use crate::balance::Nanos;
+use crate::catalog::{Auth, Provider};
 use crate::dialect;
 use crate::edge::clock;
 use crate::edge::continuation;
@@ -129,7 +131,9 @@ pub(crate) fn close(gateway: &Gateway, chat: &mut Chat, outcome: Outcome) -> boo
         message,
         said,
     });
+    let other_key = rest_key(&attempt, &outcome, now);
     let context = Context {
+        other_key,
         sent: chat.committed,
         resumable: continuation::is_possible(chat, &attempt),
         resumes: attempt.resumes.is_some(),
@@ -143,9 +147,10 @@ pub(crate) fn close(gateway: &Gateway, chat: &mut Chat, outcome: Outcome) -> boo
         }
         next => next,
     };
-    if next != Next::SameEndpointOnce
+    let stays = matches!(next, Next::SameEndpointOnce | Next::SameEndpointOtherKey);
+    if !stays
         && let Some(guard) = attempt.guard.take()
-        && policy.penalty.apply(guard, now, super::random::u64())
+        && penalty(&attempt, &policy, &outcome, now).apply(guard, now, super::random::u64())
     {
         tracing::warn!(endpoint = %attempt.slot.endpoint.id, "An endpoint is taken out for now.");
     }
@@ -157,17 +162,60 @@ pub(crate) fn close(gateway: &Gateway, chat: &mut Chat, outcome: Outcome) -> boo
         }
         Next::AnotherEndpoint => true,
         Next::SameEndpointOnce => {
-            attempt.again = true;
-            attempt.progress = Progress::Waiting;
-            attempt.watchdog = None;
-            attempt.gap_fd = None;
-            attempt.started = now;
-            if let Some(guard) = &mut attempt.guard {
-                guard.restart(now);
-            }
-            chat.attempt = Some(attempt);
+            chat.attempt = Some(Attempt { again: true, ..anew(attempt, now) });
             true
         }
+        Next::SameEndpointOtherKey => {
+            let key = attempt.slot.keys.as_ref().map_or(0, |keys| keys.next(now));
+            chat.attempt = Some(Attempt { key, rekeyed: true, ..anew(attempt, now) });
+            true
+        }
+    }
+}
+
+/// The same attempt from its beginning.
+fn anew(mut attempt: Attempt, now: Nanos) -> Attempt {
+    if let Some(guard) = &mut attempt.guard {
+        guard.restart(now);
+    }
+    Attempt {
+        progress: Progress::Waiting,
+        watchdog: None,
+        gap_fd: None,
+        header_only: false,
+        started: now,
+        ..attempt
+    }
+}
+
+/// Lets a key of several rest that was rate limited or refused. Says whether another is free.
+fn rest_key(attempt: &Attempt, outcome: &Outcome, now: Nanos) -> bool {
+    let Some(keys) = &attempt.slot.keys else { return false };
+    let Outcome::Status { class, retry_after, .. } = outcome else { return false };
+    if !attempt::is_of_key(outcome) {
+        return false;
+    }
+    let health = &attempt.slot.health;
+    let limited = *class == dialect::FaultClass::RateLimited;
+    let pause = if limited {
+        health.rate_limit_pause(*retry_after)
+    } else {
+        let (endpoint, key) = (&attempt.slot.endpoint.id, attempt.key);
+        tracing::warn!(%endpoint, key, "A provider refuses one of its keys; the others serve.");
+        health.credentials_pause()
+    };
+    keys.rest(attempt.key, pause, now);
+    keys.wait(now).is_none()
+}
+
+/// What the endpoint is charged with: where several keys rest, a pause until the first is back.
+fn penalty(attempt: &Attempt, policy: &Policy, outcome: &Outcome, now: Nanos) -> Penalty {
+    let keys = attempt.slot.keys.as_ref().filter(|_| attempt::is_of_key(outcome));
+    let Some(keys) = keys else { return policy.penalty };
+    match keys.wait(now) {
+        // Another key is free, but no try is left for this request.
+        None => Penalty::None,
+        Some(wait) => Penalty::RateLimited(Some(wait)),
     }
 }
 
@@ -187,33 +235,31 @@ fn said(attempt: &Attempt) -> (Option<String>, Option<ProviderSaid>) {
     let Progress::Refused { status, body, .. } = &attempt.progress else { return (None, None) };
     let provider = &attempt.upstream.provider;
     // Before anything is cut: half of a key would not be found.
-    let mut raw = scrub(&String::from_utf8_lossy(body), &provider.auth);
+    let mut raw = scrub(&String::from_utf8_lossy(body), provider);
     let fault = dialect::provider_fault(provider.dialect, *status, raw.as_bytes());
     raw.truncate(raw.floor_char_boundary(ProviderSaid::RAW_MAX));
     let said = ProviderSaid {
         provider: provider.name.clone(),
         status: *status,
-        code: fault.code.map(|code| scrub(&code, &provider.auth)),
+        code: fault.code.map(|code| scrub(&code, provider)),
         raw,
     };
-    (Some(scrub(&fault.message, &provider.auth)), Some(said))
+    (Some(scrub(&fault.message, provider)), Some(said))
 }
 
 /// Providers have been seen to repeat a key in their error texts.
-fn scrub(text: &str, auth: &crate::catalog::Auth) -> String {
-    match auth {
-        crate::catalog::Auth::None | crate::catalog::Auth::ServiceAccount(_) => text.to_owned(),
-        crate::catalog::Auth::Aws(keys) => {
+fn scrub(text: &str, provider: &Provider) -> String {
+    provider.credentials().fold(text.to_owned(), |text, auth| match auth {
+        Auth::None | Auth::ServiceAccount(_) => text,
+        Auth::Aws(keys) => {
             let text = text.replace(keys.secret_key.expose(), "***");
             match &keys.session_token {
                 Some(token) => text.replace(token.expose(), "***"),
                 None => text,
             }
         }
-        crate::catalog::Auth::Bearer(secret) | crate::catalog::Auth::Header(_, secret) => {
-            text.replace(secret.expose(), "***")
-        }
-    }
+        Auth::Bearer(secret) | Auth::Header(_, secret) => text.replace(secret.expose(), "***"),
+    })
 }
 
 /// What the client is told when no attempt has succeeded.

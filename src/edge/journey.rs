@@ -218,6 +218,8 @@ pub(crate) struct Attempt {
     pub(crate) body: Bytes,
     /// A credential that was asked for beforehand.
     pub(crate) token: Option<http::HeaderValue>,
+    /// What of the request's `provider.options` was not handed on.
+    pub(crate) dropped: Vec<String>,
     /// It is the client's own, in the client's own format.
     pub(crate) passed: bool,
     /// When it began.
@@ -228,6 +230,10 @@ pub(crate) struct Attempt {
     pub(crate) reused: bool,
     /// It is the second try at this endpoint, after a stale connection.
     pub(crate) again: bool,
+    /// Which of the provider's keys is used.
+    pub(crate) key: usize,
+    /// It is to be made again, with this key: another was refused.
+    pub(crate) rekeyed: bool,
     /// The upstream header came with the end of the stream.
     pub(crate) header_only: bool,
     /// Cuts the connection if the first token is late, and later if the answer falls silent, where

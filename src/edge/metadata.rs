@@ -122,11 +122,13 @@ fn status(report: &AttemptReport) -> u16 {
 
 /// What of the request the provider could not be told.
 fn losses(chat: &Chat, attempt: &Attempt) -> Vec<serde_json::Value> {
-    let Some(request) = chat.ask.parsed.as_ref().filter(|_| !attempt.passed) else {
-        return Vec::new();
-    };
-    let losses = abilities::losses(request, attempt.upstream.provider.dialect);
-    losses.iter().map(|loss| json!({"param": loss.param, "reason": loss.why})).collect()
+    let read = chat.ask.parsed.as_ref().filter(|_| !attempt.passed);
+    let losses = read.map(|read| abilities::losses(read, attempt.upstream.provider.dialect));
+    let losses = losses.unwrap_or_default().into_iter();
+    let losses = losses.map(|loss| json!({"param": loss.param, "reason": loss.why}));
+    let reason = "The operator does not let it through, or the request says it already.";
+    let dropped = attempt.dropped.iter().map(|param| json!({"param": param, "reason": reason}));
+    losses.chain(dropped).collect()
 }
 
 /// A candidate, why it stands where it stands, and what its place was reckoned from

@@ -34,6 +34,7 @@ mod metadata;
 mod models;
 mod own;
 mod peer;
+mod probes;
 mod proxy;
 mod quit;
 mod random;

@@ -13,7 +13,7 @@ use gcp_auth::{CustomServiceAccount, TokenProvider as _};
 use http::{HeaderValue, header};
 use pingora::http::RequestHeader;
 use pingora::upstreams::peer::{ALPN, HttpPeer};
-use pingora::{ErrorType, OrErr as _, Result};
+use pingora::{ErrorType, OkOrErr as _, OrErr as _, Result};
 
 use crate::catalog::{Auth, Provider};
 use crate::dialect::Dialect;
@@ -38,8 +38,9 @@ pub(crate) struct Upstream {
     addresses: ArcSwapOption<Vec<SocketAddr>>,
     /// Which address is in use; moved on when it cannot be connected to.
     turn: AtomicUsize,
-    /// The head of a request, without what differs from request to request.
-    head: RequestHeader,
+    /// The head of a request with each of the provider's keys, without what differs from request to
+    /// request.
+    heads: Vec<RequestHeader>,
     /// Gets tokens for a service account of Google's.
     google: Option<Arc<CustomServiceAccount>>,
 }
@@ -62,7 +63,10 @@ impl Upstream {
             provider: Arc::clone(provider),
             addresses: ArcSwapOption::new(addresses),
             turn: AtomicUsize::new(0),
-            head: head(provider)?,
+            heads: provider
+                .credentials()
+                .map(|auth| head(provider, auth))
+                .collect::<Result<_>>()?,
             google: google(provider, before)?,
         })
     }
@@ -156,18 +160,19 @@ impl Upstream {
         sensitive(&text).map(Some).map_err(|_| "Google's token cannot stand in a header")
     }
 
-    /// The head of a request with a body of this length. `path` follows the base URL, if it is not
-    /// the usual one.
+    /// The head of a request with a body of this length, with the key at this place. `path` follows
+    /// the base URL, if it is not the usual one.
     ///
     /// # Errors
-    /// None in practice: the values are plain.
+    /// None in practice: the values are plain, and every key has a place.
     pub(crate) fn request(
         &self,
+        key: usize,
         path: Option<&str>,
         stream: bool,
         length: usize,
     ) -> Result<RequestHeader> {
-        let mut head = self.head.clone();
+        let mut head = self.head(key)?;
         if let Some(path) = path {
             let mut path = format!("{}{path}", self.provider.base_path);
             if let Some(query) = &self.provider.query {
@@ -184,12 +189,17 @@ impl Upstream {
 }
 
 impl Upstream {
+    fn head(&self, key: usize) -> Result<RequestHeader> {
+        let head = self.heads.get(key).cloned();
+        head.or_err(ErrorType::InternalError, "a key that the provider has not")
+    }
+
     /// The head of a health check.
     ///
     /// # Errors
     /// The path cannot stand in a request's head.
     pub(crate) fn probe_request(&self, path: &str) -> Result<RequestHeader> {
-        let mut head = self.head.clone();
+        let mut head = self.head(0)?;
         head.set_method(http::Method::GET);
         head.set_raw_path(path.as_bytes())?;
         head.remove_header("content-type");
@@ -199,7 +209,7 @@ impl Upstream {
 }
 
 /// Everything is built fresh: nothing of the client's head reaches a provider.
-fn head(provider: &Provider) -> Result<RequestHeader> {
+fn head(provider: &Provider, auth: &Auth) -> Result<RequestHeader> {
     let path = format!("{}{}", provider.base_path, provider.dialect.path("", false));
     let mut head = RequestHeader::build_no_case(http::Method::POST, path.as_bytes(), Some(12))?;
     head.insert_header("host", provider.origin.authority.as_str())?;
@@ -209,7 +219,7 @@ fn head(provider: &Provider) -> Result<RequestHeader> {
     if matches!(provider.dialect, Dialect::Anthropic) {
         head.insert_header("anthropic-version", ANTHROPIC_VERSION)?;
     }
-    match &provider.auth {
+    match auth {
         // Signed or asked for when the request is there.
         Auth::None | Auth::Aws(_) | Auth::ServiceAccount(_) => {}
         Auth::Bearer(secret) => {

@@ -34,14 +34,16 @@ pub(crate) async fn next_peer(
 ) -> Result<std::result::Result<Box<HttpPeer>, GatewayError>> {
     loop {
         let attempt = match chat.attempt.take() {
-            Some(attempt) if attempt.again => attempt,
+            Some(attempt) if attempt.again || attempt.rekeyed => attempt,
             _ => match next_attempt(chat).await {
                 Ok(attempt) => attempt,
                 Err(error) => return Ok(Err(error)),
             },
         };
-        let (upstream, again) = (Arc::clone(&attempt.upstream), attempt.again);
-        chat.attempt = Some(attempt);
+        // A new key needs no new connection.
+        let again = attempt.again && !attempt.rekeyed;
+        let upstream = Arc::clone(&attempt.upstream);
+        chat.attempt = Some(Attempt { rekeyed: false, ..attempt });
         match upstream.token().await {
             Ok(token) => chat.attempt.as_mut().into_iter().for_each(|a| a.token.clone_from(&token)),
             Err(why) => {
@@ -102,7 +104,10 @@ async fn next_attempt(chat: &mut Chat) -> std::result::Result<Attempt, GatewayEr
         match write::body(chat, &endpoint, &target).await {
             Ok(mut written) => {
                 written.body = write::with_tier(written.body, chat, &endpoint);
-                return Ok(attempt(slot, guard, upstream, now, written));
+                let (body, dropped) = write::with_options(written.body, chat, &slot)?;
+                written.body = body;
+                let attempt = attempt(slot, guard, upstream, now, written);
+                return Ok(Attempt { dropped, ..attempt });
             }
             Err(Unwritten::Wrong(error)) => return Err(error),
             Err(Unwritten::Inexpressible(error)) => {
@@ -120,16 +125,19 @@ fn attempt(
     Written { body, passed, resumes }: Written,
 ) -> Attempt {
     Attempt {
+        key: slot.keys.as_ref().map_or(0, |keys| keys.next(started)),
         slot,
         guard: Some(guard),
         upstream,
         body,
         token: None,
+        dropped: Vec::new(),
         passed,
         started,
         connected: None,
         reused: false,
         again: false,
+        rekeyed: false,
         header_only: false,
         watchdog: None,
         gap_fd: None,

@@ -6,14 +6,15 @@ use bytes::Bytes;
 use pingora::http::RequestHeader;
 use pingora::{ErrorType, OrErr as _, Result};
 
-use crate::catalog::{Auth, AwsKeys, Endpoint, Tier};
+use crate::catalog::{Auth, Endpoint, Provider, Tier};
 use crate::dialect::bedrock::{Credentials, Unsigned, sign};
-use crate::dialect::{self, Dialect, Surface, Target, embed, rerank, scan};
+use crate::dialect::{self, Dialect, Surface, Target, embed, options, rerank, scan};
 use crate::edge::clock;
 use crate::edge::continuation;
-use crate::edge::journey::{Attempt, Chat, Resumes};
+use crate::edge::journey::{Chat, Resumes};
 use crate::edge::task::Task;
 use crate::error::GatewayError;
+use crate::route::Slot;
 use crate::stream::Asked;
 
 /// Bodies from this size on are translated where blocking does no harm, in bytes.
@@ -101,7 +102,8 @@ async fn answer(
 pub(crate) fn with_tier(body: Bytes, chat: &Chat, endpoint: &Endpoint) -> Bytes {
     let dialect = endpoint.provider.dialect;
     let has_tiers = matches!(dialect, Dialect::OpenAi | Dialect::Responses);
-    let named = chat.ask.head.field(scan::Key::ServiceTier).is_some();
+    let named = chat.ask.head.field(scan::Key::ServiceTier);
+    let named = named.is_some_and(|field| field.value.of(&chat.ask.body) != b"null");
     if endpoint.tier == Tier::Default || !has_tiers || named {
         return body;
     }
@@ -111,6 +113,24 @@ pub(crate) fn with_tier(body: Bytes, chat: &Chat, endpoint: &Endpoint) -> Bytes 
     };
     let member = format!("\"service_tier\":\"{}\",", endpoint.tier.as_str());
     [&body[..inside], member.as_bytes(), &body[inside..]].concat().into()
+}
+
+/// Adds what the request's `provider.options` say for this provider. Gives the body, and what was
+/// dropped.
+///
+/// # Errors
+/// None in practice: both have been read before.
+pub(crate) fn with_options(
+    body: Bytes,
+    chat: &Chat,
+    slot: &Slot,
+) -> std::result::Result<(Bytes, Vec<String>), GatewayError> {
+    let prefs = chat.ask.head.provider.as_ref();
+    let given = prefs.and_then(|prefs| prefs.options.iter().find(|(name, _)| slot.is_named(name)));
+    let Some((name, given)) = given else { return Ok((body, Vec::new())) };
+    let added = options::add(&body, given, &slot.endpoint.provider.options)?;
+    let named = |path: String| format!("provider.options.{name}.{path}");
+    Ok((added.body.unwrap_or(body), added.dropped.into_iter().map(named).collect()))
 }
 
 /// Fetches what the request only points to, if the provider does not do so itself.
@@ -161,19 +181,23 @@ pub(crate) fn head(chat: &Chat, head: &mut RequestHeader) -> Result<()> {
     let stream = chat.ask.head.stream;
     let model = &attempt.slot.endpoint.upstream_model;
     let path = path(chat.task, attempt.upstream.provider.dialect, model, stream);
-    let mut fresh = attempt.upstream.request(path.as_deref(), stream, attempt.body.len())?;
+    let mut fresh =
+        attempt.upstream.request(attempt.key, path.as_deref(), stream, attempt.body.len())?;
     fresh.set_version(head.version);
     if let Some(token) = &attempt.token {
         fresh.insert_header("authorization", token.clone())?;
     }
-    if let Auth::Aws(keys) = &attempt.upstream.provider.auth {
-        signed(&mut fresh, attempt, keys)?;
-    }
+    signed(&mut fresh, &attempt.upstream.provider, &attempt.body)?;
     *head = fresh;
     Ok(())
 }
 
-fn signed(head: &mut RequestHeader, attempt: &Attempt, keys: &AwsKeys) -> Result<()> {
+/// Signs a request, where the provider wants that.
+///
+/// # Errors
+/// It cannot be signed.
+pub(crate) fn signed(head: &mut RequestHeader, provider: &Provider, body: &[u8]) -> Result<()> {
+    let Auth::Aws(keys) = &provider.auth else { return Ok(()) };
     let secret =
         |secret: &crate::catalog::Secret| zeroize::Zeroizing::new(secret.expose().to_owned());
     let credentials = Credentials {
@@ -184,10 +208,10 @@ fn signed(head: &mut RequestHeader, attempt: &Attempt, keys: &AwsKeys) -> Result
     let path = head.uri.path().to_owned();
     let unsigned = Unsigned {
         method: "POST",
-        authority: &attempt.upstream.provider.origin.authority,
+        authority: &provider.origin.authority,
         path: &path,
         headers: &[("content-type", "application/json")],
-        body: &attempt.body,
+        body,
     };
     let added =
         sign(&unsigned, &credentials, &keys.region, clock::unix_ms() / 1000).map_err(|_| {

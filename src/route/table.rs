@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::variant::{Catalogue, Named};
-use crate::balance::{EndpointHealth, HealthRegistry, mix};
+use crate::balance::{EndpointHealth, HealthRegistry, KeyPool, mix};
 use crate::catalog::{Catalog, Endpoint, Model, Tier};
 use crate::vocab::ModelId;
 
@@ -15,6 +15,8 @@ pub struct Slot {
     pub endpoint: Arc<Endpoint>,
     /// What experience says.
     pub health: Arc<EndpointHealth>,
+    /// The provider's keys here, where it gave several.
+    pub keys: Option<KeyPool>,
     /// A short mark of its id, by which the table of conversations remembers it.
     pub mark: u32,
 }
@@ -23,7 +25,8 @@ impl Slot {
     /// An endpoint with its health.
     pub fn new(endpoint: Arc<Endpoint>, health: Arc<EndpointHealth>) -> Self {
         let mark = mark(endpoint.id.as_str());
-        Self { endpoint, health, mark }
+        let keys = KeyPool::new(1 + endpoint.provider.pool.len());
+        Self { endpoint, health, keys, mark }
     }
 
     /// Whether a name in a caller's wishes means this endpoint: its own slug, one above it

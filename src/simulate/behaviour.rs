@@ -177,6 +177,9 @@ pub struct FaultRule {
     /// Spares the first so many requests since the behaviour was set.
     #[serde(default)]
     pub after: u64,
+    /// Strikes only requests whose credential ends like this.
+    #[serde(default)]
+    pub key_ends: Option<String>,
     /// The `Retry-After` of an error answer, in seconds.
     #[serde(default)]
     pub retry_after: Option<u32>,
@@ -194,13 +197,27 @@ impl FaultRule {
 
     /// The fault, on every request.
     pub const fn always(fault: Fault) -> Self {
-        Self { fault, rate: always(), first: None, after: 0, retry_after: None, error_body: None }
+        Self {
+            fault,
+            rate: always(),
+            first: None,
+            after: 0,
+            key_ends: None,
+            retry_after: None,
+            error_body: None,
+        }
     }
 
     /// Whether the rule strikes the request of this number (from 0); `chance` is uniform in
     /// 0 to 1 and belongs to the request.
     pub fn strikes(&self, number: u64, chance: f64) -> bool {
         number >= self.after && self.first.is_none_or(|n| number < n) && chance < self.rate
+    }
+
+    /// Whether the rule is for requests with this credential.
+    pub fn concerns(&self, credential: Option<&[u8]>) -> bool {
+        let ends = |end: &String| credential.is_some_and(|sent| sent.ends_with(end.as_bytes()));
+        self.key_ends.as_ref().is_none_or(ends)
     }
 
     fn apply(&mut self, knob: &str, value: &str) -> Result<(), BadKnob> {

@@ -112,19 +112,12 @@ fn segment(text: &str) -> Option<String> {
 /// Whether the credential is the one that is demanded. Where none is configured, hosts that are
 /// often open demand none, and the others that some is sent.
 pub(super) fn admits(dialect: Dialect, headers: &HeaderMap, key: Option<&ApiKey>) -> bool {
-    let header = |name: &HeaderName| headers.get(name).map(HeaderValue::as_bytes);
-    let authorization = header(&AUTHORIZATION);
-    let bearer = authorization.and_then(|value| value.strip_prefix(b"Bearer "));
-    let sent = match dialect {
-        Dialect::Anthropic => header(&X_API_KEY).or(bearer),
-        Dialect::Azure => header(&API_KEY).or(bearer),
-        Dialect::Gemini => header(&X_GOOG_API_KEY),
-        // A signature is taken for good: only AWS could check it.
-        Dialect::Bedrock if authorization.is_some_and(|a| a.starts_with(b"AWS4-HMAC-SHA256 ")) => {
-            return true;
-        }
-        _ => bearer,
-    };
+    // A signature is taken for good: only AWS could check it.
+    let signed = |value: &HeaderValue| value.as_bytes().starts_with(b"AWS4-HMAC-SHA256 ");
+    if dialect == Dialect::Bedrock && headers.get(&AUTHORIZATION).is_some_and(signed) {
+        return true;
+    }
+    let sent = credential(dialect, headers);
     let open = matches!(
         dialect,
         Dialect::OpenAi | Dialect::Responses | Dialect::Completions | Dialect::Ollama
@@ -132,6 +125,18 @@ pub(super) fn admits(dialect: Dialect, headers: &HeaderMap, key: Option<&ApiKey>
     match key {
         Some(key) => sent.is_some_and(|sent| key.matches(sent)),
         None => open || sent.is_some_and(|sent| !sent.is_empty()),
+    }
+}
+
+/// The credential that a request has, as its dialect sends it.
+pub(super) fn credential(dialect: Dialect, headers: &HeaderMap) -> Option<&[u8]> {
+    let header = |name: &HeaderName| headers.get(name).map(HeaderValue::as_bytes);
+    let bearer = || header(&AUTHORIZATION)?.strip_prefix(b"Bearer ");
+    match dialect {
+        Dialect::Anthropic => header(&X_API_KEY).or_else(bearer),
+        Dialect::Azure => header(&API_KEY).or_else(bearer),
+        Dialect::Gemini => header(&X_GOOG_API_KEY),
+        _ => bearer(),
     }
 }
 

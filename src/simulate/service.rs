@@ -254,11 +254,10 @@ impl Call<'_> {
 
     fn act(&self, ask: &Ask<'_>, body: &Bytes, b: &Behaviour, number: u64) -> Plan {
         let chance = mix(self.state.seed ^ number.rotate_left(17));
-        let struck = b
-            .faults
-            .iter()
-            .enumerate()
-            .find(|(i, rule)| rule.strikes(number, unit(chance.wrapping_add(*i as u64))));
+        let credential = route::credential(self.dialect, self.headers);
+        let struck = b.faults.iter().enumerate().find(|(i, rule)| {
+            rule.strikes(number, unit(chance.wrapping_add(*i as u64))) && rule.concerns(credential)
+        });
         let rule = struck.map(|(_, rule)| rule);
         let fault = rule.map(|rule| rule.fault);
         match (fault, rule) {

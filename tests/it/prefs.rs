@@ -75,7 +75,8 @@ fn world() -> World {
     let providers = providers(&hosts);
     // The support's own model stands beside these.
     let models = vec![("test/plain".to_owned(), vec!["alpha".to_owned()])];
-    let setup = Setup { models, more: MODELS.to_owned(), ..Setup::default() };
+    let provider = "options = [\"own.a\", \"safe_prompt\", \"temperature\"]".to_owned();
+    let setup = Setup { models, more: MODELS.to_owned(), provider, ..Setup::default() };
     let gateway = Gateway::start(&providers, &setup);
     World { providers, gateway }
 }
@@ -231,6 +232,54 @@ fn every_suffix_decides_who_answers() {
         assert_eq!(model.contains(":extended"), host == "gamma" && expected == "m", "{model}");
         let thinks = seen.get("reasoning").is_some() || seen.get("reasoning_effort").is_some();
         assert_eq!(thinks, model.contains(":thinking"), "{model}: {seen}");
+    }
+}
+
+/// What the provider was last sent.
+fn sent(world: &World, host: &str) -> Value {
+    let last = world.providers.provider(host).expect("a provider").last_request();
+    serde_json::from_slice(last.expect("a request").body.as_deref().expect("a body")).expect("JSON")
+}
+
+#[test]
+fn options_reach_the_provider_that_they_are_for() {
+    let world = world();
+    let mut client = world.gateway.client();
+    let options = json!({
+        "ALPHA": {"own": {"a": [1.0e5], "b": 2}, "safe_prompt": true, "temperature": 2, "x": 0},
+        "beta": {"safe_prompt": false},
+    });
+    for (host, stream) in [("alpha", false), ("alpha", true), ("beta", false), ("gamma", false)] {
+        let members = json!({"provider": {"only": [host], "options": options}, "temperature": 1,
+                             "stream": stream});
+        let answer = send(&mut client, &members);
+        let seen = sent(&world, host);
+        let expected = match host {
+            "alpha" => (json!({"a": [1.0e5]}), json!(true)),
+            "beta" => (Value::Null, json!(false)),
+            _ => (Value::Null, Value::Null),
+        };
+        assert_eq!((seen["own"].clone(), seen["safe_prompt"].clone()), expected, "{host}: {seen}");
+        assert_eq!(seen["temperature"], 1, "nothing that was said is replaced");
+        assert!(seen.get("provider").is_none() && seen.get("x").is_none(), "{seen}");
+        let told = told(&answer);
+        let losses = told["losses"].as_array().expect("a list").iter();
+        let losses: Vec<&str> = losses.filter_map(|loss| loss["param"].as_str()).collect();
+        let dropped =
+            ["own.b", "x", "temperature"].map(|name| format!("provider.options.ALPHA.{name}"));
+        let expected = if host == "alpha" { dropped.to_vec() } else { Vec::new() };
+        assert_eq!(losses, expected, "{host}");
+    }
+}
+
+#[test]
+fn no_tier_is_no_tier() {
+    let world = world();
+    let mut client = world.gateway.client();
+    for tier in [json!(null), json!("flex")] {
+        let members = json!({"model": "test/model:floor", "service_tier": tier});
+        assert_eq!(provider(&send(&mut client, &members)), "alpha");
+        assert_eq!(sent(&world, "alpha")["service_tier"], "flex", "{tier}");
     }
 }
 

@@ -104,7 +104,7 @@ fn secrets_are_followed_trimmed_and_never_shown() {
 fn a_header_can_carry_the_secret_and_timeouts_are_inherited() {
     use std::time::Duration;
 
-    use crate::catalog::Auth;
+    use crate::catalog::{Auth, ProbeAsk};
 
     let text = MINIMAL.replace(
         "auth = \"none\"",
@@ -117,7 +117,10 @@ fn a_header_can_carry_the_secret_and_timeouts_are_inherited() {
         if name == "api-key" && s.expose() == "value-of-K"));
     assert_eq!(provider.timeouts.connect, Duration::from_millis(7));
     assert_eq!(provider.timeouts.first_token, Duration::from_millis(9));
-    assert_eq!(provider.probe.as_ref().map(|p| p.path.as_str()), Some("/v1/models"));
+    assert_eq!(
+        provider.probe.as_ref().map(|p| &p.ask),
+        Some(&ProbeAsk::Get("/v1/models".to_owned()))
+    );
 }
 
 #[test]

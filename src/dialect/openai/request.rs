@@ -128,6 +128,8 @@ impl<'a> Plan<'a> {
                     self.push(value.start, value.end, Piece::Number(limit));
                 }
             }
+            // It names none, and the endpoint's own may be put in.
+            Key::ServiceTier if value.of(body) == b"null" => self.remove(field),
             key if key.gateway_only() => self.remove(field),
             _ => {}
         }

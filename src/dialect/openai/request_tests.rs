@@ -53,6 +53,14 @@ fn bytes_that_need_not_change_stay() {
             r#"{"model":"up/stream","messages":[{}]}"#,
         ),
         (
+            r#"{"model":"m","service_tier": null,"messages":[{}]}"#,
+            r#"{"model":"up/stream","messages":[{}]}"#,
+        ),
+        (
+            r#"{"model":"m","service_tier":"flex","messages":[{}]}"#,
+            r#"{"model":"up/stream","service_tier":"flex","messages":[{}]}"#,
+        ),
+        (
             r#"{"\u006dodel":"m","messages":[{"content":"\u006d\n\"model\""}]}"#,
             r#"{"\u006dodel":"up/stream","messages":[{"content":"\u006d\n\"model\""}]}"#,
         ),

@@ -316,7 +316,6 @@ impl<'a> Scan<'a> {
             ("stream", self.head.stream),
             ("tools", self.head.has_tools),
             ("prompt_cache_key", self.has(Key::PromptCacheKey)),
-            ("service_tier", self.has(Key::ServiceTier)),
         ] {
             self.head.notes.add(Notes::member(name.as_bytes()).when(there));
         }
@@ -353,8 +352,14 @@ impl<'a> Scan<'a> {
             Key::Route => self.route()?,
             Key::Preset => self.preset()?,
             // Any value; the provider judges it.
-            Key::PromptCacheKey | Key::ServiceTier => {
+            Key::PromptCacheKey => {
                 self.lexer.value(1, &mut Blind)?;
+            }
+            Key::ServiceTier => {
+                // `null` names none.
+                let named = self.lexer.peek() != Some(b'n');
+                self.lexer.value(1, &mut Blind)?;
+                self.head.notes.add(Notes::member(b"service_tier").when(named));
             }
             Key::Usage | Key::Trace => {
                 if !matches!(self.lexer.peek(), Some(b'{' | b'n')) {

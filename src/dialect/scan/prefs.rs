@@ -42,6 +42,10 @@ pub struct Prefs {
     pub max_price: MaxPrice,
     /// Whether another endpoint may go on with a stream that breaks off; absent: as configured.
     pub allow_continuation: Option<bool>,
+    /// Parameters for one provider alone: its name, and an object in JSON. They decide nothing, and
+    /// are no part of a recorded decision.
+    #[serde(skip)]
+    pub options: Vec<(String, String)>,
 }
 
 impl Default for Prefs {
@@ -62,6 +66,7 @@ impl Default for Prefs {
             max_latency: Cutoffs::default(),
             max_price: MaxPrice::default(),
             allow_continuation: None,
+            options: Vec::new(),
         }
     }
 }
@@ -205,7 +210,7 @@ impl Prefs {
             "preferred_max_latency" => self.max_latency = read::cutoffs(lexer, param, 1e6)?,
             "max_price" => self.max_price = read::max_price(lexer, param)?,
             "allow_continuation" => self.allow_continuation = read::boolean(lexer, param)?,
-            _ => read::no_options(lexer, param)?,
+            _ => self.options = read::options(lexer, param)?,
         }
         Ok(())
     }

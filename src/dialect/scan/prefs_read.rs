@@ -7,6 +7,10 @@ use crate::vocab::PicoUsd;
 
 /// Most entries in one list of providers.
 const LIST_MAX: usize = 256;
+/// Most providers with options.
+const OPTIONS_MAX: usize = 32;
+/// The most text of all options, in bytes.
+const OPTIONS_BYTES_MAX: usize = 1 << 16;
 /// The largest number that is told apart from no limit.
 const NUMBER_MAX: f64 = 1e12;
 
@@ -125,23 +129,34 @@ pub(super) fn max_price(lexer: &mut Lexer<'_>, param: &str) -> Result<MaxPrice, 
     Ok(max)
 }
 
-/// `options` would have to reach one provider alone, in that provider's own words; that is not
-/// built, so only an empty one passes.
-pub(super) fn no_options(lexer: &mut Lexer<'_>, param: &str) -> Result<(), Oops> {
-    let text = "'provider.options' is not supported; send the parameters at the top level, where \
-                each provider takes those that it knows";
-    match lexer.peek() {
-        Some(b'n') => {
-            lexer.value(2, &mut Blind)?;
-            Ok(())
-        }
-        Some(b'{') => {
-            let mut inside = Lexer::after(lexer);
-            lexer.value(2, &mut Blind)?;
-            if inside.peek() == Some(b'}') { Ok(()) } else { Err(refuse(param, text)) }
-        }
-        _ => Err(refuse(param, format!("'{param}' must be an object"))),
+/// Parameters by provider: each an object, or null for none.
+pub(super) fn options(lexer: &mut Lexer<'_>, param: &str) -> Result<Vec<(String, String)>, Oops> {
+    let mut options: Vec<(String, String)> = Vec::new();
+    if lexer.peek() == Some(b'n') {
+        lexer.value(2, &mut Blind)?;
+        return Ok(options);
     }
+    let whole = lexer.at();
+    object(lexer, param, |lexer, name, inner| {
+        let byte = lexer.peek();
+        if !matches!(byte, Some(b'{' | b'n')) {
+            return Err(refuse(inner, format!("'{inner}' must be an object")));
+        }
+        if options.len() == OPTIONS_MAX {
+            let text = format!("'{param}' must have at most {OPTIONS_MAX} entries");
+            return Err(refuse(param, text));
+        }
+        let (start, end) = lexer.value(3, &mut Blind)?;
+        if let (Some(b'{'), Some(text)) = (byte, lexer.slice(start, end)) {
+            options.push((name.to_owned(), text.to_owned()));
+        }
+        Ok(true)
+    })?;
+    if lexer.at() - whole > OPTIONS_BYTES_MAX {
+        let text = format!("'{param}' must have at most {OPTIONS_BYTES_MAX} bytes");
+        return Err(refuse(param, text));
+    }
+    Ok(options)
 }
 
 /// Walks an object; `member` takes the value and says whether it knows the key.
@@ -156,7 +171,7 @@ fn object(
     lexer.expect(b'{', "expected an object")?;
     let (mut first, mut seen) = (true, Vec::new());
     while let Some(key) = lexer.member(&mut first)? {
-        let name: String = key.unescape().unwrap_or_default().chars().take(40).collect();
+        let name: String = key.unescape().unwrap_or_default().chars().take(64).collect();
         let inner = format!("{param}.{name}");
         if seen.contains(&name) {
             return Err(refuse(&inner, format!("'{inner}' is given twice")));

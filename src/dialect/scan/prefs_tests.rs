@@ -55,6 +55,16 @@ fn every_field_is_read() {
         ),
         (r#"{"options":{}}"#, of()),
         (r#"{"options":null}"#, of()),
+        (
+            r#"{"options":{"a":{"x": [1]},"b":null,"c":{}}}"#,
+            Prefs {
+                options: vec![
+                    ("a".to_owned(), r#"{"x": [1]}"#.to_owned()),
+                    ("c".to_owned(), "{}".to_owned()),
+                ],
+                ..of()
+            },
+        ),
     ] {
         assert_eq!(read(provider), Ok(want), "{provider}");
     }
@@ -80,7 +90,8 @@ fn what_is_wrong_names_its_field() {
         (r#"{"max_price":1}"#, "provider.max_price"),
         (r#"{"max_price":{"prompt":true}}"#, "provider.max_price.prompt"),
         (r#"{"max_price":{"total":1}}"#, "provider.max_price"),
-        (r#"{"options":{"openai":{"a":1}}}"#, "provider.options"),
+        (r#"{"options":{"openai":[1]}}"#, "provider.options.openai"),
+        (r#"{"options":{"a":{},"a":{}}}"#, "provider.options.a"),
         (r#"{"options":1}"#, "provider.options"),
         (r#"{"allow_continuation":"yes"}"#, "provider.allow_continuation"),
         (r#"{"zdr":true,"zdr":true}"#, "provider.zdr"),
