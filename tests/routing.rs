@@ -187,7 +187,9 @@ impl World {
         };
         match decide(&policy, &context, || self.budget.withdraw(self.now)) {
             Next::AnotherEndpoint => self.attempt(request, modes),
-            Next::SameEndpointOnce => unreachable!("no pooled connections here"),
+            Next::SameEndpointOnce | Next::SameEndpointOtherKey => {
+                unreachable!("no pooled connections and no pools of keys here")
+            }
             Next::GiveUp => self.tally.failed += 1,
         }
     }
