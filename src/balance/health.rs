@@ -21,7 +21,7 @@ use super::cap::Cap;
 use super::ewma::{PeakEwma, Reading};
 use super::probe::ProbeState;
 use super::stats::{Ending, Memory, Recent, Stats};
-use super::time::Nanos;
+use super::time::{Nanos, nanos_of};
 use super::window::{Count, Window};
 use crate::catalog::Probe;
 use crate::vocab::Usage;
@@ -30,6 +30,8 @@ use crate::vocab::Usage;
 #[derive(Debug)]
 pub struct EndpointHealth {
     settings: ArcSwap<Settings>,
+    /// [`Settings::latency_decay`] in nanoseconds, for every decision reads it.
+    latency_decay: AtomicU64,
     latency: [PeakEwma; 2],
     in_flight: AtomicU32,
     /// Of these, requests to which nothing has come back.
@@ -146,6 +148,7 @@ impl EndpointHealth {
     /// An endpoint of which nothing is known.
     pub fn new(settings: Settings) -> Self {
         Self {
+            latency_decay: AtomicU64::new(nanos_of(settings.latency_decay)),
             settings: ArcSwap::from_pointee(settings),
             latency: [PeakEwma::default(), PeakEwma::default()],
             in_flight: AtomicU32::new(0),
@@ -165,13 +168,14 @@ impl EndpointHealth {
 
     /// Puts new settings in force, keeping what is known.
     pub fn set_settings(&self, settings: Settings) {
+        self.latency_decay.store(nanos_of(settings.latency_decay), Ordering::Relaxed);
         self.settings.store(Arc::new(settings));
     }
 
     /// The numbers now.
     pub fn gauge(&self, wait: Wait, now: Nanos) -> Gauge {
         Gauge {
-            latency: self.ewma(wait).read(self.settings.load().latency_decay, now),
+            latency: self.ewma(wait).read(self.latency_decay(), now),
             in_flight: self.in_flight(),
             availability: self.availability(now),
             token_seconds: self.token_time.settled(),
@@ -185,6 +189,10 @@ impl EndpointHealth {
     /// Uptime over the last minutes and hours, percentiles of latency and throughput.
     pub fn stats(&self, now: Nanos) -> Stats {
         self.memory.get().map_or_else(Stats::default, |memory| memory.stats(now))
+    }
+
+    fn latency_decay(&self) -> Duration {
+        Duration::from_nanos(self.latency_decay.load(Ordering::Relaxed))
     }
 
     /// Percentiles of latency and throughput over the last 5 minutes.
@@ -390,7 +398,7 @@ impl InFlight {
             (part as f64 / of.max(1) as f64)
         };
         if usage.completion >= TOKENS_MIN && took > 0.0 {
-            let decay = self.health.settings.load().latency_decay;
+            let decay = self.health.latency_decay();
             let per_token = took * share(1, usage.completion);
             self.health.token_time.observe_evenly(per_token, decay, now);
             self.health.memory().throughput(1.0 / per_token, now);

@@ -9,7 +9,7 @@ use super::Needs;
 use crate::balance::{Availability, EndpointHealth, Gauge, Nanos, Percentiles, Trouble, Wait};
 
 /// One endpoint's numbers. The default is an endpoint of which nothing is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Numbers {
     /// Whether it would take a request.
@@ -41,7 +41,7 @@ pub struct Numbers {
     pub trouble: Trouble,
     /// Percentiles; read only where a preference asks for them.
     #[serde(rename = "pct", skip_serializing_if = "Option::is_none")]
-    pub measured: Option<Measured>,
+    pub measured: Option<Box<Measured>>,
 }
 
 /// What preferences and strict orders are held against.
@@ -82,7 +82,7 @@ impl Numbers {
     /// The numbers of this endpoint now.
     pub fn read(health: &EndpointHealth, wait: Wait, needs: Needs, now: Nanos) -> Self {
         let gauge = health.gauge(wait, now);
-        let measured = needs.percentiles.then(|| Measured::read(health, now));
+        let measured = needs.percentiles.then(|| Box::new(Measured::read(health, now)));
         Self { measured, ..Self::from(gauge) }
     }
 }

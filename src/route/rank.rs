@@ -15,7 +15,7 @@ use super::plan::{Candidate, Reason};
 use super::score::{self, Lot, Price, Raw, Scale, Score};
 use super::table::Row;
 use super::{Features, Prefs};
-use crate::balance::{Trouble, mix};
+use crate::balance::{Availability, Trouble, mix};
 use crate::catalog::Tier;
 use crate::dialect::scan::{Cutoffs, Sort};
 
@@ -73,7 +73,6 @@ impl Entry {
             other_tier: features.tier.is_some_and(|tier| slot.endpoint.tier != tier),
             quality: 1,
             key: 0.0,
-            numbers,
             price,
             lot: Lot {
                 raw,
@@ -81,6 +80,7 @@ impl Entry {
                 weight: slot.endpoint.weight,
                 in_flight: numbers.in_flight,
             },
+            numbers,
         }
     }
 
@@ -88,19 +88,18 @@ impl Entry {
         self.numbers.availability.is_usable()
     }
 
-    fn compare(&self, other: &Self) -> Ordering {
-        let refuse = |entry: &Self| {
-            (entry.class == Class::Unavailable).then_some(entry.numbers.availability)
-        };
-        self.class
-            .cmp(&other.class)
-            .then_with(|| self.order.cmp(&other.order))
-            .then_with(|| other.first.is_some().cmp(&self.first.is_some()))
-            .then_with(|| refuse(self).cmp(&refuse(other)))
-            .then_with(|| self.other_tier.cmp(&other.other_tier))
-            .then_with(|| self.quality.cmp(&other.quality))
-            .then_with(|| self.key.total_cmp(&other.key))
-            .then_with(|| (self.row, self.index).cmp(&(other.row, other.index)))
+    fn rung(&self, place: usize) -> Rung {
+        let refuses = self.class == Class::Unavailable;
+        Rung {
+            class: self.class,
+            order: self.order.unwrap_or(0),
+            not_first: self.first.is_none(),
+            availability: if refuses { self.numbers.availability } else { Availability::Ready },
+            other_tier: self.other_tier,
+            quality: self.quality,
+            key: Key(self.key),
+            place,
+        }
     }
 
     fn reason(&self, sort: Option<Sort>) -> Reason {
@@ -113,6 +112,45 @@ impl Entry {
         }
     }
 }
+
+/// What an entry is compared by. Entries are large and lie apart, so that going through them for
+/// every comparison would be most of the time of a plan with many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Rung {
+    class: Class,
+    order: usize,
+    not_first: bool,
+    availability: Availability,
+    other_tier: bool,
+    quality: u8,
+    key: Key,
+    /// Its place among the entries, which are in the order of models and endpoints.
+    place: usize,
+}
+
+/// A number in IEEE 754's total order.
+#[derive(Clone, Copy, Debug)]
+struct Key(f64);
+
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.total_cmp(&other.0)
+    }
+}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Key {}
 
 fn class(numbers: &Numbers, prefs: Option<&Prefs>, ordered: bool) -> Class {
     let troubled = is_outage(&numbers.trouble) || numbers.capped || numbers.silent;
@@ -135,7 +173,7 @@ const fn is_outage(trouble: &Trouble) -> bool {
 
 /// Whether an endpoint does what the caller prefers. What was not measured is not held against it.
 fn is_preferred(numbers: &Numbers, prefs: Option<&Prefs>) -> bool {
-    let (Some(prefs), Some(measured)) = (prefs, numbers.measured) else { return true };
+    let (Some(prefs), Some(measured)) = (prefs, &numbers.measured) else { return true };
     let holds = |cutoffs: &Cutoffs, values: Option<[u64; 4]>, ok: fn(u64, u64) -> bool| {
         values.is_none_or(|values| {
             cutoffs.0.iter().zip(values).all(|(cutoff, value)| cutoff.is_none_or(|c| ok(value, c)))
@@ -170,22 +208,21 @@ pub(super) fn rank(
             by_measure(&mut entries, worst, seed);
         }
     }
-    // Places are moved about, not entries, which are large.
-    let mut places: Vec<usize> = (0..entries.len()).collect();
-    let compare = |a: &usize, b: &usize| entries[*a].compare(&entries[*b]);
-    if places.len() > most {
-        places.select_nth_unstable_by(most, compare);
-        places.truncate(most);
+    let rungs = entries.iter().enumerate();
+    let mut rungs: Vec<Rung> = rungs.map(|(place, entry)| entry.rung(place)).collect();
+    if rungs.len() > most {
+        rungs.select_nth_unstable(most);
+        rungs.truncate(most);
     }
-    places.sort_unstable_by(compare);
-    let candidate = |place: usize| {
-        let entry = &entries[place];
+    rungs.sort_unstable();
+    let candidate = |rung: Rung| {
+        let entry = &entries[rung.place];
         let slot = Arc::clone(&rows[entry.row].slots[entry.index]);
         let (why, score) = (entry.reason(sort), entry.lot.score);
         let candidate = Candidate { slot, why, score, thinking: false };
         (candidate, entry.row, entry.index)
     };
-    places.into_iter().map(candidate).collect()
+    rungs.into_iter().map(candidate).collect()
 }
 
 /// Draws the first of the best class that has usable endpoints.
@@ -247,7 +284,7 @@ fn by_measure(entries: &mut [Entry], by_latency: bool, seed: u64) {
 #[expect(clippy::cast_precision_loss, reason = "measured numbers are far below 2^52")]
 fn measure(entry: &Entry, by_latency: bool) -> Option<f64> {
     let numbers = &entry.numbers;
-    let measured = numbers.measured.unwrap_or_default();
+    let measured = numbers.measured.as_deref().copied().unwrap_or_default();
     if by_latency {
         let average = (numbers.latency_us > 0).then_some(numbers.latency_us);
         measured.latency_us.map(|p| p[0]).or(average).map(|us| us as f64)
@@ -302,7 +339,8 @@ fn judge_quality(entries: &mut [Entry]) {
     const ENDPOINTS_MIN: usize = 4;
     #[expect(clippy::cast_precision_loss, reason = "measured numbers are far below 2^52")]
     let signals = |entry: &Entry| {
-        let measured = entry.numbers.measured.filter(|m| m.requests_30m >= ATTEMPTS_MIN)?;
+        let measured =
+            entry.numbers.measured.as_ref().filter(|m| m.requests_30m >= ATTEMPTS_MIN)?;
         Some((measured.throughput?[0] as f64, f64::from(measured.uptime_permille)))
     };
     let known: Vec<(f64, f64)> = entries.iter().filter_map(signals).collect();

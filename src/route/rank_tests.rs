@@ -13,7 +13,10 @@ fn order(features: &Features<'_>, seed: u64, numbers: &[(&str, Numbers)]) -> Vec
     let table = table(&[("a/b", FIVE)]);
     let made = plan_from(&table, features, seed, |slot, _| {
         let name = slot.endpoint.provider.id.as_str();
-        numbers.iter().find(|(known, _)| *known == name).map_or_else(Numbers::default, |(_, n)| *n)
+        numbers
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map_or_else(Numbers::default, |(_, n)| n.clone())
     });
     let candidates = made.expect("a plan").candidates.into_iter();
     candidates.map(|c| (c.slot.endpoint.provider.id.to_string(), c.why)).collect()
@@ -62,10 +65,10 @@ fn what_is_in_trouble_comes_after_what_is_well() {
 #[test]
 fn at_most_a_third_are_outliers_and_none_where_all_fail_alike() {
     let bad = trouble(60, 8);
-    let two = [("alpha", trouble(60, 9)), ("beta", bad)];
+    let two = [("alpha", trouble(60, 9)), ("beta", bad.clone())];
     assert_eq!(places(&two, "alpha"), (4, 4), "the worse of two");
     assert_eq!(places(&two, "beta").0, 0, "the other still takes part");
-    let all = FIVE.iter().map(|(name, _)| (*name, bad)).collect::<Vec<_>>();
+    let all = FIVE.iter().map(|(name, _)| (*name, bad.clone())).collect::<Vec<_>>();
     assert_eq!(places(&all, "delta").0, 0, "a common cause is nobody's");
     let later = Numbers { trouble: Trouble { bad_30s: 0, ..trouble(60, 9).trouble }, ..bad };
     assert_eq!(places(&[("beta", later)], "beta").0, 0, "after half a minute it is tried again");
@@ -74,12 +77,12 @@ fn at_most_a_third_are_outliers_and_none_where_all_fail_alike() {
 #[test]
 fn exacto_takes_the_proven_first_and_those_that_lag_last() {
     let known = |tokens_per_second: u64, uptime_permille| Numbers {
-        measured: Some(Measured {
+        measured: Some(Box::new(Measured {
             latency_us: None,
             throughput: Some([tokens_per_second * 1_000; 4]),
             requests_30m: 500,
             uptime_permille,
-        }),
+        })),
         ..Numbers::default()
     };
     let lists = [

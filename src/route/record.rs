@@ -121,7 +121,7 @@ impl Record {
         let mut health = Vec::new();
         let plan = plan_from(table, features, seed, |slot, features| {
             let numbers = Numbers::read(&slot.health, features.wait, features.needs(), now);
-            health.push((slot.endpoint.id.to_string(), numbers));
+            health.push((slot.endpoint.id.to_string(), numbers.clone()));
             numbers
         });
         let decided = plan.as_ref().ok();
@@ -175,7 +175,9 @@ impl Record {
             unix_ms: self.unix_ms,
         };
         plan_from(table, &features, self.seed, |slot, _| {
-            known.get(slot.endpoint.id.as_str()).map_or_else(Numbers::default, |numbers| **numbers)
+            known
+                .get(slot.endpoint.id.as_str())
+                .map_or_else(Numbers::default, |numbers| (*numbers).clone())
         })
     }
 }
