@@ -145,6 +145,8 @@ closed_list! {
         CutMidStream = "cut_mid_stream",
         /// The answer did not go on with another provider's.
         Diverged = "diverged",
+        /// Another endpoint, asked beside this one, answered first.
+        Beaten = "beaten",
         /// The client left first.
         ClientGone = "client_gone",
         /// The credit was used up.
