@@ -7,30 +7,37 @@ use http::HeaderMap;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType, RetryType};
 
-use crate::attempt::{self, AttemptReport, Context, Next, Outcome};
+use crate::attempt::{self, AttemptReport, Context, Next, Outcome, Policy};
+use crate::balance::Nanos;
 use crate::dialect;
 use crate::edge::clock;
 use crate::edge::continuation;
 use crate::edge::drain;
 use crate::edge::gateway::Gateway;
+use crate::edge::hedge;
 use crate::edge::journey::{Attempt, Chat, Progress};
 use crate::error::{GatewayError, Kind, ProviderSaid};
 use crate::observe::Outcome as Mark;
 
 /// No connection could be made: decides whether another try is made, and says so to Pingora.
 pub(crate) fn connecting(gateway: &Gateway, chat: &mut Chat, error: &mut Error) {
-    let outcome = match error.etype() {
+    let outcome = not_connected(error.etype());
+    if let Some(attempt) = &chat.attempt {
+        attempt.upstream.turn_away();
+    }
+    error.set_retry(close(gateway, chat, outcome));
+}
+
+/// What it means that no connection could be made.
+pub(crate) const fn not_connected(error: &ErrorType) -> Outcome {
+    match error {
         ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => Outcome::ConnectTimeout,
         ErrorType::TLSHandshakeFailure
         | ErrorType::InvalidCert
         | ErrorType::HandshakeError
         | ErrorType::TLSWantX509Lookup => Outcome::Tls,
         _ => Outcome::ConnectRefused,
-    };
-    if let Some(attempt) = &chat.attempt {
-        attempt.upstream.turn_away();
     }
-    error.set_retry(close(gateway, chat, outcome));
 }
 
 /// Something failed after the connection was there.
@@ -44,6 +51,7 @@ pub(crate) fn proxying(
     // Reading this error's retry type while it is undecided would panic.
     let stale = matches!(error.retry, RetryType::ReusedOnly) && reused;
     error.set_retry(false);
+    hedge::settle(gateway, chat);
     if *error.esource() != ErrorSource::Downstream {
         continuation::end_softly(chat);
     }
@@ -82,14 +90,10 @@ fn outcome(chat: &Chat, error: &Error, stale: bool) -> Outcome {
     if !refused && attempt.watchdog.as_ref().is_some_and(super::watchdog::Watchdog::fired) {
         return if attempt.begun { Outcome::InterEventTimeout } else { Outcome::FirstTokenTimeout };
     }
+    if let Some(outcome) = recorded(attempt) {
+        return outcome;
+    }
     match &attempt.progress {
-        Progress::Failed(outcome) | Progress::Aborted(outcome) => *outcome,
-        Progress::Broken(_, outcome) => *outcome,
-        Progress::Refused { status, retry_after, body } => {
-            let dialect = attempt.upstream.provider.dialect;
-            let fault = dialect::provider_fault(dialect, *status, body);
-            Outcome::Status { class: fault.class, status: *status, retry_after: *retry_after }
-        }
         Progress::Waiting if *error.esource() == ErrorSource::Internal => Outcome::Internal,
         Progress::Waiting => match error.etype() {
             ErrorType::ReadTimedout | ErrorType::WriteTimedout if chat.ask.head.stream => {
@@ -103,11 +107,31 @@ fn outcome(chat: &Chat, error: &Error, stale: bool) -> Outcome {
             ErrorType::ReadTimedout => Outcome::InterEventTimeout,
             _ => Outcome::CutMidStream,
         },
-        Progress::Answering(_) => match error.etype() {
+        Progress::Answering(_)
+        | Progress::Refused { .. }
+        | Progress::Broken(..)
+        | Progress::Aborted(_)
+        | Progress::Failed(_) => match error.etype() {
             ErrorType::ReadTimedout if chat.ask.head.stream => Outcome::FirstTokenTimeout,
             ErrorType::ReadTimedout => Outcome::AnswerTimeout,
             _ => Outcome::EarlyEof,
         },
+    }
+}
+
+/// What happened, as far as the attempt has recorded it.
+pub(crate) fn recorded(attempt: &Attempt) -> Option<Outcome> {
+    match &attempt.progress {
+        Progress::Failed(outcome) | Progress::Aborted(outcome) => Some(*outcome),
+        Progress::Broken(_, outcome) => Some(*outcome),
+        Progress::Refused { status, retry_after, body } => {
+            let dialect = attempt.upstream.provider.dialect;
+            let fault = dialect::provider_fault(dialect, *status, body);
+            let (status, retry_after) = (*status, *retry_after);
+            Some(Outcome::Status { class: fault.class, status, retry_after })
+        }
+        Progress::Answering(_) => attempt.race.as_ref().and_then(|race| race.broke()),
+        Progress::Waiting => None,
     }
 }
 
@@ -117,18 +141,7 @@ pub(crate) fn close(gateway: &Gateway, chat: &mut Chat, outcome: Outcome) -> boo
     let Some(mut attempt) = chat.attempt.take() else { return false };
     let now = clock::now();
     let policy = attempt::judge(&outcome);
-    chat.snapshot.meters.provider(attempt.upstream.provider.id.as_str()).attempt(mark(&outcome));
-    let (message, said) = said(&attempt);
-    let endpoint = &attempt.slot.endpoint;
-    chat.reports.push(AttemptReport {
-        endpoint: endpoint.id.clone(),
-        provider: endpoint.provider.name.clone(),
-        outcome,
-        started: attempt.started,
-        ended: now,
-        message,
-        said,
-    });
+    report(chat, &attempt, outcome, now);
     let context = Context {
         sent: chat.committed,
         resumable: continuation::is_possible(chat, &attempt),
@@ -143,11 +156,8 @@ pub(crate) fn close(gateway: &Gateway, chat: &mut Chat, outcome: Outcome) -> boo
         }
         next => next,
     };
-    if next != Next::SameEndpointOnce
-        && let Some(guard) = attempt.guard.take()
-        && policy.penalty.apply(guard, now, super::random::u64())
-    {
-        tracing::warn!(endpoint = %attempt.slot.endpoint.id, "An endpoint is taken out for now.");
+    if next != Next::SameEndpointOnce {
+        punish(&mut attempt, &policy, now);
     }
     match next {
         Next::GiveUp => {
@@ -168,6 +178,31 @@ pub(crate) fn close(gateway: &Gateway, chat: &mut Chat, outcome: Outcome) -> boo
             chat.attempt = Some(attempt);
             true
         }
+    }
+}
+
+/// Keeps what is to be said of an attempt that has ended.
+pub(crate) fn report(chat: &mut Chat, attempt: &Attempt, outcome: Outcome, now: Nanos) {
+    chat.snapshot.meters.provider(attempt.upstream.provider.id.as_str()).attempt(mark(&outcome));
+    let (message, said) = said(attempt);
+    let endpoint = &attempt.slot.endpoint;
+    chat.reports.push(AttemptReport {
+        endpoint: endpoint.id.clone(),
+        provider: endpoint.provider.name.clone(),
+        outcome,
+        started: attempt.started,
+        ended: now,
+        message,
+        said,
+    });
+}
+
+/// Tells the endpoint's health of an attempt that has ended.
+pub(crate) fn punish(attempt: &mut Attempt, policy: &Policy, now: Nanos) {
+    if let Some(guard) = attempt.guard.take()
+        && policy.penalty.apply(guard, now, super::random::u64())
+    {
+        tracing::warn!(endpoint = %attempt.slot.endpoint.id, "An endpoint is taken out for now.");
     }
 }
 

@@ -173,6 +173,22 @@ closed_list! {
 }
 
 closed_list! {
+    /// What became of a second attempt beside a slow first one.
+    HedgeResult {
+        /// It answered.
+        Won = "won",
+        /// The first answered before it.
+        Beaten = "beaten",
+        /// It failed.
+        Failed = "failed",
+        /// The request ended before either answered.
+        Cancelled = "cancelled",
+        /// It was not made: the budget was spent.
+        Refused = "refused",
+    }
+}
+
+closed_list! {
     /// Whether an endpoint is used; its [`index`](BreakerState::index) is the gauge's value.
     BreakerState {
         /// It is.

@@ -21,6 +21,11 @@ pub const ATTEMPTS: Name = ("turnpike_attempts_total", "Attempts at providers th
 /// Attempts after the first.
 pub const FALLBACKS: Name =
     ("turnpike_fallbacks_total", "Attempts that were made because an earlier one failed.");
+/// Second attempts beside slow first ones.
+pub const HEDGES: Name = (
+    "turnpike_hedges_total",
+    "Second attempts beside slow first ones, by what became of them; refused: the budget was spent.",
+);
 /// Tokens by model and kind.
 pub const TOKENS: Name = (
     "turnpike_tokens_total",
