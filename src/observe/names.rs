@@ -100,6 +100,9 @@ pub const CONTENT_BYTES: Name =
 /// What is left of the retry budget.
 pub const RETRY_BUDGET: Name =
     ("turnpike_retry_budget", "Retries that may be made now before the budget is empty.");
+/// What is left of the hedges' budget.
+pub const HEDGE_BUDGET: Name =
+    ("turnpike_hedge_budget", "Hedges that may be made now, as far as their number is concerned.");
 /// What is running.
 pub const BUILD: Name = ("turnpike_build_info", "Always 1; the version is a label.");
 

@@ -135,11 +135,12 @@ impl Leg {
             (Ok(()), _) => return Ok(()),
             (Err(_), Err(error)) | (Err(error), Ok(())) => error,
         };
+        if matches!(error.etype(), ErrorType::H2Downgrade | ErrorType::InvalidH2) {
+            connector.prefer_h1(&*self.peer);
+        }
         match error.etype() {
-            ErrorType::H2Downgrade | ErrorType::InvalidH2 => {
-                connector.prefer_h1(&*self.peer);
-                Err(NoHeader::Stale)
-            }
+            // It has not looked at the request.
+            ErrorType::H2Downgrade => Err(NoHeader::Stale),
             // Reading this error's retry type while it is undecided would panic.
             _ if reused && matches!(error.retry, RetryType::ReusedOnly) => Err(NoHeader::Stale),
             _ => Err(NoHeader::Failed(Outcome::ConnectionReset)),
@@ -267,4 +268,22 @@ fn for_http2(head: &mut RequestHeader) -> Result<()> {
     let uri = Uri::builder().scheme("https").authority(host).path_and_query(path).build();
     head.set_uri(uri.or_err(ErrorType::InvalidHTTPHeader, "no URI for HTTP/2")?);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn over_http2_the_host_stands_in_the_uri() {
+        let mut head =
+            RequestHeader::build("POST", b"/v1/chat/completions?a=b", None).expect("a head");
+        head.insert_header("host", "api.example.com:8443").expect("a header");
+        for_http2(&mut head).expect("a head for HTTP/2");
+        assert_eq!(head.uri.to_string(), "https://api.example.com:8443/v1/chat/completions?a=b");
+        assert_eq!(head.version, http::Version::HTTP_2);
+        assert!(head.headers.get("host").is_none(), "not twice");
+        let mut nowhere = RequestHeader::build("POST", b"/", None).expect("a head");
+        assert!(for_http2(&mut nowhere).is_err(), "nobody is asked");
+    }
 }
