@@ -14,7 +14,7 @@
 //! | the credit was used up | the prompt and what had come |
 //! | the cache answered | nothing |
 //! | any of these, by the caller's own key at the provider | the configured fee, as a share of what would be paid |
-//! | a second provider was asked in parallel and lost | does not occur: requests are not hedged |
+//! | a second provider was asked in parallel and lost, whichever it was | nothing: what it cost is the operator's, and has a budget ([`crate::balance::hedge`]) |
 //!
 //! What has come is known exactly where the provider has reported on it, and is estimated and
 //! marked so where it has not; an estimate never exceeds what was asked for, and the provider's own

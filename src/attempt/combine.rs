@@ -73,11 +73,14 @@ fn kind_of(reports: &[AttemptReport], last: &AttemptReport) -> Kind {
     })
 }
 
-/// The tries that say something: a stale pooled connection was followed by a better one.
+/// The tries that say something: a stale pooled connection, and one that was overtaken, were followed
+/// by a better one.
 fn counted(reports: &[AttemptReport]) -> impl Iterator<Item = &AttemptReport> {
-    let stale = |report: &AttemptReport| report.outcome == Outcome::StalePooledConnection;
-    let all_stale = reports.iter().all(stale);
-    reports.iter().filter(move |report| all_stale || !stale(report))
+    let silent = |report: &AttemptReport| {
+        matches!(report.outcome, Outcome::StalePooledConnection | Outcome::Beaten)
+    };
+    let all_silent = reports.iter().all(silent);
+    reports.iter().filter(move |report| all_silent || !silent(report))
 }
 
 /// The shortest wait that a provider named, where waiting is what helps.

@@ -58,6 +58,7 @@ fn the_error_that_helps_wins() {
         (&[Outcome::StalePooledConnection, limited(Some(1))], 429, Some(1)),
         (&[Outcome::StalePooledConnection], 502, None),
         (&[broken, Outcome::CutMidStream], 502, None),
+        (&[Outcome::Beaten, limited(Some(1))], 429, Some(1)),
         (&[broken, Outcome::Internal], 500, None),
     ];
     for (outcomes, expected, retry_s) in rows {

@@ -28,6 +28,7 @@
 //! | empty, cut short, garbled or oversized answer | another | failure | 502 |
 //! | cut after the first token | another, which goes on | failure | 502 |
 //! | another's answer is not gone on with | another | none | 502 |
+//! | another endpoint, asked beside it, answered first | give up | none; it is known to take so long | nobody looks |
 //! | the client left | give up | none | nobody looks |
 //! | the credit was used up | give up | none | 402 |
 //! | a fault of our own | give up | none | 500 |

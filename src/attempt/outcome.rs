@@ -49,6 +49,8 @@ pub enum Outcome {
     CutMidStream,
     /// The answer was to go on with what the client has of another one, and did not.
     Diverged,
+    /// Another endpoint, asked beside this one, answered first.
+    Beaten,
     /// The client left before the answer was complete.
     ClientGone,
     /// The caller's credit was used up in the middle of the answer.
@@ -94,6 +96,7 @@ impl Outcome {
             Self::TooLarge => "too_large",
             Self::CutMidStream => "cut_mid_stream",
             Self::Diverged => "diverged",
+            Self::Beaten => "beaten",
             Self::ClientGone => "client_gone",
             Self::CreditOut => "credit_out",
             Self::Internal => "internal",
@@ -138,6 +141,7 @@ impl fmt::Display for Outcome {
             Self::TooLarge => "answer larger than the limit",
             Self::CutMidStream => "answer broke off",
             Self::Diverged => "did not go on with the answer that had begun",
+            Self::Beaten => "another provider answered first",
             Self::ClientGone => "the client left",
             Self::CreditOut => "the credit was used up",
             Self::Internal => "error in the gateway",

@@ -35,6 +35,8 @@ pub enum Penalty {
     RateLimited(Option<Duration>),
     /// It refuses us until the operator changes something.
     Credentials,
+    /// None, but it is known to take so long at least.
+    Slow,
 }
 
 impl Penalty {
@@ -46,6 +48,7 @@ impl Penalty {
             Self::Overloaded(retry_after) => return guard.overloaded(retry_after, now, seed),
             Self::RateLimited(retry_after) => guard.rate_limited(retry_after, now),
             Self::Credentials => guard.credentials(now),
+            Self::Slow => guard.beaten(now),
         }
         false
     }
@@ -96,6 +99,8 @@ pub const fn judge(outcome: &Outcome) -> Policy {
         Outcome::CutMidStream => Policy::another(Penalty::Failure, Kind::ProviderFailed),
         // It said something else, which is its right.
         Outcome::Diverged => Policy::another(Penalty::None, Kind::ProviderFailed),
+        // Nothing follows: the answer is there.
+        Outcome::Beaten => Policy::give_up(Penalty::Slow, Kind::ProviderTimeout),
         Outcome::ClientGone => Policy::give_up(Penalty::None, Kind::RequestTimeout),
         Outcome::CreditOut => Policy::give_up(Penalty::None, Kind::InsufficientCredits),
         Outcome::Internal => Policy::give_up(Penalty::None, Kind::Internal),

@@ -12,7 +12,7 @@ fn status(class: FaultClass, status: u16) -> Outcome {
 fn table() -> Vec<(Outcome, Next, Penalty, u16)> {
     use FaultClass as F;
     use Next::{AnotherEndpoint as Another, GiveUp, SameEndpointOnce as Same};
-    use Penalty::{Credentials, Failure, None, Overloaded, RateLimited};
+    use Penalty::{Credentials, Failure, None, Overloaded, RateLimited, Slow};
     vec![
         (Outcome::ConnectRefused, Another, Failure, 502),
         (Outcome::Dns, Another, Failure, 502),
@@ -42,6 +42,7 @@ fn table() -> Vec<(Outcome, Next, Penalty, u16)> {
         (Outcome::TooLarge, Another, Failure, 502),
         (Outcome::CutMidStream, Another, Failure, 502),
         (Outcome::Diverged, Another, None, 502),
+        (Outcome::Beaten, GiveUp, Slow, 504),
         (Outcome::ClientGone, GiveUp, None, 408),
         (Outcome::CreditOut, GiveUp, None, 402),
         (Outcome::Internal, GiveUp, None, 500),
@@ -147,6 +148,7 @@ fn penalties_reach_the_health() {
     assert_eq!(after(Outcome::ConnectRefused, 5).1, BreakerState::Open);
     assert_eq!(after(status(FaultClass::Overloaded, 503), 5).1, BreakerState::Open);
     for blameless in [
+        Outcome::Beaten,
         Outcome::ClientGone,
         Outcome::CreditOut,
         Outcome::Internal,

@@ -442,6 +442,21 @@ impl InFlight {
         self.health.cool(self.health.rate_limit_pause(retry_after), now);
     }
 
+    /// Another endpoint, asked later, has answered first. That is no failure; but what has taken
+    /// longer than usual already counts as a latency, since it would have taken no less. Without it
+    /// the waits that are hedged would be missing from what is known, and it would look quick.
+    pub fn beaten(self, now: Nanos) {
+        let (took, ewma) = (now.since(self.started), self.health.ewma(self.wait));
+        let usual = ewma.settled().unwrap_or(f64::INFINITY);
+        if took.as_secs_f64() <= usual {
+            return;
+        }
+        ewma.observe(took, self.health.settings.load().latency_decay, now);
+        if self.wait == Wait::FirstToken {
+            self.health.memory().latency(took, now);
+        }
+    }
+
     /// The endpoint refused us for a reason that only the operator can cure.
     pub fn credentials(self, now: Nanos) {
         self.health.ended(Ending::Bad, now);

@@ -42,6 +42,24 @@ fn guards_count_and_measure() {
 }
 
 #[test]
+fn who_is_overtaken_was_at_least_as_slow() {
+    let health = fresh();
+    admit(&health, 0).beaten(at(9_000));
+    assert_eq!(health.gauge(Wait::FirstToken, at(0)).latency, None, "nothing is known of it");
+    let quick = admit(&health, 0);
+    quick.first_token(at(200));
+    quick.success(at(300));
+    admit(&health, 300).beaten(at(400));
+    assert!((latency(&health, Wait::FirstToken, 400) - 0.2).abs() < 1e-9, "it may have been quick");
+    assert_eq!(health.recent(at(400)).latencies, 1);
+    admit(&health, 400).beaten(at(2_400));
+    assert!(latency(&health, Wait::FirstToken, 2_400) > 0.3, "it was not");
+    assert_eq!(health.recent(at(2_400)).latencies, 2, "told where it is looked for the p95");
+    assert_eq!(health.in_flight(), 0);
+    assert_eq!(health.stats(at(2_400)).requests_last_30m, 1, "neither an answer nor a failure");
+}
+
+#[test]
 fn silence_towards_several_is_noticed_long_before_their_timeout() {
     let health = fresh();
     let silent = |ms| health.gauge(Wait::FirstToken, at(ms)).silent;

@@ -13,7 +13,8 @@
 //! a [`breaker`] for failures, a cool-down for rate limits and refused credentials
 //! ([`health`]), and active probes ([`probe`]). None of them is a wall: when nothing else is left
 //! the least bad endpoint is tried all the same, because a wrong guess about health must not turn
-//! into an outage of our own. What keeps that from becoming a storm is the [`budget`].
+//! into an outage of our own. What keeps that from becoming a storm is the [`budget`]; how far the
+//! slow answers of an endpoint that is in order are [hedged](hedge) has a budget of its own.
 //!
 //! # Shape
 //! Every number is an atomic; nothing locks, nothing reads a clock ([`Nanos`] is an argument) and
@@ -25,6 +26,7 @@ pub mod budget;
 mod cap;
 pub mod ewma;
 pub mod health;
+pub mod hedge;
 mod keys;
 pub mod probe;
 mod registry;
@@ -39,6 +41,7 @@ use std::time::Duration;
 pub use breaker::BreakerState;
 pub use budget::{BudgetSettings, RetryBudget};
 pub use health::{Availability, EndpointHealth, Gauge, InFlight, Trouble, Wait};
+pub use hedge::{HedgeBudget, HedgeRefused, HedgeSettings};
 pub use keys::KeyPool;
 pub use registry::HealthRegistry;
 pub use seed::{below, mix};

@@ -69,6 +69,8 @@ pub struct Percentiles {
 pub struct Recent {
     /// Time to the first token, in seconds.
     pub latency: Option<Percentiles>,
+    /// How many streamed answers that was taken from.
+    pub latencies: u64,
     /// Output tokens per second.
     pub throughput: Option<Percentiles>,
 }
@@ -149,8 +151,10 @@ impl Memory {
             let stamp = now.0.max(1);
             let (acquire, release) = (Ordering::Acquire, Ordering::AcqRel);
             if self.recent_at.compare_exchange(taken, stamp, release, acquire).is_ok() {
+                let latencies = self.latency.sums(5, now);
                 let recent = Recent {
-                    latency: latency(&self.latency.sums(5, now)),
+                    latency: latency(&latencies),
+                    latencies: latencies.iter().sum(),
                     throughput: throughput(&self.throughput.sums(5, now)),
                 };
                 self.recent.store(Arc::new(recent));

@@ -9,6 +9,7 @@ mod byok;
 mod catalog;
 mod choices;
 mod content;
+mod hedging;
 mod payment;
 mod webhooks;
 
@@ -20,6 +21,7 @@ pub use catalog::{
 };
 pub use choices::{Auto, Preset};
 pub use content::Content;
+pub use hedging::Hedging;
 pub use payment::Payment;
 pub use webhooks::Webhooks;
 
@@ -227,6 +229,8 @@ pub struct Routing {
     /// The size at which nothing more is appended to that file, 1 to 1099511627776 bytes. Default
     /// `1073741824`.
     pub decisions_bytes_max: i64,
+    /// A second endpoint for a request whose first is slow.
+    pub hedging: Hedging,
 }
 
 impl Default for Routing {
@@ -246,6 +250,7 @@ impl Default for Routing {
             rate_limit_cap_ms: 60_000,
             decisions: None,
             decisions_bytes_max: 1_073_741_824,
+            hedging: Hedging::default(),
         }
     }
 }

@@ -54,13 +54,14 @@ pub(super) fn read(text: &str, faults: &mut Faults) -> File {
 }
 
 /// The keys whose values are tables; a test holds this against `file`.
-pub(super) const TABLES: [&str; 19] = [
+pub(super) const TABLES: [&str; 20] = [
     "server",
     "admin",
     "ledger",
     "content",
     "cache",
     "routing",
+    "hedging",
     "timeouts",
     "media",
     "webhooks",

@@ -14,6 +14,7 @@ use super::settings::{
     Server, Tls,
 };
 use super::{choices, market, payment, providers, webhooks};
+use crate::balance::HedgeSettings;
 use crate::catalog::Secret;
 use crate::catalog::Share;
 
@@ -33,6 +34,7 @@ pub(super) fn resolve(file: &File, outside: Outside<'_>, faults: &mut Faults) ->
     let content = content(&file.content, &ledger.data_dir, outside, faults);
     let cache = cache(&file.cache, faults);
     let routing = routing(&file.routing, faults);
+    let routing = Routing { hedging: hedging(&file.routing.hedging, faults), ..routing };
     let timeouts = providers::timeouts(&file.timeouts, faults);
     let media = media(&file.media, faults);
     let webhooks = webhooks::resolve(&file.webhooks, outside, faults);
@@ -244,6 +246,7 @@ fn routing(raw: &file::Routing, faults: &mut Faults) -> Routing {
         rate_limit_cap: at.ms("rate_limit_cap_ms", raw.rate_limit_cap_ms, 1, DAY_MS),
         decisions: raw.decisions.as_ref().map(PathBuf::from),
         decisions_bytes_max: at.int("decisions_bytes_max", raw.decisions_bytes_max, 1, TEBIBYTE),
+        hedging: None,
     };
     if raw.decisions.as_ref().is_some_and(|path| path.is_empty() || path.contains('\0')) {
         at.fault("decisions", "must be the path of a file");
@@ -255,6 +258,27 @@ fn routing(raw: &file::Routing, faults: &mut Faults) -> Routing {
         at.fault("rate_limit_cap_ms", "must be at least rate_limit_backoff_ms");
     }
     routing
+}
+
+fn hedging(raw: &file::Hedging, faults: &mut Faults) -> Option<HedgeSettings> {
+    let mut at = At::new("routing.hedging", faults);
+    let mut share = |key: &str, text: &str| {
+        Share::parse(text).unwrap_or_else(|| {
+            at.fault(key, "must be a percentage, for instance \"5%\"");
+            Share::NONE
+        })
+    };
+    let (requests_max, spend_max) =
+        (share("requests_max", &raw.requests_max), share("spend_max", &raw.spend_max));
+    let delay_default = at.ms("delay_default_ms", raw.delay_default_ms, 0, HOUR_MS);
+    let settings = HedgeSettings {
+        requests_max,
+        spend_max,
+        delay_min: at.ms("delay_min_ms", raw.delay_min_ms, 1, HOUR_MS),
+        delay_default: Some(delay_default).filter(|delay| !delay.is_zero()),
+        billed_losers: raw.billed_losers,
+    };
+    raw.enabled.then_some(settings)
 }
 
 fn log(raw: &file::Log, faults: &mut Faults) -> Log {

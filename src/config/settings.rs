@@ -179,6 +179,8 @@ pub struct Routing {
     pub decisions: Option<PathBuf>,
     /// The size at which nothing more is appended there, in bytes.
     pub decisions_bytes_max: u64,
+    /// When requests are hedged; `None`: never.
+    pub hedging: Option<balance::HedgeSettings>,
 }
 
 /// Where events are sent.

@@ -86,11 +86,17 @@ fn report(gateway: &Gateway, line: &AccessLine, class: StatusClass) {
             cache: line.cache,
             duration: line.duration,
             overhead: line.overhead,
-            fallbacks: u32::try_from(line.tried().len().saturating_sub(1)).unwrap_or(u32::MAX),
+            fallbacks: fallbacks(line),
             usage: line.usage.unwrap_or_default(),
             cost: line.cost.unwrap_or_default(),
         },
     );
+}
+
+/// Attempts that were made because an earlier one had failed; who was overtaken had not.
+fn fallbacks(line: &AccessLine) -> u32 {
+    let counted = line.tried().iter().filter(|mark| mark.outcome != Outcome::Beaten).count();
+    u32::try_from(counted.saturating_sub(1)).unwrap_or(u32::MAX)
 }
 
 fn close_chat(
@@ -144,6 +150,9 @@ fn close_chat(
     let mut record = record::of(gateway, session, &end);
     if consumed.billed {
         credit::explain(&mut record, &chat, attempt_now, usage);
+    }
+    if let Some(settings) = &chat.snapshot.hedging {
+        gateway.hedges.budget.charge(settings, record.cost);
     }
     content::keep(facts, &mut chat, line.status);
     if let Some(hold) = chat.money.hold.take() {

@@ -38,7 +38,7 @@ use crate::stream::{Pipe, Shape};
 use crate::vocab::Usage;
 
 /// The largest error body that is read, in bytes.
-const ERROR_BODY_MAX: usize = 64 * 1024;
+pub(super) const ERROR_BODY_MAX: usize = 64 * 1024;
 
 /// The provider's header came. An answer waits until the hold is on disk; an error waits for its
 /// body.
@@ -107,7 +107,8 @@ async fn wait_for_hold(chat: &mut Chat) -> Result<()> {
     Ok(())
 }
 
-fn shape(chat: &Chat, facts: &Facts) -> Option<Shape> {
+/// What the answer of the attempt under way looks like to the client.
+pub(super) fn shape(chat: &Chat, facts: &Facts) -> Option<Shape> {
     let attempt = chat.attempt.as_ref()?;
     let endpoint = &attempt.slot.endpoint;
     let head = &chat.ask.head;

@@ -68,6 +68,9 @@ pub(crate) fn plan_and_hold(
     chat.money.short = estimate.short;
     chat.money.hold = Some(hold);
     gateway.retries.deposit(now);
+    if let Some(settings) = &chat.snapshot.hedging {
+        gateway.hedges.budget.request(settings);
+    }
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use http::HeaderMap;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType, RetryType};
 
-use crate::attempt::{self, AttemptReport, Context, Next, Outcome, Penalty, Policy};
+use crate::attempt::{self, AttemptReport, Context, Next, Outcome, Penalty};
 use crate::balance::Nanos;
 use crate::catalog::{Auth, Provider};
 use crate::dialect;
@@ -15,24 +15,30 @@ use crate::edge::clock;
 use crate::edge::continuation;
 use crate::edge::drain;
 use crate::edge::gateway::Gateway;
+use crate::edge::hedge;
 use crate::edge::journey::{Attempt, Chat, Progress};
 use crate::error::{GatewayError, Kind, ProviderSaid};
 use crate::observe::Outcome as Mark;
 
 /// No connection could be made: decides whether another try is made, and says so to Pingora.
 pub(crate) fn connecting(gateway: &Gateway, chat: &mut Chat, error: &mut Error) {
-    let outcome = match error.etype() {
+    let outcome = not_connected(error.etype());
+    if let Some(attempt) = &chat.attempt {
+        attempt.upstream.turn_away();
+    }
+    error.set_retry(close(gateway, chat, outcome));
+}
+
+/// What it means that no connection could be made.
+pub(crate) const fn not_connected(error: &ErrorType) -> Outcome {
+    match error {
         ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => Outcome::ConnectTimeout,
         ErrorType::TLSHandshakeFailure
         | ErrorType::InvalidCert
         | ErrorType::HandshakeError
         | ErrorType::TLSWantX509Lookup => Outcome::Tls,
         _ => Outcome::ConnectRefused,
-    };
-    if let Some(attempt) = &chat.attempt {
-        attempt.upstream.turn_away();
     }
-    error.set_retry(close(gateway, chat, outcome));
 }
 
 /// Something failed after the connection was there.
@@ -46,6 +52,7 @@ pub(crate) fn proxying(
     // Reading this error's retry type while it is undecided would panic.
     let stale = matches!(error.retry, RetryType::ReusedOnly) && reused;
     error.set_retry(false);
+    hedge::settle(gateway, chat);
     if *error.esource() != ErrorSource::Downstream {
         continuation::end_softly(chat);
     }
@@ -84,14 +91,10 @@ fn outcome(chat: &Chat, error: &Error, stale: bool) -> Outcome {
     if !refused && attempt.watchdog.as_ref().is_some_and(super::watchdog::Watchdog::fired) {
         return if attempt.begun { Outcome::InterEventTimeout } else { Outcome::FirstTokenTimeout };
     }
+    if let Some(outcome) = recorded(attempt) {
+        return outcome;
+    }
     match &attempt.progress {
-        Progress::Failed(outcome) | Progress::Aborted(outcome) => *outcome,
-        Progress::Broken(_, outcome) => *outcome,
-        Progress::Refused { status, retry_after, body } => {
-            let dialect = attempt.upstream.provider.dialect;
-            let fault = dialect::provider_fault(dialect, *status, body);
-            Outcome::Status { class: fault.class, status: *status, retry_after: *retry_after }
-        }
         Progress::Waiting if *error.esource() == ErrorSource::Internal => Outcome::Internal,
         Progress::Waiting => match error.etype() {
             ErrorType::ReadTimedout | ErrorType::WriteTimedout if chat.ask.head.stream => {
@@ -105,11 +108,31 @@ fn outcome(chat: &Chat, error: &Error, stale: bool) -> Outcome {
             ErrorType::ReadTimedout => Outcome::InterEventTimeout,
             _ => Outcome::CutMidStream,
         },
-        Progress::Answering(_) => match error.etype() {
+        Progress::Answering(_)
+        | Progress::Refused { .. }
+        | Progress::Broken(..)
+        | Progress::Aborted(_)
+        | Progress::Failed(_) => match error.etype() {
             ErrorType::ReadTimedout if chat.ask.head.stream => Outcome::FirstTokenTimeout,
             ErrorType::ReadTimedout => Outcome::AnswerTimeout,
             _ => Outcome::EarlyEof,
         },
+    }
+}
+
+/// What happened, as far as the attempt has recorded it.
+pub(crate) fn recorded(attempt: &Attempt) -> Option<Outcome> {
+    match &attempt.progress {
+        Progress::Failed(outcome) | Progress::Aborted(outcome) => Some(*outcome),
+        Progress::Broken(_, outcome) => Some(*outcome),
+        Progress::Refused { status, retry_after, body } => {
+            let dialect = attempt.upstream.provider.dialect;
+            let fault = dialect::provider_fault(dialect, *status, body);
+            let (status, retry_after) = (*status, *retry_after);
+            Some(Outcome::Status { class: fault.class, status, retry_after })
+        }
+        Progress::Answering(_) => attempt.race.as_ref().and_then(|race| race.broke()),
+        Progress::Waiting => None,
     }
 }
 
@@ -119,18 +142,7 @@ pub(crate) fn close(gateway: &Gateway, chat: &mut Chat, outcome: Outcome) -> boo
     let Some(mut attempt) = chat.attempt.take() else { return false };
     let now = clock::now();
     let policy = attempt::judge(&outcome);
-    chat.snapshot.meters.provider(attempt.upstream.provider.id.as_str()).attempt(mark(&outcome));
-    let (message, said) = said(&attempt);
-    let endpoint = &attempt.slot.endpoint;
-    chat.reports.push(AttemptReport {
-        endpoint: endpoint.id.clone(),
-        provider: endpoint.provider.name.clone(),
-        outcome,
-        started: attempt.started,
-        ended: now,
-        message,
-        said,
-    });
+    report(chat, &attempt, outcome, now);
     let other_key = rest_key(&attempt, &outcome, now);
     let context = Context {
         other_key,
@@ -147,12 +159,8 @@ pub(crate) fn close(gateway: &Gateway, chat: &mut Chat, outcome: Outcome) -> boo
         }
         next => next,
     };
-    let stays = matches!(next, Next::SameEndpointOnce | Next::SameEndpointOtherKey);
-    if !stays
-        && let Some(guard) = attempt.guard.take()
-        && penalty(&attempt, &policy, &outcome, now).apply(guard, now, super::random::u64())
-    {
-        tracing::warn!(endpoint = %attempt.slot.endpoint.id, "An endpoint is taken out for now.");
+    if !matches!(next, Next::SameEndpointOnce | Next::SameEndpointOtherKey) {
+        punish(&mut attempt, &outcome, now);
     }
     match next {
         Next::GiveUp => {
@@ -184,12 +192,13 @@ fn anew(mut attempt: Attempt, now: Nanos) -> Attempt {
         gap_fd: None,
         header_only: false,
         started: now,
+        race: None,
         ..attempt
     }
 }
 
 /// Lets a key of several rest that was rate limited or refused. Says whether another is free.
-fn rest_key(attempt: &Attempt, outcome: &Outcome, now: Nanos) -> bool {
+pub(crate) fn rest_key(attempt: &Attempt, outcome: &Outcome, now: Nanos) -> bool {
     let Some(keys) = &attempt.slot.keys else { return false };
     let Outcome::Status { class, retry_after, .. } = outcome else { return false };
     if !attempt::is_of_key(outcome) {
@@ -209,13 +218,38 @@ fn rest_key(attempt: &Attempt, outcome: &Outcome, now: Nanos) -> bool {
 }
 
 /// What the endpoint is charged with: where several keys rest, a pause until the first is back.
-fn penalty(attempt: &Attempt, policy: &Policy, outcome: &Outcome, now: Nanos) -> Penalty {
+fn penalty(attempt: &Attempt, outcome: &Outcome, now: Nanos) -> Penalty {
     let keys = attempt.slot.keys.as_ref().filter(|_| attempt::is_of_key(outcome));
-    let Some(keys) = keys else { return policy.penalty };
+    let Some(keys) = keys else { return attempt::judge(outcome).penalty };
     match keys.wait(now) {
         // Another key is free, but no try is left for this request.
         None => Penalty::None,
         Some(wait) => Penalty::RateLimited(Some(wait)),
+    }
+}
+
+/// Keeps what is to be said of an attempt that has ended.
+pub(crate) fn report(chat: &mut Chat, attempt: &Attempt, outcome: Outcome, now: Nanos) {
+    chat.snapshot.meters.provider(attempt.upstream.provider.id.as_str()).attempt(mark(&outcome));
+    let (message, said) = said(attempt);
+    let endpoint = &attempt.slot.endpoint;
+    chat.reports.push(AttemptReport {
+        endpoint: endpoint.id.clone(),
+        provider: endpoint.provider.name.clone(),
+        outcome,
+        started: attempt.started,
+        ended: now,
+        message,
+        said,
+    });
+}
+
+/// Tells the endpoint's health of an attempt that has ended.
+pub(crate) fn punish(attempt: &mut Attempt, outcome: &Outcome, now: Nanos) {
+    if let Some(guard) = attempt.guard.take()
+        && penalty(attempt, outcome, now).apply(guard, now, super::random::u64())
+    {
+        tracing::warn!(endpoint = %attempt.slot.endpoint.id, "An endpoint is taken out for now.");
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 
 use crate::admin::Desk;
 use crate::attempt;
-use crate::balance::{HealthRegistry, RetryBudget};
+use crate::balance::{HealthRegistry, HedgeSettings, RetryBudget};
 use crate::cache;
 use crate::catalog::listing::{self, Live, Query, Scope, View};
 use crate::catalog::{Catalog, Habits, Provider, Share, Typical};
@@ -23,6 +23,7 @@ use crate::edge::cachestore::ResponseCache;
 use crate::edge::clock;
 use crate::edge::decisions::Decisions;
 use crate::edge::fetch::Fetcher;
+use crate::edge::hedge::Hedges;
 use crate::edge::own::OwnKeys;
 use crate::edge::peer::Upstream;
 use crate::events::Events;
@@ -44,6 +45,8 @@ pub(crate) struct Gateway {
     pub(crate) events: Arc<Events>,
     /// Retries that all requests together may make.
     pub(crate) retries: RetryBudget,
+    /// Second attempts beside slow first ones.
+    pub(crate) hedges: Hedges,
     /// Which endpoint has the prompt of a conversation in its cache.
     pub(crate) conversations: Conversations,
     /// Where decisions are written down; `None` where they are not.
@@ -100,6 +103,8 @@ pub(crate) struct Snapshot {
     pub(crate) logging_discount: Share,
     /// Attempts at most per request.
     pub(crate) attempts: attempt::Settings,
+    /// When requests are hedged; `None`: never.
+    pub(crate) hedging: Option<HedgeSettings>,
     /// How long each model's answers usually are.
     typical: HashMap<ModelId, Arc<Typical>>,
     /// How long they are for each caller.
@@ -166,6 +171,7 @@ impl Snapshot {
             keepalive_secs: whole_seconds(config.server.keepalive_timeout),
             logging_discount: config.ledger.logging_discount,
             attempts: config.routing.attempts(),
+            hedging: config.routing.hedging,
             cache: cache::Settings {
                 standing: cache::Standing::OnRequest,
                 ttl_secs: u32::try_from(config.cache.ttl_default.as_secs()).unwrap_or(u32::MAX),

@@ -114,6 +114,7 @@ pub(crate) async fn chat(
             short: false,
             out: false,
         },
+        hedged: false,
         reports: Vec::new(),
         attempt: None,
         committed: false,

@@ -14,17 +14,18 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::attempt::{AttemptReport, Outcome};
 use crate::balance::{InFlight, Nanos};
 use crate::cache::Intent;
-use crate::dialect::ir;
 use crate::dialect::scan::{Head, scan_as};
+use crate::dialect::{self, Surface, ir};
 use crate::edge::content::Gathered;
 use crate::edge::gateway::{Presence, Snapshot};
 use crate::edge::guard::Admission;
+use crate::edge::hedge::Race;
 use crate::edge::peer::Upstream;
 use crate::edge::task::Task;
 use crate::edge::watchdog::Watchdog;
 use crate::error::GatewayError;
 use crate::ledger::{Hold, KeyEntry};
-use crate::observe::{self, Surface};
+use crate::observe;
 use crate::route::{Plan, Slot, sticky};
 use crate::stream::{Asked, Pipe, Resume, Seam};
 use crate::vocab::{GenerationId, NanoUsd, Usage};
@@ -62,7 +63,7 @@ pub(crate) struct Facts {
     /// The error that the client was told.
     pub(crate) error: Option<GatewayError>,
     /// What was asked for, as a bounded label.
-    pub(crate) surface: Surface,
+    pub(crate) surface: observe::Surface,
     /// Body bytes that came in.
     pub(crate) bytes_in: usize,
     /// Body bytes that went out.
@@ -91,6 +92,8 @@ pub(crate) struct Chat {
     pub(crate) conversation: Option<sticky::Key>,
     /// Credit set aside; taken when the request ends.
     pub(crate) money: Money,
+    /// A second endpoint was asked beside a slow first one.
+    pub(crate) hedged: bool,
     /// Attempts that have ended.
     pub(crate) reports: Vec<AttemptReport>,
     /// The attempt under way.
@@ -155,6 +158,11 @@ pub(crate) struct Ask {
 }
 
 impl Ask {
+    /// The same, as the dialects want it.
+    pub(crate) fn in_format(&mut self, surface: Surface) -> dialect::Ask<'_> {
+        dialect::Ask { surface, body: &self.body, head: &self.head, parsed: &mut self.parsed }
+    }
+
     /// Puts a member before the others, as if the client had sent it.
     ///
     /// # Errors
@@ -253,6 +261,8 @@ pub(crate) struct Attempt {
     pub(crate) progress: Progress,
     /// The answer comes as a stream of events.
     pub(crate) streams: bool,
+    /// It is run against a second one if it is slow, or was: see [`super::hedge`].
+    pub(crate) race: Option<Arc<Race>>,
 }
 
 /// How an attempt goes on with what another provider began.

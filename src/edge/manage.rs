@@ -56,6 +56,7 @@ fn readings(gateway: &Gateway) -> Readings {
         },
         breakers: breakers.collect(),
         retry_budget: gateway.retries.left(now),
+        hedge_budget: gateway.hedges.budget.left(),
         content: content(gateway),
         access_log_dropped_total: gateway.access.as_ref().map_or(0, observe::AccessLog::dropped),
     }

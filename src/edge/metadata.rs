@@ -62,6 +62,7 @@ fn told(chat: &Chat, answering: Option<&Attempt>) -> serde_json::Value {
     let auto = requested.is_some_and(|name| auto::suffixes(name).is_some());
     let strategy = match (attempts.len() > 1, auto) {
         _ if !chat.legs.is_empty() => "continuation",
+        _ if chat.hedged => "hedge",
         (true, _) => "fallback",
         (false, true) => "auto",
         (false, false) => "direct",
@@ -113,10 +114,12 @@ fn attempts(chat: &Chat, answering: Option<&Attempt>) -> Vec<serde_json::Value> 
 }
 
 /// The provider's own status; where it gave none, or none that failed, what a client would be told.
-fn status(report: &AttemptReport) -> u16 {
+/// None where nothing had failed.
+fn status(report: &AttemptReport) -> Option<u16> {
     match report.outcome {
-        Outcome::Status { status, .. } => status,
-        _ => attempt::combine(std::slice::from_ref(report)).kind.status(),
+        Outcome::Status { status, .. } => Some(status),
+        Outcome::Beaten => None,
+        _ => Some(attempt::combine(std::slice::from_ref(report)).kind.status()),
     }
 }
 

@@ -4,8 +4,8 @@
 //! HTTP/1 and HTTP/2, the retry loop, cache phases and TLS. What it does not give, and the way
 //! round, stands at the top of the file concerned: a body that is read before a provider is
 //! chosen (`body`, `replay`), an answer's header that is held back until the answer has
-//! proved good (`answer`), a limit on the time to the first token (`watchdog`), and leaving
-//! as soon as the last stream has ended (`server`).
+//! proved good (`answer`), a limit on the time to the first token (`watchdog`), two upstreams for
+//! one request (`hedge`), and leaving as soon as the last stream has ended (`server`).
 
 mod account;
 mod account_api;
@@ -26,6 +26,7 @@ mod fetch;
 mod gateway;
 mod generation;
 mod guard;
+mod hedge;
 mod intake;
 mod journey;
 mod local;

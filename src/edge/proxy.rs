@@ -21,8 +21,8 @@ use crate::edge::guard::Admission;
 use crate::edge::journey::{Facts, Journey, Stage};
 use crate::edge::upstream;
 use crate::edge::{
-    account, answer, cachestore, clock, continuation, credit, failure, intake, local, random,
-    reply, write,
+    account, answer, cachestore, clock, continuation, credit, failure, hedge, intake, local,
+    random, reply, write,
 };
 use crate::error::GatewayError;
 use crate::observe::Surface;
@@ -159,10 +159,12 @@ impl ProxyHttp for Turnpike {
         let Journey { stage: Stage::Chat(chat), facts, .. } = ctx else {
             return Error::e_explain(ErrorType::InternalError, "only chats go upstream");
         };
-        upstream::next_peer(&self.0, chat).await?.map_err(|error| {
+        let mut peer = upstream::next_peer(&self.0, chat).await?.map_err(|error| {
             facts.error = Some(error);
             Error::new_in(upstream::DECIDED)
-        })
+        })?;
+        hedge::offer(&self.0, chat, facts, &mut peer);
+        Ok(peer)
     }
 
     fn fail_to_connect(
@@ -227,8 +229,10 @@ impl ProxyHttp for Turnpike {
         end: bool,
         ctx: &mut Journey,
     ) -> Result<()> {
+        let Some(chat) = ctx.chat() else { return Ok(()) };
+        hedge::settle(&self.0, chat);
         // The only hook that tells whether the header is all there is.
-        if let Some(attempt) = ctx.chat().and_then(|c| c.attempt.as_mut()) {
+        if let Some(attempt) = &mut chat.attempt {
             attempt.header_only = end;
         }
         Ok(())

@@ -32,6 +32,7 @@ use crate::edge::background::Background;
 use crate::edge::cachestore::ResponseCache;
 use crate::edge::decisions::Decisions;
 use crate::edge::gateway::{Gateway, Snapshot};
+use crate::edge::hedge::Hedges;
 use crate::edge::proxy::Turnpike;
 use crate::edge::quit::Quit;
 use crate::edge::webhooks::Postman;
@@ -155,6 +156,7 @@ fn gateway(config: &Config, ledger: Ledger) -> Result<Gateway, RunError> {
         desk,
         events,
         retries: RetryBudget::new(config.routing.retries()),
+        hedges: Hedges::default(),
         conversations: Conversations::default(),
         decisions: decisions(config)?,
         metrics,

@@ -8,7 +8,7 @@ use pingora::{ErrorType, Result};
 
 use crate::attempt::Outcome;
 use crate::balance::{InFlight, Nanos};
-use crate::catalog::Access;
+use crate::catalog::{Access, Endpoint};
 use crate::dialect::{FaultClass, Target};
 use crate::edge::clock;
 use crate::edge::failure;
@@ -85,13 +85,7 @@ async fn next_attempt(chat: &mut Chat) -> std::result::Result<Attempt, GatewayEr
             });
         };
         let endpoint = Arc::clone(&slot.endpoint);
-        let target = Target {
-            credit_limit: chat.money.limit,
-            host: endpoint.provider.host,
-            template: endpoint.template.as_deref(),
-            now: clock::unix_ms() / 1000,
-            ..Target::new(&endpoint.upstream_model, endpoint.max_output)
-        };
+        let target = target(&endpoint, chat.money.limit);
         let upstream = match endpoint.provider.access {
             Access::Own(_) => chat.snapshot.own.upstream(chat.caller.account().id(), &slot),
             Access::Shared | Access::OwnOnly => {
@@ -103,8 +97,8 @@ async fn next_attempt(chat: &mut Chat) -> std::result::Result<Attempt, GatewayEr
         };
         match write::body(chat, &endpoint, &target).await {
             Ok(mut written) => {
-                written.body = write::with_tier(written.body, chat, &endpoint);
-                let (body, dropped) = write::with_options(written.body, chat, &slot)?;
+                written.body = write::with_tier(written.body, &chat.ask.head, &endpoint);
+                let (body, dropped) = write::with_options(written.body, &chat.ask.head, &slot)?;
                 written.body = body;
                 let attempt = attempt(slot, guard, upstream, now, written);
                 return Ok(Attempt { dropped, ..attempt });
@@ -117,7 +111,19 @@ async fn next_attempt(chat: &mut Chat) -> std::result::Result<Attempt, GatewayEr
     }
 }
 
-fn attempt(
+/// What an endpoint's dialect must know to write a request to it.
+pub(super) fn target(endpoint: &Endpoint, credit_limit: Option<u32>) -> Target<'_> {
+    Target {
+        credit_limit,
+        host: endpoint.provider.host,
+        template: endpoint.template.as_deref(),
+        now: clock::unix_ms() / 1000,
+        ..Target::new(&endpoint.upstream_model, endpoint.max_output)
+    }
+}
+
+/// An attempt that is about to be made.
+pub(super) fn attempt(
     slot: Arc<Slot>,
     guard: InFlight,
     upstream: Arc<Upstream>,
@@ -147,6 +153,7 @@ fn attempt(
         unsent: None,
         progress: Progress::Waiting,
         streams: false,
+        race: None,
     }
 }
 
@@ -166,7 +173,8 @@ pub(crate) fn connected(chat: &mut Chat, reused: bool, fd: std::os::fd::RawFd, h
     attempt.reused = reused;
     attempt.connected = Some(clock::now());
     let timeouts = &attempt.upstream.provider.timeouts;
-    if !(stream && http1) {
+    // A race has no socket, and keeps to its limits itself.
+    if !(stream && http1) || attempt.race.is_some() {
         return;
     }
     if timeouts.first_token < timeouts.inter_event {

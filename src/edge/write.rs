@@ -8,10 +8,11 @@ use pingora::{ErrorType, OrErr as _, Result};
 
 use crate::catalog::{Auth, Endpoint, Provider, Tier};
 use crate::dialect::bedrock::{Credentials, Unsigned, sign};
-use crate::dialect::{self, Dialect, Surface, Target, embed, options, rerank, scan};
+use crate::dialect::{self, Dialect, Target, embed, options, rerank, scan};
 use crate::edge::clock;
 use crate::edge::continuation;
-use crate::edge::journey::{Chat, Resumes};
+use crate::edge::fetch::Fetcher;
+use crate::edge::journey::{Attempt, Chat, Resumes};
 use crate::edge::task::Task;
 use crate::error::GatewayError;
 use crate::route::Slot;
@@ -47,7 +48,8 @@ pub(crate) async fn body(
     let dialect = endpoint.provider.dialect;
     if let (Some(resume), Task::Answer(surface)) = (chat.resume.take(), chat.task) {
         // The media first: a provider that passed the request on has not had them fetched.
-        let fetched = fetch_media(chat, surface, dialect).await;
+        let Chat { ask, snapshot, .. } = chat;
+        let fetched = fetch_media(&mut ask.in_format(surface), &snapshot.fetcher, dialect).await;
         let text = resume.delivered().text();
         chat.resume = Some(resume);
         fetched.map_err(Unwritten::Wrong)?;
@@ -70,28 +72,29 @@ async fn first(
         (Some(Asked::Rerank(request)), _) => rerank::write(dialect, request, target)
             .map(|body| (body, false))
             .map_err(Unwritten::Inexpressible),
-        (None, Task::Answer(surface)) => answer(chat, surface, dialect, target).await,
+        (None, Task::Answer(surface)) => {
+            let Chat { ask, snapshot, .. } = chat;
+            answer(&mut ask.in_format(surface), &snapshot.fetcher, dialect, target).await
+        }
         (None, Task::Embed | Task::Rerank) => Err(Unwritten::Wrong(
             crate::edge::failure::internal("an embedding request was not read"),
         )),
     }
 }
 
-async fn answer(
-    chat: &mut Chat,
-    surface: Surface,
+/// The body of a request for an answer, and whether it passed.
+pub(crate) async fn answer(
+    ask: &mut dialect::Ask<'_>,
+    fetcher: &Fetcher,
     dialect: Dialect,
     target: &Target<'_>,
 ) -> std::result::Result<(Bytes, bool), Unwritten> {
-    let passed = dialect::passes(surface, dialect, &chat.ask.head, target.host);
+    let passed = dialect::passes(ask.surface, dialect, ask.head, target.host);
     if !passed {
-        fetch_media(chat, surface, dialect).await.map_err(Unwritten::Wrong)?;
+        fetch_media(ask, fetcher, dialect).await.map_err(Unwritten::Wrong)?;
     }
-    let ask = &mut chat.ask;
     let large = ask.body.len() >= LARGE_BODY;
-    let (body, head) = (&*ask.body, &ask.head);
-    let mut ask = dialect::Ask { surface, body, head, parsed: &mut ask.parsed };
-    let mut write = || dialect::upstream_request(dialect, &mut ask, target);
+    let mut write = || dialect::upstream_request(dialect, ask, target);
     let written = if large { tokio::task::block_in_place(write) } else { write() };
     let body = written.map_err(Unwritten::Inexpressible)?;
     Ok((body, passed))
@@ -99,11 +102,11 @@ async fn answer(
 
 /// Names the service tier of an endpoint that is of one, unless the request did: it decides what
 /// the provider does and charges. Only OpenAI's two formats have it (its API reference, 2026-09).
-pub(crate) fn with_tier(body: Bytes, chat: &Chat, endpoint: &Endpoint) -> Bytes {
+pub(crate) fn with_tier(body: Bytes, head: &scan::Head, endpoint: &Endpoint) -> Bytes {
     let dialect = endpoint.provider.dialect;
     let has_tiers = matches!(dialect, Dialect::OpenAi | Dialect::Responses);
-    let named = chat.ask.head.field(scan::Key::ServiceTier);
-    let named = named.is_some_and(|field| field.value.of(&chat.ask.body) != b"null");
+    // What is `null` names none, and is not noted.
+    let named = head.mentions("service_tier");
     if endpoint.tier == Tier::Default || !has_tiers || named {
         return body;
     }
@@ -122,10 +125,10 @@ pub(crate) fn with_tier(body: Bytes, chat: &Chat, endpoint: &Endpoint) -> Bytes 
 /// None in practice: both have been read before.
 pub(crate) fn with_options(
     body: Bytes,
-    chat: &Chat,
+    head: &scan::Head,
     slot: &Slot,
 ) -> std::result::Result<(Bytes, Vec<String>), GatewayError> {
-    let prefs = chat.ask.head.provider.as_ref();
+    let prefs = head.provider.as_ref();
     let given = prefs.and_then(|prefs| prefs.options.iter().find(|(name, _)| slot.is_named(name)));
     let Some((name, given)) = given else { return Ok((body, Vec::new())) };
     let added = options::add(&body, given, &slot.endpoint.provider.options)?;
@@ -135,19 +138,16 @@ pub(crate) fn with_options(
 
 /// Fetches what the request only points to, if the provider does not do so itself.
 async fn fetch_media(
-    chat: &mut Chat,
-    surface: Surface,
+    ask: &mut dialect::Ask<'_>,
+    fetcher: &Fetcher,
     dialect: Dialect,
 ) -> std::result::Result<(), GatewayError> {
-    let Chat { ask, snapshot, .. } = chat;
-    let (body, head) = (&*ask.body, &ask.head);
-    let mut tree = dialect::Ask { surface, body, head, parsed: &mut ask.parsed };
-    let urls = tree.tree()?.to_fetch(dialect);
+    let urls = ask.tree()?.to_fetch(dialect);
     if urls.is_empty() {
         return Ok(());
     }
-    let fetched = snapshot.fetcher.fetch(&urls).await?;
-    if let Some(request) = &mut ask.parsed {
+    let fetched = fetcher.fetch(&urls).await?;
+    if let Some(request) = ask.parsed.as_mut() {
         request.put_fetched(&urls, &fetched);
     }
     Ok(())
@@ -178,18 +178,26 @@ pub(crate) fn head(chat: &Chat, head: &mut RequestHeader) -> Result<()> {
             "a request head without an attempt",
         );
     };
-    let stream = chat.ask.head.stream;
+    let mut fresh = head_of(attempt, chat.task, chat.ask.head.stream)?;
+    fresh.set_version(head.version);
+    *head = fresh;
+    Ok(())
+}
+
+/// The head of an attempt's request.
+///
+/// # Errors
+/// The request cannot be signed.
+pub(crate) fn head_of(attempt: &Attempt, task: Task, stream: bool) -> Result<RequestHeader> {
     let model = &attempt.slot.endpoint.upstream_model;
-    let path = path(chat.task, attempt.upstream.provider.dialect, model, stream);
+    let path = path(task, attempt.upstream.provider.dialect, model, stream);
     let mut fresh =
         attempt.upstream.request(attempt.key, path.as_deref(), stream, attempt.body.len())?;
-    fresh.set_version(head.version);
     if let Some(token) = &attempt.token {
         fresh.insert_header("authorization", token.clone())?;
     }
     signed(&mut fresh, &attempt.upstream.provider, &attempt.body)?;
-    *head = fresh;
-    Ok(())
+    Ok(fresh)
 }
 
 /// Signs a request, where the provider wants that.

@@ -23,6 +23,8 @@ pub struct Readings {
     pub breakers: Vec<(EndpointId, BreakerState)>,
     /// Retries that may be made now.
     pub retry_budget: u64,
+    /// Hedges that may be made now, as far as their number is concerned.
+    pub hedge_budget: u64,
     /// Access lines that were lost so far.
     pub access_log_dropped_total: u64,
     /// Prompts and answers that accounts have asked to be kept.
@@ -125,6 +127,7 @@ pub(super) struct Gauges {
     cache_evicted: IntCounter,
     breakers: IntGaugeVec,
     retry_budget: IntGauge,
+    hedge_budget: IntGauge,
     dropped: IntCounter,
     content_written: IntCounter,
     content_dropped: IntCounter,
@@ -151,6 +154,7 @@ impl Gauges {
             cache_evicted: counter(r, names::CACHE_EVICTED)?,
             breakers: gauges(r, names::BREAKER, &["endpoint"])?,
             retry_budget: gauge(r, names::RETRY_BUDGET)?,
+            hedge_budget: gauge(r, names::HEDGE_BUDGET)?,
             dropped: counter(r, names::ACCESS_DROPPED)?,
             content_written: counter(r, names::CONTENT_WRITTEN)?,
             content_dropped: counter(r, names::CONTENT_DROPPED)?,
@@ -172,6 +176,7 @@ impl Gauges {
         set(&self.cache_bytes, now.cache.bytes);
         raise(&self.cache_evicted, now.cache.evicted_total);
         set(&self.retry_budget, now.retry_budget);
+        set(&self.hedge_budget, now.hedge_budget);
         raise(&self.dropped, now.access_log_dropped_total);
         raise(&self.content_written, now.content.written_total);
         raise(&self.content_dropped, now.content.dropped_total);

@@ -145,6 +145,8 @@ closed_list! {
         CutMidStream = "cut_mid_stream",
         /// The answer did not go on with another provider's.
         Diverged = "diverged",
+        /// Another endpoint, asked beside this one, answered first.
+        Beaten = "beaten",
         /// The client left first.
         ClientGone = "client_gone",
         /// The credit was used up.
@@ -167,6 +169,22 @@ closed_list! {
         Cleared = "cleared",
         /// The request has no key (too deep or too complex).
         Unkeyed = "unkeyed",
+    }
+}
+
+closed_list! {
+    /// What became of a second attempt beside a slow first one.
+    HedgeResult {
+        /// It answered.
+        Won = "won",
+        /// The first answered before it.
+        Beaten = "beaten",
+        /// It failed.
+        Failed = "failed",
+        /// The request ended before either answered.
+        Cancelled = "cancelled",
+        /// It was not made: the budget was spent.
+        Refused = "refused",
     }
 }
 

@@ -179,7 +179,7 @@ impl ProviderMeter {
     fn new(metrics: &Metrics, label: &str) -> Self {
         Self {
             label: label.into(),
-            attempts: Default::default(),
+            attempts: std::array::from_fn(|_| OnceLock::new()),
             counters: metrics.attempts.clone(),
             ttft: OnceLock::new(),
             histograms: metrics.ttft.clone(),

@@ -16,7 +16,7 @@ use prometheus::{
 };
 
 use super::gauges::{Gauges, Readings};
-use super::labels::{CacheStatus, StatusClass, Surface};
+use super::labels::{CacheStatus, HedgeResult, StatusClass, Surface};
 use super::meters::ModelMeter;
 use super::names::{self, Name};
 use crate::vocab::{NanoUsd, Usage};
@@ -83,6 +83,7 @@ pub struct Metrics {
     pub(super) ttft: HistogramVec,
     pub(super) attempts: IntCounterVec,
     fallbacks: IntCounter,
+    hedges: IntCounterVec,
     pub(super) tokens: IntCounterVec,
     pub(super) cost: CounterVec,
     in_flight: IntGauge,
@@ -122,6 +123,7 @@ impl Metrics {
             ttft: histograms(r, names::TTFT, &names::LATENCY_BUCKETS, &["provider"])?,
             attempts: counters(r, names::ATTEMPTS, &["provider", "outcome"])?,
             fallbacks: counter(r, names::FALLBACKS)?,
+            hedges: counters(r, names::HEDGES, &["result"])?,
             tokens: counters(r, names::TOKENS, &["model", "kind"])?,
             cost: register(r, CounterVec::new(opts(names::COST), &["model"])?)?,
             in_flight: gauge(r, names::IN_FLIGHT)?,
@@ -152,6 +154,11 @@ impl Metrics {
     pub fn open_stream(&self) -> InFlight {
         self.streams.inc();
         InFlight { gauge: self.streams.clone() }
+    }
+
+    /// Counts a second attempt that has ended, or was not made.
+    pub fn hedge(&self, result: HedgeResult) {
+        self.hedges.with_label_values(&[result.as_str()]).inc();
     }
 
     /// Counts a request that has ended. The one call per request.

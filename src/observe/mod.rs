@@ -24,6 +24,6 @@ mod write;
 pub use access::{AccessLine, AttemptMark};
 pub use access_log::{AccessLog, LineFormat, Target};
 pub use gauges::Readings;
-pub use labels::{BreakerState, CacheStatus, Outcome, StatusClass, Surface};
+pub use labels::{BreakerState, CacheStatus, HedgeResult, Outcome, StatusClass, Surface};
 pub use meters::{Meters, ModelMeter, ProviderMeter};
 pub use metrics::{BadMetric, InFlight, Metrics, Report};

@@ -21,6 +21,11 @@ pub const ATTEMPTS: Name = ("turnpike_attempts_total", "Attempts at providers th
 /// Attempts after the first.
 pub const FALLBACKS: Name =
     ("turnpike_fallbacks_total", "Attempts that were made because an earlier one failed.");
+/// Second attempts beside slow first ones.
+pub const HEDGES: Name = (
+    "turnpike_hedges_total",
+    "Second attempts beside slow first ones, by what became of them; refused: the budget was spent.",
+);
 /// Tokens by model and kind.
 pub const TOKENS: Name = (
     "turnpike_tokens_total",
@@ -95,6 +100,9 @@ pub const CONTENT_BYTES: Name =
 /// What is left of the retry budget.
 pub const RETRY_BUDGET: Name =
     ("turnpike_retry_budget", "Retries that may be made now before the budget is empty.");
+/// What is left of the hedges' budget.
+pub const HEDGE_BUDGET: Name =
+    ("turnpike_hedge_budget", "Hedges that may be made now, as far as their number is concerned.");
 /// What is running.
 pub const BUILD: Name = ("turnpike_build_info", "Always 1; the version is a label.");
 

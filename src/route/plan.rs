@@ -287,6 +287,18 @@ impl Plan {
         Some(Admitted { slot, why, thinking, last_resort, guard })
     }
 
+    /// The candidates that were not tried, in their order.
+    pub fn rest(&self) -> impl Iterator<Item = &Candidate> {
+        self.untried().map(|(_, candidate)| candidate)
+    }
+
+    /// Says that an endpoint was tried beside the one that [`Self::next`] gave.
+    pub fn also_tried(&mut self, slot: &Arc<Slot>) {
+        let is = |(_, candidate): &(usize, &Candidate)| Arc::ptr_eq(&candidate.slot, slot);
+        let at = self.untried().find(is).map(|(i, _)| i);
+        self.tried |= at.map_or(0, |i| 1 << i);
+    }
+
     /// Whether there is a candidate that was not tried.
     pub fn has_next(&self) -> bool {
         self.untried().next().is_some()

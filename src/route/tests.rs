@@ -237,6 +237,26 @@ fn fallback_models_follow_each_once() {
 }
 
 #[test]
+fn who_is_tried_beside_another_is_not_tried_again() {
+    let table = table(THREE);
+    let mut made = plan(&table, &ask("meta/llama"), 5, NOW).expect("a plan");
+    let expected = order(&made);
+    let first = made.next(NOW).expect("a first");
+    let rest = |plan: &Plan| -> Vec<String> {
+        plan.rest().map(|c| c.slot.endpoint.provider.id.to_string()).collect()
+    };
+    assert_eq!(rest(&made), expected[1..]);
+    made.also_tried(&first.slot);
+    assert_eq!(made.tried(), 1, "it had been");
+    let second = Arc::clone(&made.rest().next().expect("a second").slot);
+    made.also_tried(&second);
+    assert_eq!((made.tried(), rest(&made)), (2, expected[2..].to_vec()));
+    let third = made.next(NOW).expect("a third");
+    assert_eq!(third.slot.endpoint.provider.id.as_str(), expected[2]);
+    assert!(!made.has_next());
+}
+
+#[test]
 fn the_walk_tries_each_once_and_the_least_bad_at_last() {
     let table = table(THREE);
     let mut made = plan(&table, &ask("meta/llama"), 5, NOW).expect("a plan");

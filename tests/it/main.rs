@@ -23,6 +23,7 @@ mod events;
 mod failover;
 mod framing;
 mod guards;
+mod hedging;
 mod keys;
 mod lifecycle;
 mod money;

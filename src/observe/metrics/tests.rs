@@ -4,7 +4,7 @@ use super::*;
 use crate::catalog::{Catalog, Endpoint, Model, Origin, Provider};
 use crate::dialect::Dialect;
 use crate::observe::gauges::{CacheGauges, CommitTimes, ContentGauges, LedgerGauges};
-use crate::observe::labels::{BreakerState, Outcome};
+use crate::observe::labels::{BreakerState, HedgeResult, Outcome};
 use crate::observe::meters::Meters;
 use crate::vocab::{EndpointId, ModelId, ProviderId};
 
@@ -70,6 +70,7 @@ fn a_request_counts_in_every_metric() {
     meters.provider("p0").attempt(Outcome::RateLimited);
     meters.provider("p0").attempt(Outcome::Ok);
     meters.provider("p0").first_token(Duration::from_millis(300));
+    metrics.hedge(HedgeResult::Won);
     assert_has(
         &rendered(&metrics),
         &[
@@ -83,6 +84,7 @@ fn a_request_counts_in_every_metric() {
             r#"turnpike_attempts_total{outcome="status_rate_limited",provider="p0"} 1"#,
             r#"turnpike_attempts_total{outcome="ok",provider="p0"} 1"#,
             "turnpike_fallbacks_total 4",
+            r#"turnpike_hedges_total{result="won"} 1"#,
             r#"turnpike_tokens_total{kind="prompt",model="m/0"} 20"#,
             r#"turnpike_tokens_total{kind="cache_read",model="m/0"} 8"#,
             r#"turnpike_tokens_total{kind="cache_write",model="m/0"} 6"#,
@@ -201,6 +203,7 @@ fn readings_are_taken_at_each_scrape_and_replace_the_last() {
             cache: CacheGauges { entries: 1, bytes: 2, evicted_total: 3 },
             breakers: vec![(endpoint(n), BreakerState::Open)],
             retry_budget: 7,
+            hedge_budget: 8,
             access_log_dropped_total: 9,
             content: ContentGauges {
                 written_total: 10,
@@ -231,6 +234,7 @@ fn readings_are_taken_at_each_scrape_and_replace_the_last() {
             "turnpike_cache_bytes 2",
             "turnpike_cache_evicted_total 3",
             "turnpike_retry_budget 7",
+            "turnpike_hedge_budget 8",
             "turnpike_access_log_dropped_total 9",
             "turnpike_content_written_total 10",
             "turnpike_content_dropped_total 11",
