@@ -22,7 +22,7 @@ fn a_second_one_that_fails_leaves_the_first() {
         stage.set("one", counting(600));
         stage.fails("two", 1, fault);
         let answer = stage.expect(&[outcome, "ok"]);
-        assert_eq!(stage.line(&answer)["provider"], "one", "{fault}");
+        assert_eq!(stage.line(&answer)["gen_ai.provider.name"], "one", "{fault}");
         assert_eq!(stage.hedges("failed"), 1, "{fault}");
         stage.close(COST);
     }
@@ -123,7 +123,7 @@ fn a_client_that_leaves_takes_both_with_it() {
     let stage = Stage::openai(EAGER);
     stage.set("one", counting(NEVER_MS));
     stage.set("two", counting(NEVER_MS));
-    let connection = stage.open();
+    let connection = stage.open(json!({}));
     for name in ["one", "two"] {
         stage.until(name, "it is asked", |stats| stats.in_flight == 1);
     }
