@@ -17,6 +17,7 @@ const SHAPES: &str = concat!(
     include_str!("../file/catalog.rs"),
     include_str!("../file/choices.rs"),
     include_str!("../file/content.rs"),
+    include_str!("../file/hedging.rs"),
     include_str!("../file/payment.rs"),
     include_str!("../file/webhooks.rs")
 );

@@ -185,8 +185,10 @@ pub(crate) fn settle(gateway: &Gateway, chat: &mut Chat) {
     let Some((race, Some(mut first))) = race.map(|race| (race, chat.attempt.take())) else {
         return;
     };
-    let Told { second, winner, first_lost, second_lost, broke: _ } =
-        race.with(|told| Told { broke: told.broke, ..std::mem::take(told) });
+    let Told { second, winner, first_lost, second_lost, .. } = race.with(|told| {
+        let left = Told { broke: told.broke, ..Told::default() };
+        std::mem::replace(told, left)
+    });
     let Some(second) = second else {
         // Nobody else was asked.
         first.won_or_lost(winner, first_lost);
@@ -261,4 +263,33 @@ fn lose(
     failure::rest_key(&attempt, &outcome, now);
     failure::punish(&mut attempt, &outcome, now);
     cost
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::{Origin, Share};
+    use crate::dialect::Dialect;
+    use crate::vocab::ProviderId;
+
+    #[test]
+    fn who_takes_part() {
+        let origin =
+            Origin { tls: false, host: "h".to_owned(), port: 1, authority: "h:1".to_owned() };
+        let id = ProviderId::parse("p").expect("a slug");
+        let plain = Provider { bills_on: false, ..Provider::new(id, Dialect::OpenAi, origin) };
+        let (usual, generous) = (
+            HedgeSettings::default(),
+            HedgeSettings { billed_losers: true, ..HedgeSettings::default() },
+        );
+        assert!(takes_part(&plain, &usual) && takes_part(&plain, &generous));
+        let billed = Provider { bills_on: true, ..plain.clone() };
+        assert!(!takes_part(&billed, &usual) && takes_part(&billed, &generous));
+        // What it does for nothing would be on the account's own bill.
+        let own = Provider { access: Access::Own(Share::NONE), ..plain.clone() };
+        let drained = Provider { drains: true, ..plain };
+        for provider in [own, drained] {
+            assert!(!takes_part(&provider, &usual) && !takes_part(&provider, &generous));
+        }
+    }
 }
