@@ -272,24 +272,23 @@ mod tests {
     use crate::dialect::Dialect;
     use crate::vocab::ProviderId;
 
-    #[test]
-    fn who_takes_part() {
+    fn provider() -> Provider {
         let origin =
             Origin { tls: false, host: "h".to_owned(), port: 1, authority: "h:1".to_owned() };
         let id = ProviderId::parse("p").expect("a slug");
-        let plain = Provider { bills_on: false, ..Provider::new(id, Dialect::OpenAi, origin) };
-        let (usual, generous) = (
-            HedgeSettings::default(),
-            HedgeSettings { billed_losers: true, ..HedgeSettings::default() },
-        );
-        assert!(takes_part(&plain, &usual) && takes_part(&plain, &generous));
-        let billed = Provider { bills_on: true, ..plain.clone() };
-        assert!(!takes_part(&billed, &usual) && takes_part(&billed, &generous));
+        Provider { bills_on: false, ..Provider::new(id, Dialect::OpenAi, origin) }
+    }
+
+    #[test]
+    fn who_takes_part() {
+        let usual = HedgeSettings::default();
+        let generous = HedgeSettings { billed_losers: true, ..usual };
+        let takes = |provider| [usual, generous].map(|settings| takes_part(&provider, &settings));
+        assert_eq!(takes(provider()), [true, true]);
+        assert_eq!(takes(Provider { bills_on: true, ..provider() }), [false, true]);
+        assert_eq!(takes(Provider { drains: true, ..provider() }), [false, false]);
         // What it does for nothing would be on the account's own bill.
-        let own = Provider { access: Access::Own(Share::NONE), ..plain.clone() };
-        let drained = Provider { drains: true, ..plain };
-        for provider in [own, drained] {
-            assert!(!takes_part(&provider, &usual) && !takes_part(&provider, &generous));
-        }
+        let access = Access::Own(Share::NONE);
+        assert_eq!(takes(Provider { access, ..provider() }), [false, false]);
     }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::Race;
 use super::leg::Leg;
-use crate::balance::{Availability, HedgeBudget, Wait};
+use crate::balance::{Availability, Gauge, HedgeBudget, Wait};
 use crate::dialect::scan::Head;
 use crate::dialect::{self, Surface, ir};
 use crate::edge::clock;
@@ -66,8 +66,10 @@ impl Offer {
     pub(super) async fn make(self, race: &Race) -> Option<Leg> {
         let budget = &self.gateway.hedges.budget;
         for (slot, price) in &self.rivals {
-            let ready = slot.health.availability(clock::now()) == Availability::Ready;
-            if !ready {
+            // Somebody who has troubles of its own is no help, and must not get more of them.
+            let Gauge { availability, capped, silent, .. } =
+                slot.health.gauge(Wait::FirstToken, clock::now());
+            if availability != Availability::Ready || capped || silent {
                 continue;
             }
             let reserved = self.price.max(*price);
