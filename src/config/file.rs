@@ -342,7 +342,7 @@ pub struct Provider {
     /// unless `auth` is `none`, or `aws` or `service_account` is given.
     pub api_key: Option<String>,
     /// More keys of the same kind. Requests are spread over all of them; one that is rate limited or
-    /// refused rests, while the others serve. At most 63.
+    /// refused rests, while the others serve. At most 63. Default `[]`.
     pub api_keys: Vec<String>,
     /// How the credential is sent: `bearer`, `none`, or `header:` and a header's name. Optional;
     /// absent: `header:x-api-key` for anthropic, `header:api-key` for azure,

@@ -87,20 +87,21 @@ pub(crate) async fn header(
         attempt.progress = Progress::Answering(Box::new(pipe));
     }
     if !chat.money.durable {
-        wait_for_hold(chat).await?;
+        wait_for_hold(chat, facts).await?;
     }
     hide(header)
 }
 
 /// No byte of an answer leaves before the hold is on disk. The write runs while the provider
 /// thinks, so that there is usually nothing to wait for.
-async fn wait_for_hold(chat: &mut Chat) -> Result<()> {
+async fn wait_for_hold(chat: &mut Chat, facts: &mut Facts) -> Result<()> {
     if let Some(hold) = &chat.money.hold
         && hold.durable().await.is_err()
     {
         if let Some(attempt) = &mut chat.attempt {
             attempt.progress = Progress::Failed(Outcome::Internal);
         }
+        facts.error = Some(credit::unavailable());
         return Err(Error::explain(DECIDED, "the ledger is unavailable").into_in());
     }
     chat.money.durable = true;

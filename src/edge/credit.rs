@@ -269,13 +269,15 @@ impl Estimate {
     }
 }
 
+/// The ledger takes no charges, so that nothing is served that would be charged.
+pub(crate) fn unavailable() -> GatewayError {
+    let text = "The ledger cannot take charges at the moment; try again shortly.";
+    GatewayError::new(Kind::Unavailable, text).with_retry_after(Duration::from_secs(1))
+}
+
 fn refusal(refused: HoldRefused, estimate: &Estimate, prompt_tokens: u64) -> GatewayError {
     match refused {
-        HoldRefused::Unavailable => GatewayError::new(
-            Kind::Unavailable,
-            "The ledger cannot take charges at the moment; try again shortly.",
-        )
-        .with_retry_after(Duration::from_secs(1)),
+        HoldRefused::Unavailable => unavailable(),
         HoldRefused::Credit { available, .. } => {
             let left = i128::from(available.0.max(0)) * 1_000 - estimate.prompt_pico;
             let afford = left.checked_div(estimate.token_pico).unwrap_or(0).max(0);

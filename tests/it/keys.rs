@@ -2,6 +2,7 @@
 //! rests alone.
 
 use std::io::Write as _;
+use std::time::Duration;
 
 use tempfile::NamedTempFile;
 use turnpike::dialect::Dialect;
@@ -86,7 +87,10 @@ fn a_key_that_is_limited_or_refused_rests_while_the_others_serve() {
             assert_eq!(stats.requests, 13, "{status}: the second key was asked once");
             assert!(!world.gateway.log("stderr").contains(SECOND), "no key is written down");
             drop(client);
-            world.gateway.verify().expect("a sound ledger");
+            let World { mut gateway, .. } = world;
+            gateway.signal("TERM");
+            gateway.wait(Duration::from_secs(20));
+            gateway.verify().expect("a sound ledger");
         }
     }
 }

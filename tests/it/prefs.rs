@@ -334,7 +334,7 @@ fn what_cannot_be_had_says_what_to_change() {
         (json!({"model": "test/model@preset/mine"}), 404, "no preset", ""),
         (json!({"preset": "mine"}), 404, "no preset", ""),
         (json!({"models": ["test/open", "@preset/mine"]}), 400, "as a fallback", ""),
-        (json!({"provider": {"options": {"alpha": {"a": 1}}}}), 400, "provider.options", ""),
+        (json!({"provider": {"options": {"alpha": 1}}}), 400, "provider.options.alpha", ""),
         (json!({"provider": {"fastest": true}}), 400, "'fastest'", ""),
     ] {
         let answer = send(&mut client, &members);
