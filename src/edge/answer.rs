@@ -47,7 +47,7 @@ pub(super) const ERROR_BODY_MAX: usize = 64 * 1024;
 /// The attempt has failed, or the ledger has.
 pub(crate) async fn header(
     chat: &mut Chat,
-    facts: &Facts,
+    facts: &mut Facts,
     header: &mut ResponseHeader,
 ) -> Result<()> {
     if header.status.is_informational() {
