@@ -2,9 +2,10 @@
 //! once; and nothing but the first request where it is not slow, not allowed or not wanted.
 
 mod failures;
+mod http2;
 
 use std::io::{BufReader, ErrorKind, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,9 @@ const NEVER_MS: u32 = 50_000;
 /// Hedged at once, as often as it helps.
 const EAGER: &str = "enabled = true\nrequests_max = \"100%\"\nspend_max = \"100%\"\n\
                      delay_default_ms = 100\ndelay_min_ms = 10";
+
+/// The same, but nothing is slow that is only held up by the machine.
+const PATIENT: &str = "enabled = true\nrequests_max = \"100%\"\nspend_max = \"100%\"";
 
 /// A gateway over `one`, `two` and `three`, asked in this order, whose prompts cost nothing.
 struct Stage {
@@ -200,7 +204,7 @@ fn a_slow_endpoint_is_overtaken() {
 #[test]
 fn a_second_one_that_is_slower_still_is_cancelled() {
     let stage = Stage::openai(EAGER);
-    stage.set("one", counting(600));
+    stage.set("one", counting(1_200));
     stage.set("two", counting(NEVER_MS));
     let answer = stage.expect(&["beaten", "ok"]);
     assert_eq!(stage.line(&answer)["gen_ai.provider.name"], "one");
@@ -231,7 +235,7 @@ fn dialects_may_differ_on_every_surface() {
         assert_eq!(streamed.text, whole_text(), "{first}, then {second}: {}", answer.text());
         assert_eq!(tried(&stage.line(&answer)), ["beaten", "ok"]);
         // The other way round: the first one wins while the second is asked.
-        stage.set("one", counting(600));
+        stage.set("one", counting(1_200));
         stage.set("two", counting(NEVER_MS));
         stage.expect(&["beaten", "ok"]);
         assert_eq!((stage.hedges("won"), stage.hedges("beaten")), (2, 1), "{first}, {second}");
@@ -241,7 +245,7 @@ fn dialects_may_differ_on_every_surface() {
 
 #[test]
 fn a_quick_endpoint_is_asked_alone() {
-    let stage = Stage::openai("enabled = true\nrequests_max = \"100%\"\nspend_max = \"100%\"");
+    let stage = Stage::openai(PATIENT);
     let mut client = stage.gateway.client();
     for _ in 0..5 {
         let answer = client.chat(&body(json!({})));
@@ -256,7 +260,7 @@ fn a_quick_endpoint_is_asked_alone() {
 fn without_hedging_one_request_is_made() {
     for hedging in ["", "enabled = false\ndelay_default_ms = 1"] {
         let stage = Stage::openai(hedging);
-        stage.set("one", counting(400));
+        stage.set("one", counting(1_000));
         stage.expect(&["ok"]);
         assert_eq!(stage.requests(), [1, 0, 0], "{hedging}");
         stage.close(COST);
@@ -266,7 +270,7 @@ fn without_hedging_one_request_is_made() {
 #[test]
 fn what_is_not_hedged() {
     let stage = Stage::openai(EAGER);
-    stage.set("one", counting(400));
+    stage.set("one", counting(1_000));
     for more in [
         json!({"stream": false}),
         json!({"provider": {"order": ["one"], "allow_fallbacks": false}}),
@@ -287,7 +291,7 @@ fn providers_that_bill_a_cancelled_answer_take_part_only_if_they_may() {
         let setup = Setup { provider, prices: ("0", "0"), ..Setup::default() };
         let hedging = format!("{EAGER}\nbilled_losers = {may}");
         let stage = Stage::with([Dialect::OpenAi; 3], &hedging, setup);
-        stage.set("one", counting(600));
+        stage.set("one", counting(1_200));
         assert!(stage.ask().is_good());
         assert_eq!(stage.requests(), requests, "allowed: {may}");
     }
@@ -297,7 +301,7 @@ fn providers_that_bill_a_cancelled_answer_take_part_only_if_they_may() {
 fn a_share_of_requests_is_hedged() {
     let half = EAGER.replace("requests_max = \"100%\"", "requests_max = \"50%\"");
     let stage = Stage::openai(&half);
-    stage.set("one", counting(400));
+    stage.set("one", counting(1_000));
     stage.expect(&["ok"]);
     stage.expect(&["beaten", "ok"]);
     stage.expect(&["ok"]);
@@ -312,7 +316,7 @@ fn losers_cost_at_most_a_share_of_charges() {
     // A prompt costs as much as 10 words of an answer of 20.
     let setup = Setup { prices: ("2", "2"), ..Setup::default() };
     let stage = Stage::with([Dialect::OpenAi; 3], EAGER, setup);
-    stage.set("one", counting(400));
+    stage.set("one", counting(1_000));
     let answer = stage.ask();
     assert_eq!(tried(&stage.line(&answer)), ["ok"], "nothing has been charged");
     assert_eq!(stage.hedges("refused"), 1);
@@ -375,6 +379,9 @@ fn floods(listener: &TcpListener, blocked: &Sender<usize>) {
             Err(error) => panic!("after {sent} bytes: {error}"),
         }
     }
+    // Closed with something unread, it would be a reset, which overtakes what was sent.
+    socket.shutdown(Shutdown::Write).expect("a socket option");
+    std::io::copy(&mut socket, &mut std::io::sink()).expect("the gateway closes");
 }
 
 /// Bytes of text, and in how many events.
@@ -422,9 +429,9 @@ fn the_client_is_told_on_request() {
 
 #[test]
 fn an_endpoint_is_waited_for_as_long_as_usual() {
-    let careful = EAGER.replace("delay_default_ms = 100", "delay_default_ms = 0");
+    let careful = format!("{PATIENT}\ndelay_default_ms = 0\ndelay_min_ms = 700");
     let stage = Stage::openai(&careful);
-    let slow = counting(1_500);
+    let slow = counting(2_000);
     stage.set("one", slow.clone());
     stage.expect(&["ok"]);
     assert_eq!(stage.requests(), [1, 0, 0], "nobody knows what is usual");

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use turnpike::dialect::Dialect;
 use turnpike::simulate::{ErrorBody, Fault};
 
-use super::{COST, EAGER, NEVER_MS, Stage, body, counting, eventually, tried, whole_text};
+use super::{COST, EAGER, NEVER_MS, PATIENT, Stage, body, counting, eventually, tried, whole_text};
 use crate::support::Setup;
 
 #[test]
@@ -19,7 +19,7 @@ fn a_second_one_that_fails_leaves_the_first() {
         (Fault::Garbage, "garbled"),
     ] {
         let stage = Stage::openai(EAGER);
-        stage.set("one", counting(600));
+        stage.set("one", counting(1_200));
         stage.fails("two", 1, fault);
         let answer = stage.expect(&[outcome, "ok"]);
         assert_eq!(stage.line(&answer)["gen_ai.provider.name"], "one", "{fault}");
@@ -36,11 +36,11 @@ fn a_first_one_that_fails_leaves_the_second() {
         (Fault::Hang, "first_token_timeout"),
     ] {
         let mut setup = Setup { prices: ("0", "2"), ..Setup::default() };
-        setup.timeouts.push(("one".to_owned(), "first_token_ms = 400".to_owned()));
+        setup.timeouts.push(("one".to_owned(), "first_token_ms = 900".to_owned()));
         let stage = Stage::with([Dialect::OpenAi; 3], EAGER, setup);
         // It fails when the second has been asked, and before that answers.
-        stage.fails("one", 250, fault);
-        stage.set("two", counting(1_500));
+        stage.fails("one", 600, fault);
+        stage.set("two", counting(2_500));
         stage.expect(&[outcome, "ok"]);
         assert_eq!(stage.requests(), [1, 1, 0], "{fault}");
         assert_eq!(stage.hedges("won"), 1, "{fault}");
@@ -52,7 +52,7 @@ fn a_first_one_that_fails_leaves_the_second() {
 fn who_fails_before_it_is_slow_is_followed_as_ever() {
     let stage = Stage::openai(EAGER);
     stage.fails("one", 1, Fault::Status(500));
-    stage.set("two", counting(600));
+    stage.set("two", counting(1_200));
     // The next attempt may be hedged in its turn.
     stage.expect(&["status_server", "beaten", "ok"]);
     assert_eq!(stage.requests(), [1, 1, 1]);
@@ -62,7 +62,7 @@ fn who_fails_before_it_is_slow_is_followed_as_ever() {
 #[test]
 fn if_both_fail_the_next_is_asked() {
     let mut setup = Setup { prices: ("0", "2"), ..Setup::default() };
-    setup.timeouts.push(("one".to_owned(), "first_token_ms = 500".to_owned()));
+    setup.timeouts.push(("one".to_owned(), "first_token_ms = 900".to_owned()));
     let stage = Stage::with([Dialect::OpenAi; 3], EAGER, setup);
     stage.fails("one", 1, Fault::Hang);
     stage.fails("two", 1, Fault::Status(503));
@@ -92,7 +92,7 @@ fn a_provider_that_refuses_tells_the_client_why() {
 
 #[test]
 fn a_stale_connection_is_replaced() {
-    let stage = Stage::openai(EAGER);
+    let stage = Stage::openai(PATIENT);
     let mut client = stage.gateway.client();
     stage.check(&client.chat(&body(json!({}))), &["ok"]);
     stage.fails("one", 1, Fault::ResetReused);

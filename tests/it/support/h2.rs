@@ -9,9 +9,10 @@ use bytes::Bytes;
 use h2::client::{Builder, SendRequest};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::pki_types::CertificateDer;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::{Answer, runtime};
 
@@ -36,6 +37,7 @@ impl Tls {
         let dir = tempfile::tempdir().expect("a directory");
         std::fs::write(dir.path().join("cert.pem"), leaf.pem()).expect("a file");
         std::fs::write(dir.path().join("key.pem"), key.serialize_pem()).expect("a file");
+        std::fs::write(dir.path().join("authority.pem"), authority.pem()).expect("a file");
         Self { authority: authority.der().clone(), dir }
     }
 
@@ -47,6 +49,24 @@ impl Tls {
             path("cert.pem"),
             path("key.pem")
         )
+    }
+}
+
+impl Tls {
+    /// The path of the authority's own certificate.
+    pub(crate) fn authority(&self) -> String {
+        self.dir.path().join("authority.pem").display().to_string()
+    }
+
+    /// Takes TLS connections with this certificate, for HTTP/2 alone.
+    pub(crate) fn acceptor(&self) -> TlsAcceptor {
+        let path = |name: &str| self.dir.path().join(name);
+        let chain = CertificateDer::from_pem_file(path("cert.pem")).expect("a certificate");
+        let key = PrivateKeyDer::from_pem_file(path("key.pem")).expect("a key");
+        let config = ServerConfig::builder().with_no_client_auth();
+        let mut config = config.with_single_cert(vec![chain], key).expect("they fit");
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        TlsAcceptor::from(Arc::new(config))
     }
 }
 
