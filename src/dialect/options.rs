@@ -77,7 +77,7 @@ struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 /// What is to be added.
 enum Node<'a> {
     Value(&'a RawValue),
-    Inside(Vec<(Cow<'a, str>, Node<'a>)>),
+    Inside(Nodes<'a>),
 }
 
 type Nodes<'a> = Vec<(Cow<'a, str>, Node<'a>)>;
