@@ -408,6 +408,34 @@ fn a_long_answer_passes_whole_and_a_slow_client_holds_it_back() {
 }
 
 #[test]
+fn many_at_once_are_each_paid_for_once() {
+    let stage = Stage::openai(EAGER);
+    // Some are hedged and some are not, and now the one wins and now the other.
+    stage.set("one", Behaviour { jitter: 1.0, ..counting(400) });
+    stage.set("two", Behaviour { jitter: 1.0, ..counting(200) });
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..5 {
+                    let answer = stage.ask();
+                    assert!(answer.is_good(), "{}", answer.text());
+                    assert_eq!(answer.content(), whole_text());
+                }
+            });
+        }
+    });
+    let [one, two, three] = stage.requests();
+    assert_eq!((one, three), (40, 0));
+    assert!(two > 0, "some were slow");
+    // One may be cancelled before it has read its request.
+    assert!(stage.hedges("won") + stage.hedges("beaten") >= two, "each second has its end");
+    for name in ["one", "two"] {
+        stage.until(name, "nothing is left running", |stats| stats.in_flight == 0);
+    }
+    stage.close(40 * COST);
+}
+
+#[test]
 fn the_client_is_told_on_request() {
     let stage = Stage::openai(EAGER);
     stage.set("one", counting(NEVER_MS));
