@@ -144,13 +144,14 @@ pub(crate) fn close(gateway: &Gateway, chat: &mut Chat, outcome: Outcome) -> boo
     let policy = attempt::judge(&outcome);
     report(chat, &attempt, outcome, now);
     let other_key = rest_key(&attempt, &outcome, now);
+    let attempts_max = chat.snapshot.attempts.attempts_max;
     let context = Context {
-        other_key,
+        // A request does not go through all keys of a large pool.
+        other_key: other_key && chat.reports.len() < attempts_max as usize,
         sent: chat.committed,
         resumable: continuation::is_possible(chat, &attempt),
         resumes: attempt.resumes.is_some(),
-        candidates_left: chat.plan.has_next()
-            && chat.plan.tried() < chat.snapshot.attempts.attempts_max,
+        candidates_left: chat.plan.has_next() && chat.plan.tried() < attempts_max,
         same_retried: attempt.again,
     };
     let next = match attempt::decide(&policy, &context, || gateway.retries.withdraw(now)) {

@@ -24,12 +24,16 @@ struct World {
 
 /// A gateway whose providers have three keys each.
 fn world(hosts: &[(&str, Dialect)]) -> World {
+    world_with(hosts, Setup::default())
+}
+
+fn world_with(hosts: &[(&str, Dialect)], setup: Setup) -> World {
     let running = providers(hosts);
     let files: Vec<NamedTempFile> = [SECOND, THIRD].iter().map(|key| file(key)).collect();
     let keys: Vec<String> =
         files.iter().map(|file| format!("\"file:{}\"", file.path().display())).collect();
     let provider = format!("api_keys = [{}]", keys.join(", "));
-    let gateway = Gateway::start(&running, &Setup { provider, ..Setup::default() });
+    let gateway = Gateway::start(&running, &Setup { provider, ..setup });
     World { running, gateway, _files: files }
 }
 
@@ -122,6 +126,19 @@ fn where_all_keys_rest_another_provider_serves() {
     for key in [FIRST, SECOND, THIRD] {
         assert!(!answer.text().contains(key));
     }
+}
+
+#[test]
+fn a_request_does_not_go_through_all_keys() {
+    let settings = vec![("routing", "attempts_max = 2".to_owned())];
+    let setup = Setup { settings, ..Setup::default() };
+    let world = world_with(&[("host", Dialect::OpenAi)], setup);
+    let host = world.running.provider("host").expect("a provider");
+    let limited = FaultRule { retry_after: Some(30), ..FaultRule::always(Fault::Status(429)) };
+    host.set(Behaviour { faults: vec![limited], ..Behaviour::default() }).expect("a behaviour");
+    let answer = world.gateway.client().chat(&ask(MODEL, "Hello", false, 5));
+    assert_eq!(answer.status, 429, "{}", answer.text());
+    assert_eq!(host.stats().requests, 2, "two of three keys");
 }
 
 #[test]
