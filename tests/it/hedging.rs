@@ -14,7 +14,7 @@ use turnpike::dialect::Dialect;
 use turnpike::simulate::{Behaviour, Fault, FaultRule, Provider, Running, Stats};
 
 use crate::support::gateway::MODEL;
-use crate::support::{Answer, Client, Gateway, Setup, providers, runtime};
+use crate::support::{Answer, Client, Gateway, Setup, eventually, providers, runtime};
 
 const TOKENS: u32 = 20;
 /// Longer than any test waits.
@@ -166,17 +166,6 @@ fn body(more: Value) -> String {
 
 fn tried(line: &Value) -> Vec<&str> {
     line["tried"].as_array().into_iter().flatten().filter_map(|t| t["outcome"].as_str()).collect()
-}
-
-fn eventually<T>(what: &str, mut wanted: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        if let Some(found) = wanted() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "{what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 /// What [`TOKENS`] cost at [`Setup::prices`] of `("0", "2")`, in nano-dollars.

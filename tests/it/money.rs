@@ -3,14 +3,14 @@
 use std::io::{Read as _, Write as _};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 use turnpike::dialect::Dialect;
 use turnpike::simulate::{Behaviour, Fault, Provider, Replay, Running};
 
 use crate::support::gateway::MODEL;
-use crate::support::{Answer, Client, Gateway, Setup, ask, providers, runtime};
+use crate::support::{Answer, Client, Gateway, Setup, ask, eventually, providers, runtime};
 
 /// What [`ask`] with [`PROMPT`] counts as: 13 ASCII bytes and one message.
 const PROMPT: &str = "Say something";
@@ -55,18 +55,6 @@ fn talkative(dialect: Dialect, tokens: u32) -> (Running, Provider) {
     let ttft_ms = 1;
     provider.set(Behaviour { ttft_ms, tokens, ..Behaviour::default() }).unwrap();
     (running, provider)
-}
-
-/// Polls until `wanted` gives something.
-fn eventually<T>(what: &str, mut wanted: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        if let Some(found) = wanted() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "{what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 /// Waits until no hold is open, and the accounts know.

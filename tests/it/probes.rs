@@ -1,20 +1,14 @@
 //! Active health checks that ask for a completion of one token.
 
-use std::time::{Duration, Instant};
-
 use serde_json::Value;
 use turnpike::dialect::Dialect;
 use turnpike::simulate::{Behaviour, Fault};
 
 use crate::support::gateway::MODEL;
-use crate::support::{Gateway, Setup, ask, providers};
+use crate::support::{Gateway, Setup, ask, eventually, providers};
 
 fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !done() {
-        assert!(Instant::now() < deadline, "not in time: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    eventually(what, || done().then_some(()));
 }
 
 fn setup() -> Setup {

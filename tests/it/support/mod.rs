@@ -6,6 +6,7 @@ pub(crate) mod h2;
 pub(crate) mod stream;
 
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 use turnpike::dialect::Dialect;
@@ -40,4 +41,16 @@ pub(crate) fn ask(model: &str, text: &str, stream: bool, max_tokens: u32) -> Str
         "messages": [{"role": "user", "content": text}],
     })
     .to_string()
+}
+
+/// Polls until `wanted` gives something.
+pub(crate) fn eventually<T>(what: &str, mut wanted: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        if let Some(found) = wanted() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
