@@ -179,6 +179,9 @@ pub(crate) fn head(chat: &Chat, head: &mut RequestHeader) -> Result<()> {
         );
     };
     let mut fresh = head_of(attempt, chat.task, chat.ask.head.stream)?;
+    for (name, value) in chat.plugins.iter().flat_map(|plugins| &plugins.upstream_headers) {
+        fresh.insert_header(name.clone(), value)?;
+    }
     fresh.set_version(head.version);
     *head = fresh;
     Ok(())

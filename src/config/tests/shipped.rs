@@ -19,6 +19,7 @@ const SHAPES: &str = concat!(
     include_str!("../file/content.rs"),
     include_str!("../file/hedging.rs"),
     include_str!("../file/payment.rs"),
+    include_str!("../file/plugins.rs"),
     include_str!("../file/webhooks.rs")
 );
 const REFERENCE: &str = include_str!("../../../conf/reference.md");
