@@ -148,7 +148,7 @@ pub(crate) struct Config {
     pub(crate) key: Option<Secret>,
     max_results: usize,
     max_results_allowed: usize,
-    search_prompt: String,
+    pub(crate) search_prompt: String,
     pub(crate) sites: Sites,
     pub(crate) snippet_chars: usize,
     pub(crate) price: NanoUsd,
@@ -277,7 +277,8 @@ pub(crate) struct Entry {
 /// What one request wants.
 pub(crate) struct Wish {
     pub(crate) count: usize,
-    pub(crate) prompt: String,
+    /// How results are to be used; `None`: as the operator has it.
+    pub(crate) prompt: Option<String>,
     pub(crate) sites: Sites,
 }
 
@@ -313,7 +314,7 @@ impl Wish {
         let sites = Sites::parse(&entry.include_domains, &entry.exclude_domains);
         Ok(Self {
             count,
-            prompt: entry.search_prompt.unwrap_or_else(|| config.search_prompt.clone()),
+            prompt: entry.search_prompt,
             sites: sites.map_err(|(list, why)| Refusal::invalid(format!("{list}: {why}.")))?,
         })
     }

@@ -43,7 +43,8 @@ impl Searching {
         let sites = [&config.sites, &self.wish.sites];
         let found = sources::choose(&found, sites, self.wish.count, config.snippet_chars);
         let date = sources::date(self.unix_ms);
-        request.instruct(sources::tell(&date, &self.wish.prompt, &found));
+        let prompt = self.wish.prompt.as_deref().unwrap_or(&config.search_prompt);
+        request.instruct(sources::tell(&date, prompt, &found));
         // What was kept was charged when it was searched for.
         let cost = if reply.kept { NanoUsd::ZERO } else { config.price };
         request.charge(cost);

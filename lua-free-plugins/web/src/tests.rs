@@ -3,8 +3,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use turnpike_plugin_api::{
-    CallFault, Citation, Kind, Mark, NanoUsd, Piece, Plugin, Reply, Request, Role, Run, Step, Text,
-    TextKind, Turn,
+    AccountId, Ask, CallFault, Citation, Format, Head, KeyId, Kind, Mark, NanoUsd, Piece, Plugin,
+    Reply, Request, Role, Run, Step, Surface, Text, TextKind, Turn,
 };
 use turnpike_plugin_testkit::{Case, build, play};
 
@@ -45,6 +45,18 @@ fn the_options_hold() {
     turnpike_plugin_testkit::options(&DEFINITION, &searxng());
     let brave = json!({"engine": "brave", "api_key": "env:BRAVE_KEY", "on_failure": "refuse"});
     turnpike_plugin_testkit::options(&DEFINITION, &brave);
+}
+
+#[test]
+fn the_example_is_sound_and_the_readme_has_every_option() {
+    let example: Value = toml::from_str(include_str!("../example.toml")).expect("TOML");
+    let entry = &example["plugins"][0];
+    assert_eq!(entry["id"], json!(DEFINITION.id));
+    turnpike_plugin_testkit::options(&DEFINITION, &entry["options"]);
+    for doc in DEFINITION.options.iter().chain(DEFINITION.per_request) {
+        let named = include_str!("../README.md").contains(&format!("`{}`", doc.name));
+        assert!(named, "README.md has no {}", doc.name);
+    }
 }
 
 #[test]
@@ -108,6 +120,40 @@ fn requests_go_to_the_engine_only() {
 }
 
 #[test]
+fn only_conversations_are_searched_for() {
+    let plugin = build(&DEFINITION, &searxng()).expect("sound options");
+    let key = KeyId::parse("key").expect("an id");
+    let account = AccountId::parse("account").expect("an id");
+    for (surface, active) in [
+        (Surface::Chat, true),
+        (Surface::Responses, true),
+        (Surface::Messages, true),
+        (Surface::Completions, true),
+        (Surface::Embeddings, false),
+        (Surface::Rerank, false),
+    ] {
+        for (options, online) in [(None, false), (None, true), (Some("{}"), false)] {
+            let head = Head {
+                surface,
+                model: "a/b",
+                stream: false,
+                online,
+                context: 0,
+                prompt_tokens: 0,
+                max_tokens: None,
+                format: Format::Text,
+                key: &key,
+                account: &account,
+                unix_ms: 0,
+                header: &|_| None,
+            };
+            let run = plugin.begin(&Ask { options, head }).expect("no refusal");
+            assert_eq!(run.is_some(), active, "{surface:?} {options:?} {online}");
+        }
+    }
+}
+
+#[test]
 fn what_was_kept_is_free() {
     let mut options = searxng();
     options["price_usd_per_search"] = json!("0.005");
@@ -165,6 +211,27 @@ fn every_failure_has_its_class() {
         let (mut run, _) = asked(&*refuse, &mut request);
         let refusal = run.on_reply(failed, &mut request).expect_err("it is refused");
         assert_eq!((refusal.status, &*refusal.code), (502, "web_search_failed"));
+    }
+}
+
+#[test]
+fn huge_answers_come_out_small() {
+    let plugin = build(&DEFINITION, &searxng()).expect("sound options");
+    let result = |n: usize, size: usize| {
+        let text = "<b>word</b> &amp; ".repeat(size);
+        json!({"url": format!("https://{n}.example/"), "title": text, "content": text})
+    };
+    let many: Vec<Value> = (0..10_000).map(|n| result(n, 1)).collect();
+    let long: Vec<Value> = (0..5).map(|n| result(n, 5_000)).collect();
+    for results in [many, long] {
+        let body = json!({"results": results}).to_string().into_bytes();
+        let mut request = request("What is new?");
+        let (mut run, call) = asked(&*plugin, &mut request);
+        assert!(body.len() < 2 * call.bytes_max, "{}", body.len());
+        let reply = Reply { status: 200, body, kept: false };
+        run.on_reply(Ok(reply), &mut request).expect("no refusal");
+        assert_eq!(request.notes()[0].data["results"], json!(5));
+        assert!(request.instructions()[0].chars().count() < 5 * 1300 + 600);
     }
 }
 
