@@ -4,6 +4,8 @@ use turnpike_plugin_api::Definition;
 
 /// Those that there are, in the order of their names.
 pub const ALL: &[Definition] = &[
+    #[cfg(feature = "plugin-example-stamp")]
+    turnpike_plugin_example_stamp::DEFINITION,
     #[cfg(feature = "plugin-moderation")]
     turnpike_plugin_moderation::DEFINITION,
     #[cfg(feature = "plugin-web")]

@@ -1,7 +1,7 @@
 //! Plugins end to end: through the binary, whole and streaming, behind two dialects.
 
-mod answers;
 mod moderation;
+mod stamp;
 mod web;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
