@@ -152,7 +152,7 @@ pub(crate) async fn prepare(gateway: &Gateway, chat: &mut Chat) -> Result<(), Ga
 fn understand(chat: &mut Chat) -> Result<(), GatewayError> {
     let Task::Answer(surface) = chat.task else { return Ok(()) };
     let large = chat.ask.body.len() >= LARGE_BODY;
-    let read = || chat.ask.in_format(surface).tree().map(|_| ());
+    let mut read = || chat.ask.in_format(surface).tree().map(|_| ());
     if large { tokio::task::block_in_place(read) } else { read() }
 }
 
