@@ -4,6 +4,8 @@ use turnpike_plugin_api::Definition;
 
 /// Those that there are, in the order of their names.
 pub const ALL: &[Definition] = &[
+    #[cfg(feature = "plugin-context-compression")]
+    turnpike_plugin_context_compression::DEFINITION,
     #[cfg(feature = "plugin-example-stamp")]
     turnpike_plugin_example_stamp::DEFINITION,
     #[cfg(feature = "plugin-moderation")]

@@ -1,5 +1,6 @@
 //! Plugins end to end: through the binary, whole and streaming, behind two dialects.
 
+mod compression;
 mod moderation;
 mod stamp;
 mod web;
