@@ -83,7 +83,12 @@ pub(crate) async fn chat(
     let plugins = plugins::begin(&snapshot, session, facts, who, (&head, &body.bytes));
     let plugins = match plugins {
         Ok(plugins) => plugins,
-        Err(error) => return Ok(Err(error)),
+        Err(error) => {
+            if let Some(blocked) = &error.blocked {
+                gateway.metrics.plugin_run(blocked.plugin, "refused");
+            }
+            return Ok(Err(error));
+        }
     };
     let cache = cache_use(gateway, session, &snapshot, &admission, (task, &head, &body.bytes));
     let prompt_tokens = head.text.estimate_prompt_tokens();

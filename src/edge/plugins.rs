@@ -15,6 +15,8 @@ use crate::edge::gateway::{Gateway, Snapshot};
 use crate::edge::guard::Admission;
 use crate::edge::intake;
 use crate::edge::journey::{Chat, Facts};
+use crate::edge::task::Task;
+use crate::edge::write::LARGE_BODY;
 use crate::error::GatewayError;
 use crate::ledger::KeyEntry;
 use crate::observe::AccessLine;
@@ -133,18 +135,37 @@ pub(crate) async fn prepare(gateway: &Gateway, chat: &mut Chat) -> Result<(), Ga
         chat.ask.asked = intake::asked(chat.task, &chat.ask.body)?;
     }
     let runs = runs.lock();
+    let mut hears = false;
     if let Some(plugins) = &mut chat.plugins {
+        plugins.hears = runs.hear(chat.ask.head.stream);
+        hears = plugins.hears;
         plugins.fee = runs.fee();
         plugins.upstream_headers = runs.upstream_headers().to_vec();
         plugins.answer_headers = runs.answer_headers().to_vec();
     }
-    Ok(())
+    drop(runs);
+    if hears { understand(chat) } else { Ok(()) }
+}
+
+/// Reads the request in full: an answer that does not pass is written in the client's format, which
+/// may repeat parts of it.
+fn understand(chat: &mut Chat) -> Result<(), GatewayError> {
+    let Task::Answer(surface) = chat.task else { return Ok(()) };
+    let large = chat.ask.body.len() >= LARGE_BODY;
+    let mut read = || chat.ask.in_format(surface).tree().map(|_| ());
+    if large { tokio::task::block_in_place(read) } else { read() }
 }
 
 /// The plugins as a filter of an answer that begins, if one of them wants to see it.
 pub(crate) fn filter(chat: &Chat) -> Option<Box<Filtered>> {
-    let plugins = chat.plugins.as_ref().filter(|plugins| plugins.hears)?;
+    let in_words = matches!(chat.task, Task::Answer(_));
+    let plugins = chat.plugins.as_ref().filter(|plugins| plugins.hears && in_words)?;
     Some(Box::new(Filtered::new(Arc::clone(&plugins.runs), chat.ask.head.stream)))
+}
+
+/// Headers that they want to be sent to the provider.
+pub(crate) fn upstream_headers(chat: &Chat) -> &[(String, String)] {
+    chat.plugins.as_ref().map_or(&[], |plugins| &plugins.upstream_headers)
 }
 
 /// What they did, as `openrouter_metadata.pipeline`.

@@ -28,6 +28,17 @@ pub enum Enabled {
     Always,
 }
 
+impl Enabled {
+    /// As it is written in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OnRequest => "on_request",
+            Self::Default => "default",
+            Self::Always => "always",
+        }
+    }
+}
+
 /// What becomes of a request whose plugin fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnError {

@@ -15,7 +15,7 @@ use crate::error::GatewayError;
 use crate::vocab::NanoUsd;
 
 /// The most calls that one plugin makes for one request.
-const CALLS_MAX: u32 = 4;
+const CALLS_MAX: u32 = 64;
 /// The most notes, and the most bytes of their details, of one plugin and request.
 const NOTES_MAX: usize = 16;
 const NOTE_BYTES_MAX: usize = 8_192;

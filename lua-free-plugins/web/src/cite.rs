@@ -28,6 +28,11 @@ impl Cites {
         Self { sources, choices: Vec::new() }
     }
 
+    /// An answer begins: what was read of an earlier one is forgotten.
+    pub(crate) fn begin(&mut self) {
+        self.choices.clear();
+    }
+
     /// A piece of a choice's text.
     pub(crate) fn read(&mut self, choice: u32, text: &str) {
         let sources = self.sources.as_slice();

@@ -111,6 +111,12 @@ impl Run for Searching {
         Ok(Step::Done)
     }
 
+    fn on_begin(&mut self) {
+        if let Some(cites) = &mut self.cites {
+            cites.begin();
+        }
+    }
+
     fn on_piece(&mut self, piece: Piece, out: &mut Vec<Piece>) {
         if let Some(cites) = &mut self.cites {
             match &piece {
