@@ -29,7 +29,7 @@ use crate::edge::credit;
 use crate::edge::failure;
 use crate::edge::journey::{Attempt, Chat, Cut, Facts, Progress};
 use crate::edge::metadata;
-use crate::edge::plugins::{self, Plugins};
+use crate::edge::plugins;
 use crate::edge::reach;
 use crate::edge::task::Task;
 use crate::edge::upstream::DECIDED;
@@ -54,11 +54,8 @@ pub(crate) async fn header(
     if header.status.is_informational() {
         return Ok(());
     }
-    if let (Some(Plugins { hears: true, .. }), Task::Answer(surface)) =
-        (chat.plugins.as_deref(), chat.task)
-    {
-        // The client's format may repeat the request, whose tree is made where nothing passes.
-        chat.ask.in_format(surface).tree().map_err(|_| failed())?;
+    if chat.plugins.as_ref().is_some_and(|plugins| plugins.hears) {
+        plugins::understand(chat).map_err(|_| failed())?;
     }
     let shape = shape(chat, facts);
     let filter = plugins::filter(chat);
@@ -84,10 +81,7 @@ pub(crate) async fn header(
     let pipe = match continuation::take(chat) {
         Some((resume, how)) => Pipe::resumed(dialect, shape, framing, resume, how),
         None => {
-            let mut pipe = match filter {
-                Some(filter) => Pipe::filtered(dialect, shape, framing, filter),
-                None => Pipe::new(dialect, shape, framing, passed),
-            };
+            let mut pipe = Pipe::filtered(dialect, shape, framing, passed, filter);
             if continuation::may_be_needed(chat) || chat.money.short {
                 pipe.keep_delivered();
             }

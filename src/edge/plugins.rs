@@ -22,6 +22,7 @@ use crate::ledger::KeyEntry;
 use crate::observe::AccessLine;
 use crate::plugins::{About, Filtered, Outcome, Progress, Runs};
 use crate::route::Named;
+use crate::stream::Filter;
 use crate::vocab::NanoUsd;
 
 /// The plugins of one request. Held only while one of them runs, never across an await.
@@ -149,7 +150,7 @@ pub(crate) async fn prepare(gateway: &Gateway, chat: &mut Chat) -> Result<(), Ga
 
 /// Reads the request in full: an answer that does not pass is written in the client's format, which
 /// may repeat parts of it.
-fn understand(chat: &mut Chat) -> Result<(), GatewayError> {
+pub(crate) fn understand(chat: &mut Chat) -> Result<(), GatewayError> {
     let Task::Answer(surface) = chat.task else { return Ok(()) };
     let large = chat.ask.body.len() >= LARGE_BODY;
     let mut read = || chat.ask.in_format(surface).tree().map(|_| ());
@@ -157,7 +158,7 @@ fn understand(chat: &mut Chat) -> Result<(), GatewayError> {
 }
 
 /// The plugins as a filter of an answer that begins, if one of them wants to see it.
-pub(crate) fn filter(chat: &Chat) -> Option<Box<Filtered>> {
+pub(crate) fn filter(chat: &Chat) -> Option<Box<dyn Filter>> {
     let in_words = matches!(chat.task, Task::Answer(_));
     let plugins = chat.plugins.as_ref().filter(|plugins| plugins.hears && in_words)?;
     Some(Box::new(Filtered::new(Arc::clone(&plugins.runs), chat.ask.head.stream)))

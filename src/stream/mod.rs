@@ -175,25 +175,28 @@ impl Pipe {
     /// A pipe for an answer in this dialect and framing. `passed` says whether the request went
     /// out as the client wrote it, so that its answer may come back as it is.
     pub fn new(dialect: Dialect, shape: Shape, framing: Framing, passed: bool) -> Self {
-        let path = Path::of(dialect, &shape, framing, passed);
-        let mut meter = Meter::up_to(shape.completion_max);
-        if !matches!(path, Path::Convert(_)) {
-            meter.keep_text();
-        }
-        Self { shape, meter, path, started: false }
+        Self::filtered(dialect, shape, framing, passed, None)
     }
 
-    /// A pipe for an answer that something else may change: it goes through the hub's events even
+    /// The same, where something else may change the answer: it goes through the hub's events even
     /// where both sides speak the same format.
     pub fn filtered(
         dialect: Dialect,
         shape: Shape,
         framing: Framing,
-        filter: Box<dyn Filter>,
+        passed: bool,
+        filter: Option<Box<dyn Filter>>,
     ) -> Self {
-        let path = Path::Translate(Box::new(Translate::filtered(dialect, &shape, framing, filter)));
+        let path = match filter {
+            Some(filter) => {
+                Path::Translate(Box::new(Translate::filtered(dialect, &shape, framing, filter)))
+            }
+            None => Path::of(dialect, &shape, framing, passed),
+        };
         let mut meter = Meter::up_to(shape.completion_max);
-        meter.keep_text();
+        if !matches!(path, Path::Convert(_)) {
+            meter.keep_text();
+        }
         Self { shape, meter, path, started: false }
     }
 

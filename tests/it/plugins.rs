@@ -1,6 +1,7 @@
 //! Plugins end to end: through the binary, whole and streaming, behind two dialects.
 
 mod compression;
+mod healing;
 mod moderation;
 mod stamp;
 mod web;
