@@ -7,6 +7,8 @@ use crate::schema::Fit;
 
 /// The most bytes of an answer that are looked at.
 pub(crate) const TEXT_BYTES_MAX: usize = 8 << 20;
+/// By how many bytes an answer may grow. Escapes take up to six bytes for one.
+const GROWTH_BYTES_MAX: usize = 512 << 10;
 /// The most values that are found in one answer.
 const FOUND_MAX: usize = 64;
 
@@ -45,8 +47,9 @@ pub(crate) fn heal(text: &str, mut fit: impl FnMut(&str) -> Fit) -> Healed {
         Some(found) => Search { found: vec![found], broken: false },
         None => search(body),
     };
-    let Some((found, fit)) = choose(search, &mut fit).filter(|(found, _)| is_json(&found.json))
-    else {
+    let bytes_max = text.len() + GROWTH_BYTES_MAX;
+    let sound = |(found, _): &(Found, Fit)| found.json.len() <= bytes_max && is_json(&found.json);
+    let Some((found, fit)) = choose(search, &mut fit).filter(sound) else {
         return Healed::Beyond;
     };
     let Found { json, mut kinds, fenced: _ } = found;

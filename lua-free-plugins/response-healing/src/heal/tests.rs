@@ -97,6 +97,8 @@ fn what_fits_the_schema_is_the_answer() {
 fn sizes_are_bounded() {
     let long = format!("[{}", "1, ".repeat(TEXT_BYTES_MAX / 3 + 1));
     assert_eq!(heal(&long, unjudged), Healed::TooLong);
+    let grows = |count: usize| healed(&format!("[\"{}\"]", "\u{1}".repeat(count)));
+    assert!(grows(100_000).is_some() && grows(200_000).is_none());
     for part in [
         "{",
         "[1 ",
