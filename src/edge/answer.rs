@@ -54,11 +54,8 @@ pub(crate) async fn header(
     if header.status.is_informational() {
         return Ok(());
     }
-    if chat.plugins.as_ref().is_some_and(|plugins| plugins.hears) {
-        plugins::understand(chat).map_err(|_| failed())?;
-    }
+    let filter = plugins::filter(chat).map_err(|_| failed())?;
     let shape = shape(chat, facts);
-    let filter = plugins::filter(chat);
     let Some(attempt) = &mut chat.attempt else {
         return Error::e_explain(ErrorType::InternalError, "an answer without an attempt");
     };

@@ -150,7 +150,7 @@ pub(crate) async fn prepare(gateway: &Gateway, chat: &mut Chat) -> Result<(), Ga
 
 /// Reads the request in full: an answer that does not pass is written in the client's format, which
 /// may repeat parts of it.
-pub(crate) fn understand(chat: &mut Chat) -> Result<(), GatewayError> {
+fn understand(chat: &mut Chat) -> Result<(), GatewayError> {
     let Task::Answer(surface) = chat.task else { return Ok(()) };
     let large = chat.ask.body.len() >= LARGE_BODY;
     let mut read = || chat.ask.in_format(surface).tree().map(|_| ());
@@ -158,10 +158,16 @@ pub(crate) fn understand(chat: &mut Chat) -> Result<(), GatewayError> {
 }
 
 /// The plugins as a filter of an answer that begins, if one of them wants to see it.
-pub(crate) fn filter(chat: &Chat) -> Option<Box<dyn Filter>> {
+///
+/// # Errors
+/// None in practice: the request has been read before.
+pub(crate) fn filter(chat: &mut Chat) -> Result<Option<Box<dyn Filter>>, GatewayError> {
     let in_words = matches!(chat.task, Task::Answer(_));
-    let plugins = chat.plugins.as_ref().filter(|plugins| plugins.hears && in_words)?;
-    Some(Box::new(Filtered::new(Arc::clone(&plugins.runs), chat.ask.head.stream)))
+    let hears = |plugins: &&Plugins| plugins.hears && in_words;
+    let Some(plugins) = chat.plugins.as_deref().filter(hears) else { return Ok(None) };
+    let runs = Arc::clone(&plugins.runs);
+    understand(chat)?;
+    Ok(Some(Box::new(Filtered::new(runs, chat.ask.head.stream))))
 }
 
 /// Headers that they want to be sent to the provider.
