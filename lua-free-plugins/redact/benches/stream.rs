@@ -1,6 +1,7 @@
 //! What a piece of a streamed answer costs, and a request of some length.
 
 #![allow(missing_docs, reason = "criterion's macros make functions without documentation")]
+#![allow(clippy::expect_used, reason = "a bench speaks by panicking")]
 
 use std::hint::black_box;
 

@@ -44,7 +44,7 @@ struct Lane {
 
 #[derive(Debug)]
 enum Body {
-    Prose(Filter),
+    Prose(Box<Filter>),
     Json(Box<Json>),
 }
 
@@ -106,7 +106,7 @@ impl Redacting {
         }
         let body = match kind {
             Kind::Arguments(_) => Body::Json(Box::default()),
-            Kind::Text | Kind::Reasoning | Kind::Refusal => Body::Prose(Filter::default()),
+            Kind::Text | Kind::Reasoning | Kind::Summary | Kind::Refusal => Body::Prose(Box::default()),
         };
         self.lanes.push(Lane { choice, kind, body, waiting: Vec::new() });
         self.lanes.len() - 1
@@ -209,6 +209,11 @@ impl Run for Redacting {
         }
         self.vault = vault;
         Ok(Step::Done)
+    }
+
+    fn on_begin(&mut self) {
+        self.lanes.clear();
+        (self.tally, self.dropped) = (Tally::default(), false);
     }
 
     fn on_piece(&mut self, piece: Piece, out: &mut Vec<Piece>) {
