@@ -4,6 +4,7 @@
 //! for the log and never leaves the process. Neither may hold a key, a prompt or an answer. How an
 //! error is spelled on the wire is the business of the client's dialect (`dialect::chat`).
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -172,6 +173,17 @@ pub struct RateLimit {
     pub reset_ms: u64,
 }
 
+/// A plugin that refused a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blocked {
+    /// Its name.
+    pub plugin: &'static str,
+    /// Its own stable name for what it refused.
+    pub code: Cow<'static, str>,
+    /// Names of what it found.
+    pub reasons: Vec<String>,
+}
+
 /// An error on its way to a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GatewayError {
@@ -191,6 +203,8 @@ pub struct GatewayError {
     pub availability: Option<Box<Availability>>,
     /// The caller's own limit, if that is the error.
     pub limit: Option<RateLimit>,
+    /// The plugin that refused the request, if one did.
+    pub blocked: Option<Box<Blocked>>,
 }
 
 impl GatewayError {
@@ -206,6 +220,7 @@ impl GatewayError {
             provider: None,
             availability: None,
             limit: None,
+            blocked: None,
         }
     }
 
@@ -241,6 +256,13 @@ impl GatewayError {
     #[must_use]
     pub const fn with_limit(mut self, limit: RateLimit) -> Self {
         self.limit = Some(limit);
+        self
+    }
+
+    /// Adds the plugin that refused the request.
+    #[must_use]
+    pub fn with_blocked(mut self, blocked: Blocked) -> Self {
+        self.blocked = Some(Box::new(blocked));
         self
     }
 

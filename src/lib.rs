@@ -45,6 +45,8 @@ pub mod charge;
 
 pub mod stream;
 
+pub mod plugins;
+
 pub mod config;
 
 pub mod reconcile;

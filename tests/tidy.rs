@@ -35,13 +35,14 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("balance", &["vocab", "error", "catalog"]),
     ("charge", &["vocab", "dialect", "catalog"]),
     ("stream", &["vocab", "error", "dialect", "catalog", "charge"]),
+    ("plugins", &["vocab", "error", "dialect", "stream"]),
     ("route", &["vocab", "error", "terms", "dialect", "catalog", "balance"]),
     ("attempt", &["vocab", "error", "dialect", "catalog", "balance"]),
     (
         "config",
         &[
             "vocab", "error", "terms", "dialect", "catalog", "auth", "ledger", "cache", "observe",
-            "balance", "stream", "route", "attempt", "payment",
+            "balance", "stream", "plugins", "route", "attempt", "payment",
         ],
     ),
     ("reconcile", &["vocab", "catalog", "ledger"]),

@@ -63,6 +63,8 @@ pub struct ShownGeneration<'a> {
     total_cost: Box<RawValue>,
     cache_discount: Option<Box<RawValue>>,
     discount: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plugins_cost: Option<Box<RawValue>>,
     upstream_inference_cost: Option<Box<RawValue>>,
     is_byok: bool,
     prices: Option<&'a UnitPrices>,
@@ -202,6 +204,7 @@ impl<'a> ShownGeneration<'a> {
             total_cost: dollars(record.cost),
             cache_discount: record.cache_discount().map(dollars),
             discount: (more.discount != NanoUsd::ZERO).then(|| dollars(more.discount)),
+            plugins_cost: (more.plugins != NanoUsd::ZERO).then(|| dollars(more.plugins)),
             upstream_inference_cost: more.upstream_cost.map(dollars),
             is_byok: more.upstream_cost.is_some(),
             prices: more.prices.as_ref(),

@@ -69,6 +69,7 @@ impl Outcome {
             AnswerFault::Truncated if !began => Self::EarlyEof,
             AnswerFault::Empty => Self::EmptyAnswer,
             AnswerFault::Diverged => Self::Diverged,
+            AnswerFault::Plugin => Self::Internal,
             AnswerFault::TooLarge
             | AnswerFault::Garbled(_)
             | AnswerFault::InBand { .. }

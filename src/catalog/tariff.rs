@@ -131,7 +131,8 @@ impl Tariff {
     /// What a request that arrived at this minute of the day is charged by.
     #[inline]
     pub fn quote(&self, minute: u16) -> Quote {
-        Quote { tariff: self.clone(), minute, share: Share::ALL, fee: false }
+        let tariff = self.clone();
+        Quote { tariff, minute, share: Share::ALL, fee: false, added: NanoUsd::ZERO }
     }
 }
 
@@ -149,6 +150,8 @@ pub struct Quote {
     share: Share,
     /// The provider charges the caller directly; the share is a fee.
     fee: bool,
+    /// What the request costs beside its usage.
+    added: NanoUsd,
 }
 
 impl Quote {
@@ -163,6 +166,13 @@ impl Quote {
     #[must_use]
     pub const fn fee(mut self, share: Share) -> Self {
         (self.share, self.fee) = (share, true);
+        self
+    }
+
+    /// The same, of a request that costs so much more, whatever its usage.
+    #[must_use]
+    pub const fn with(mut self, added: NanoUsd) -> Self {
+        self.added = added;
         self
     }
 
@@ -183,7 +193,7 @@ impl Quote {
 
     /// What a usage costs the caller, rounded once, half up.
     pub fn cost(&self, usage: &Usage) -> NanoUsd {
-        self.share.of(self.prices(usage.prompt).exact(usage))
+        self.share.of(self.prices(usage.prompt).exact(usage)) + self.added
     }
 
     /// What a usage costs by the list, rounded once, half up.
@@ -194,7 +204,8 @@ impl Quote {
 
 impl From<Prices> for Quote {
     fn from(base: Prices) -> Self {
-        Self { tariff: base.into(), minute: 0, share: Share::ALL, fee: false }
+        let (tariff, added) = (base.into(), NanoUsd::ZERO);
+        Self { tariff, minute: 0, share: Share::ALL, fee: false, added }
     }
 }
 

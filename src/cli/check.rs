@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{Failure, say};
 use crate::catalog::Model;
 use crate::config;
+use crate::plugins::Configured;
 
 /// Reads and resolves the configuration, and says what it holds or what is wrong with it.
 pub(super) fn run(path: &Path) -> Result<(), Failure> {
@@ -14,6 +15,13 @@ pub(super) fn run(path: &Path) -> Result<(), Failure> {
             let endpoints = config.catalog.endpoints().count();
             let models = config.catalog.models().len();
             say(format_args!("{}: sound; {models} models, {endpoints} endpoints", path.display()));
+            let shown = |plugin: &Configured| {
+                format!("{} ({})", plugin.definition.id, plugin.enabled.as_str())
+            };
+            let plugins: Vec<String> = config.plugins.plugins().iter().map(shown).collect();
+            if !plugins.is_empty() {
+                say(format_args!("plugins, in this order: {}", plugins.join(", ")));
+            }
             let hosts = |model: &Arc<Model>| model.dormant.len();
             let asleep: usize = config.catalog.models().iter().map(hosts).sum();
             if asleep > 0 {

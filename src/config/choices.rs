@@ -93,7 +93,11 @@ pub(super) fn presets(
             system: raw.system.clone(),
             parameters: parameters(at, raw.parameters.as_deref()),
             provider: provider(at, raw.provider.as_deref()),
+            plugins: raw.plugins.clone(),
         };
+        if let Some(plugins) = &raw.plugins {
+            scanned(at, "plugins", &format!("\"plugins\":{plugins}"));
+        }
         if presets.insert(raw.slug.clone(), preset).is_some() {
             at.fault("slug", format!("is {}, which another preset has", raw.slug));
         }

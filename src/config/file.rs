@@ -11,6 +11,7 @@ mod choices;
 mod content;
 mod hedging;
 mod payment;
+mod plugins;
 mod webhooks;
 
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,7 @@ pub use choices::{Auto, Preset};
 pub use content::Content;
 pub use hedging::Hedging;
 pub use payment::Payment;
+pub use plugins::Plugin;
 pub use webhooks::Webhooks;
 
 /// The whole file.
@@ -64,6 +66,8 @@ pub struct File {
     pub auto: Vec<Auto>,
     /// What requests may build on by name.
     pub presets: Vec<Preset>,
+    /// What requests and answers go through, in this order.
+    pub plugins: Vec<Plugin>,
 }
 
 /// Where clients connect, and what they may send.

@@ -18,6 +18,7 @@ mod models;
 mod options;
 mod outside;
 mod payment;
+mod plugins;
 mod pool;
 mod prices;
 mod probe;

@@ -78,8 +78,8 @@ pub(super) const TABLES: [&str; 20] = [
 ];
 
 /// The keys whose values are lists of tables; a test holds this against `file`.
-pub(super) const LISTS: [&str; 7] =
-    ["providers", "models", "endpoints", "overrides", "byok", "auto", "presets"];
+pub(super) const LISTS: [&str; 8] =
+    ["providers", "models", "endpoints", "overrides", "byok", "auto", "presets", "plugins"];
 
 /// Serde would take a list for a table, its elements in the order of the keys. Nobody means that.
 fn refuse_positional(table: &mut DeTable<'_>, path: &str, faults: &mut Faults) {
@@ -87,6 +87,8 @@ fn refuse_positional(table: &mut DeTable<'_>, path: &str, faults: &mut Faults) {
         let (key, value) = (key.get_ref().as_ref(), value.get_mut());
         let path = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
         match value {
+            // The plugin's own; it judges them itself.
+            DeValue::Table(_) if key == "options" && path.starts_with("plugins[") => {}
             DeValue::Table(inner) => refuse_positional(inner, &path, faults),
             DeValue::Array(_) if TABLES.contains(&key) => {
                 faults.add(path, format!("is a list; it must be one table, as [{key}]"));

@@ -13,7 +13,7 @@ use super::settings::{
     AccessLog, Admin, Cache, Config, Content, Ledger, Level, Log, LogFormat, Media, Routing,
     Server, Tls,
 };
-use super::{choices, market, payment, providers, webhooks};
+use super::{choices, market, payment, plugins, providers, webhooks};
 use crate::balance::HedgeSettings;
 use crate::catalog::Secret;
 use crate::catalog::Share;
@@ -44,6 +44,7 @@ pub(super) fn resolve(file: &File, outside: Outside<'_>, faults: &mut Faults) ->
     let catalog = Arc::new(catalog);
     let auto = choices::auto(&file.auto, &catalog, faults);
     let presets = choices::presets(&file.presets, &catalog, faults);
+    let plugins = Arc::new(plugins::resolve(&file.plugins, outside, faults));
     Config {
         server,
         admin,
@@ -59,6 +60,7 @@ pub(super) fn resolve(file: &File, outside: Outside<'_>, faults: &mut Faults) ->
         byok,
         auto,
         presets,
+        plugins,
     }
 }
 

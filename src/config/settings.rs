@@ -12,6 +12,7 @@ use crate::balance;
 use crate::catalog::{Catalog, Provider, Secret, Share};
 use crate::dialect::preset::Preset;
 use crate::payment::Fee;
+use crate::plugins::Chain;
 use crate::route::auto::Rule;
 use crate::vocab::AccountId;
 
@@ -46,6 +47,8 @@ pub struct Config {
     pub auto: Vec<Rule>,
     /// What requests may build on, by name.
     pub presets: HashMap<String, Preset>,
+    /// What requests and answers go through.
+    pub plugins: Arc<Chain>,
 }
 
 /// A key at a provider that belongs to some accounts.

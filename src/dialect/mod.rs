@@ -74,6 +74,8 @@ pub enum AnswerFault {
     TooLarge,
     /// It was to go on with what the client has of another provider's answer, and does not.
     Diverged,
+    /// A plugin without which the request may not go on has failed.
+    Plugin,
 }
 
 impl std::fmt::Display for AnswerFault {
@@ -87,6 +89,7 @@ impl std::fmt::Display for AnswerFault {
             Self::Garbled(what) => write!(f, "the answer is garbled: {what}"),
             Self::TooLarge => f.write_str("the answer is too large"),
             Self::Diverged => f.write_str("the answer does not go on with its beginning"),
+            Self::Plugin => f.write_str("a plugin failed"),
         }
     }
 }

@@ -21,6 +21,8 @@ pub struct Preset {
     pub parameters: Vec<(String, String)>,
     /// Keys of `provider`, each with its value as JSON.
     pub provider: Vec<(String, String)>,
+    /// `plugins`, as JSON.
+    pub plugins: Option<String>,
 }
 
 /// What a name in a request says about a preset.
@@ -56,6 +58,9 @@ pub fn apply(preset: &Preset, asked: Reference<'_>, head: &Head, body: &[u8]) ->
         if !head.mentions(name) {
             edits.add(name, value);
         }
+    }
+    if let (Some(plugins), None) = (&preset.plugins, head.field(Key::Plugins)) {
+        edits.add(Key::Plugins.name(), plugins);
     }
     edits.provider(preset, body);
     if let Some(system) = &preset.system {
@@ -192,6 +197,7 @@ mod tests {
             system: Some("Be \"brief\".".to_owned()),
             parameters: vec![pair("temperature", "0.2"), pair("seed", "7")],
             provider: vec![pair("sort", "\"price\""), pair("zdr", "true")],
+            plugins: Some("[{\"id\":\"web\"}]".to_owned()),
         }
     }
 
@@ -216,6 +222,7 @@ mod tests {
                 "models": ["a/own:floor", "b/other"],
                 "temperature": 0.2,
                 "seed": 7,
+                "plugins": [{"id": "web"}],
                 "provider": {"sort": "price", "zdr": true},
                 "messages": [{"role": "system", "content": "Be \"brief\"."}, user],
             })
@@ -230,6 +237,7 @@ mod tests {
             "preset": "mine",
             "models": ["d/fourth"],
             "temperature": 1,
+            "plugins": [],
             "provider": {"sort": {"by": "latency"}, "order": ["x"], "max_price": {"prompt": 1}},
             "messages": own,
         });
@@ -241,6 +249,7 @@ mod tests {
                 "preset": null,
                 "models": ["d/fourth"],
                 "temperature": 1,
+                "plugins": [],
                 "seed": 7,
                 "provider": {
                     "zdr": true,

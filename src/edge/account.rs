@@ -14,6 +14,7 @@ use crate::edge::drain;
 use crate::edge::failure;
 use crate::edge::gateway::Gateway;
 use crate::edge::journey::{Attempt, Chat, Facts, Journey, Progress, Stage};
+use crate::edge::plugins;
 use crate::edge::record::{self, End};
 use crate::ledger::Charge;
 use crate::observe::{AccessLine, AttemptMark, CacheStatus, Outcome, Report, StatusClass};
@@ -127,6 +128,7 @@ fn close_chat(
         let outcome = failure::mark(&report.outcome);
         line.push_attempt(AttemptMark { endpoint: report.endpoint.clone(), outcome });
     }
+    plugins::close(gateway, facts, &chat, line);
     let (before, paid) = continuation::spent(&chat.legs);
     let last = attempt.as_ref().map(|attempt| &attempt.slot);
     if let Some(slot) = last.or(chat.legs.last().map(|leg| &leg.slot)).filter(|_| consumed.billed) {

@@ -29,6 +29,7 @@ use crate::edge::credit;
 use crate::edge::failure;
 use crate::edge::journey::{Attempt, Chat, Cut, Facts, Progress};
 use crate::edge::metadata;
+use crate::edge::plugins::{self, Plugins};
 use crate::edge::reach;
 use crate::edge::task::Task;
 use crate::edge::upstream::DECIDED;
@@ -53,7 +54,14 @@ pub(crate) async fn header(
     if header.status.is_informational() {
         return Ok(());
     }
+    if let (Some(Plugins { hears: true, .. }), Task::Answer(surface)) =
+        (chat.plugins.as_deref(), chat.task)
+    {
+        // The client's format may repeat the request, whose tree is made where nothing passes.
+        chat.ask.in_format(surface).tree().map_err(|_| failed())?;
+    }
     let shape = shape(chat, facts);
+    let filter = plugins::filter(chat);
     let Some(attempt) = &mut chat.attempt else {
         return Error::e_explain(ErrorType::InternalError, "an answer without an attempt");
     };
@@ -76,7 +84,10 @@ pub(crate) async fn header(
     let pipe = match continuation::take(chat) {
         Some((resume, how)) => Pipe::resumed(dialect, shape, framing, resume, how),
         None => {
-            let mut pipe = Pipe::new(dialect, shape, framing, passed);
+            let mut pipe = match filter {
+                Some(filter) => Pipe::filtered(dialect, shape, framing, filter),
+                None => Pipe::new(dialect, shape, framing, passed),
+            };
             if continuation::may_be_needed(chat) || chat.money.short {
                 pipe.keep_delivered();
             }
@@ -208,6 +219,9 @@ static BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 /// What every answer carries.
 fn dress(chat: &Chat, facts: &Facts, header: &mut ResponseHeader) -> Result<()> {
     header.insert_header(GENERATION_ID.clone(), facts.id.text().as_str())?;
+    for (name, value) in chat.plugins.iter().flat_map(|plugins| &plugins.answer_headers) {
+        header.insert_header(name.clone(), value)?;
+    }
     if let crate::cache::Intent::Use { ttl_secs, .. } = chat.cache.intent {
         let status = if chat.cache.hit { "HIT" } else { "MISS" };
         header.insert_header("x-openrouter-cache-status", HeaderValue::from_static(status))?;

@@ -35,6 +35,8 @@ fn is_allowed(chat: &Chat) -> bool {
     let allowed = head.provider.as_ref().and_then(|prefs| prefs.allow_continuation);
     head.stream
         && head.n <= 1
+        // What plugins have made of the text is not what its provider wrote.
+        && !chat.plugins.as_ref().is_some_and(|plugins| plugins.hears)
         && matches!(chat.task, Task::Answer(_))
         && chat.snapshot.attempts.continuations_max > 0
         && allowed.unwrap_or(true)

@@ -76,7 +76,10 @@ pub(crate) fn plan_and_hold(
 
 /// What a request that arrived at this time is charged by at this endpoint.
 pub(crate) fn quote(chat: &Chat, endpoint: &Endpoint, arrived_ms: u64) -> Quote {
-    let quote = endpoint.prices.quote(utc_minute(arrived_ms));
+    // The first part of an answer pays for what plugins cost.
+    let added = chat.plugins.as_ref().filter(|_| chat.legs.is_empty());
+    let added = added.map_or(NanoUsd::ZERO, |plugins| plugins.fee);
+    let quote = endpoint.prices.quote(utc_minute(arrived_ms)).with(added);
     match endpoint.provider.access {
         Access::Own(fee) => quote.fee(fee),
         Access::Shared | Access::OwnOnly => quote.shared(share(chat)),
@@ -124,9 +127,11 @@ pub(crate) fn explain(
         let upstream = attempt.slot.endpoint.prices.quote(minute).list_cost(usage);
         record.details.upstream_cost = Some(upstream);
     }
+    let added = chat.plugins.as_ref().map_or(NanoUsd::ZERO, |plugins| plugins.fee);
+    record.details.plugins = added.min(record.cost);
     let legs = chat.legs.iter().map(|leg| list(&leg.slot.endpoint, &leg.usage));
     let last = attempt.map(|attempt| list(&attempt.slot.endpoint, usage)).unwrap_or_default();
-    let less = legs.sum::<NanoUsd>() + last - record.cost;
+    let less = legs.sum::<NanoUsd>() + last + record.details.plugins - record.cost;
     if chat.money.out {
         record.details.ended_by = Some("credit".into());
     }
@@ -237,6 +242,8 @@ impl Estimate {
             token_pico = token_pico.max(of_list(token));
             most = most.max(u64::from(endpoint.max_output));
         }
+        let added = chat.plugins.as_ref().map_or(NanoUsd::ZERO, |plugins| plugins.fee);
+        prompt_pico += i128::from(added.0) * 1_000;
         let typical = chat.snapshot.typical(plan, chat.caller.id()).min(most);
         let tokens = head.max_tokens.unwrap_or(typical).clamp(1, most);
         let shortest = tokens.min(SHORTEST_ANSWER);

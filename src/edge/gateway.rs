@@ -20,6 +20,7 @@ use crate::content::Keeper;
 use crate::dialect::preset::Preset;
 use crate::edge::body::BodyLimits;
 use crate::edge::cachestore::ResponseCache;
+use crate::edge::calls::Calls;
 use crate::edge::clock;
 use crate::edge::decisions::Decisions;
 use crate::edge::fetch::Fetcher;
@@ -29,6 +30,7 @@ use crate::edge::peer::Upstream;
 use crate::events::Events;
 use crate::ledger::Ledger;
 use crate::observe::{self, AccessLog, Meters, Metrics};
+use crate::plugins::Chain;
 use crate::route::auto::Rule;
 use crate::route::{Conversations, Plan, RoutingTable, record};
 use crate::vocab::{KeyId, ModelId, ProviderId};
@@ -59,6 +61,8 @@ pub(crate) struct Gateway {
     pub(crate) cache: Option<&'static ResponseCache>,
     /// Prompts and answers of accounts that have asked for it; `None` where there is no key.
     pub(crate) content: Option<Arc<Keeper>>,
+    /// What plugins ask of the outside.
+    pub(crate) calls: Calls,
     /// Memory for request bodies, in bytes.
     pub(crate) body_memory: Arc<Semaphore>,
     /// Requests that have arrived and not yet ended.
@@ -85,6 +89,8 @@ pub(crate) struct Snapshot {
     pub(crate) upstreams: HashMap<ProviderId, Arc<Upstream>>,
     /// Accounts' own keys at providers.
     pub(crate) own: OwnKeys,
+    /// What requests and answers go through.
+    pub(crate) plugins: Arc<Chain>,
     /// Fetches what requests only point to.
     pub(crate) fetcher: Fetcher,
     /// The usual answer to `GET /v1/models`; `None` if it changes with the time of day.
@@ -150,7 +156,8 @@ impl Snapshot {
             own,
             typical: typical.collect(),
             habits: before.map(|b| Arc::clone(&b.habits)).unwrap_or_default(),
-            table: RoutingTable::new(&catalog, &health),
+            table: RoutingTable::new(&catalog, &health).with_online(config.plugins.has_web()),
+            plugins: Arc::clone(&config.plugins),
             catalog_version: match &config.routing.decisions {
                 Some(_) => record::version(&catalog),
                 None => String::new(),

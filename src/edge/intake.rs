@@ -20,6 +20,7 @@ use crate::edge::gateway::Gateway;
 use crate::edge::guard::Admission;
 use crate::edge::journey::{Ask, CacheUse, Chat, Facts, Money};
 use crate::edge::metadata;
+use crate::edge::plugins;
 use crate::edge::task::Task;
 use crate::error::{GatewayError, Kind};
 use crate::ledger::KeyEntry;
@@ -78,6 +79,17 @@ pub(crate) async fn chat(
         Ok(head) => head,
         Err(error) => return Ok(Err(error)),
     };
+    let who = (&*caller, &admission);
+    let plugins = plugins::begin(&snapshot, session, facts, who, (&head, &body.bytes));
+    let plugins = match plugins {
+        Ok(plugins) => plugins,
+        Err(error) => {
+            if let Some(blocked) = &error.blocked {
+                gateway.metrics.plugin_run(blocked.plugin, "refused");
+            }
+            return Ok(Err(error));
+        }
+    };
     let cache = cache_use(gateway, session, &snapshot, &admission, (task, &head, &body.bytes));
     let prompt_tokens = head.text.estimate_prompt_tokens();
     let open_stream = head.stream.then(|| gateway.metrics.open_stream());
@@ -101,6 +113,7 @@ pub(crate) async fn chat(
         admission,
         task,
         metadata: metadata::wanted(session),
+        plugins,
         ask,
         cache,
         plan: Plan::default(),
@@ -173,7 +186,7 @@ pub(crate) async fn count_tokens(
 }
 
 /// What is asked, if not an answer in words: such requests are short and read at once.
-fn asked(task: Task, body: &[u8]) -> std::result::Result<Option<Asked>, GatewayError> {
+pub(super) fn asked(task: Task, body: &[u8]) -> std::result::Result<Option<Asked>, GatewayError> {
     match task {
         Task::Answer(_) => Ok(None),
         Task::Embed => Ok(Some(Asked::Embed(Arc::new(embed::read_request(body)?)))),
@@ -211,7 +224,8 @@ fn cache_use(
         return off;
     }
     let (account, surface) = (admission.account(), task.label().as_str());
-    let Ok(rules) = admission.rules.spelled() else { return off };
+    let Ok(mut rules) = admission.rules.spelled() else { return off };
+    rules.extend_from_slice(snapshot.plugins.fingerprint());
     let scope = cache::Scope { account, surface, stream: head.stream, rules: &rules };
     match cache::key(scope, body) {
         Ok(key) => CacheUse { intent, key: Some(key), good, ..off },

@@ -21,6 +21,7 @@ use crate::edge::gateway::{Presence, Snapshot};
 use crate::edge::guard::Admission;
 use crate::edge::hedge::Race;
 use crate::edge::peer::Upstream;
+use crate::edge::plugins::Plugins;
 use crate::edge::task::Task;
 use crate::edge::watchdog::Watchdog;
 use crate::error::GatewayError;
@@ -82,6 +83,8 @@ pub(crate) struct Chat {
     pub(crate) task: Task,
     /// What is asked.
     pub(crate) ask: Ask,
+    /// What it goes through; `None` where nothing, as usual.
+    pub(crate) plugins: Option<Box<Plugins>>,
     /// The client wants to be told how its request was routed.
     pub(crate) metadata: bool,
     /// Whether and how the answer may come from or go to the cache.

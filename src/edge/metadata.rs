@@ -13,6 +13,7 @@ use crate::edge::clock;
 use crate::edge::failure;
 use crate::edge::journey::{Attempt, Chat};
 use crate::edge::own;
+use crate::edge::plugins;
 use crate::route::{Candidate, Filter, Slot, auto};
 
 /// The most endpoints that are listed as removed.
@@ -81,6 +82,7 @@ fn told(chat: &Chat, answering: Option<&Attempt>) -> serde_json::Value {
             "removed": removed,
         },
         "attempts": attempts,
+        "pipeline": plugins::pipeline(chat),
         "losses": answering.map_or_else(Vec::new, |attempt| losses(chat, attempt)),
     })
 }

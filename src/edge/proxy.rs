@@ -22,7 +22,7 @@ use crate::edge::journey::{Facts, Journey, Stage};
 use crate::edge::upstream;
 use crate::edge::{
     account, answer, cachestore, clock, continuation, credit, failure, hedge, intake, local,
-    random, reply, write,
+    plugins, random, reply, write,
 };
 use crate::error::GatewayError;
 use crate::observe::Surface;
@@ -147,7 +147,11 @@ impl ProxyHttp for Turnpike {
         ctx: &mut Journey,
     ) -> Result<bool> {
         let Journey { stage: Stage::Chat(chat), facts, .. } = ctx else { return Ok(false) };
-        match credit::plan_and_hold(&self.0, facts, chat) {
+        let prepared = match chat.plugins {
+            Some(_) => Box::pin(plugins::prepare(&self.0, chat)).await,
+            None => Ok(()),
+        };
+        match prepared.and_then(|()| credit::plan_and_hold(&self.0, facts, chat)) {
             Ok(()) => Ok(true),
             Err(error) => Box::pin(reply::error(session, facts, error)).await.map(|()| false),
         }

@@ -30,6 +30,7 @@ use crate::config::{Config, settings};
 use crate::content::{self, Folder, Keeper, MasterKey};
 use crate::edge::background::Background;
 use crate::edge::cachestore::ResponseCache;
+use crate::edge::calls::Calls;
 use crate::edge::decisions::Decisions;
 use crate::edge::gateway::{Gateway, Snapshot};
 use crate::edge::hedge::Hedges;
@@ -163,6 +164,7 @@ fn gateway(config: &Config, ledger: Ledger) -> Result<Gateway, RunError> {
         access,
         cache,
         content,
+        calls: Calls::new().map_err(|e| RunError(format!("plugins cannot be set up: {e}")))?,
         body_memory: Arc::new(Semaphore::new(
             config.server.body_memory_bytes_max.min(Semaphore::MAX_PERMITS),
         )),

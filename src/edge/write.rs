@@ -13,6 +13,7 @@ use crate::edge::clock;
 use crate::edge::continuation;
 use crate::edge::fetch::Fetcher;
 use crate::edge::journey::{Attempt, Chat, Resumes};
+use crate::edge::plugins;
 use crate::edge::task::Task;
 use crate::error::GatewayError;
 use crate::route::Slot;
@@ -178,10 +179,25 @@ pub(crate) fn head(chat: &Chat, head: &mut RequestHeader) -> Result<()> {
             "a request head without an attempt",
         );
     };
-    let mut fresh = head_of(attempt, chat.task, chat.ask.head.stream)?;
+    let fresh = head_of(attempt, chat.task, chat.ask.head.stream)?;
+    let mut fresh = with_headers(fresh, plugins::upstream_headers(chat))?;
     fresh.set_version(head.version);
     *head = fresh;
     Ok(())
+}
+
+/// The head with headers that plugins have set.
+///
+/// # Errors
+/// None in practice: they have been looked at.
+pub(crate) fn with_headers(
+    mut head: RequestHeader,
+    headers: &[(String, String)],
+) -> Result<RequestHeader> {
+    for (name, value) in headers {
+        head.insert_header(name.clone(), value)?;
+    }
+    Ok(head)
 }
 
 /// The head of an attempt's request.

@@ -214,9 +214,10 @@ pub struct Entry {
 }
 
 impl Event {
-    /// The movements of money that the event is, at most two.
-    pub fn transfers(&self) -> [Option<Transfer>; 2] {
-        let one = |debit, credit, amount| [Some(Transfer { debit, credit, amount }), None];
+    /// The movements of money that the event is: of a purchase or a charge also its fee or discount,
+    /// and what plugins added to it.
+    pub fn transfers(&self) -> [Option<Transfer>; 3] {
+        let one = |debit, credit, amount| [Some(Transfer { debit, credit, amount }), None, None];
         match self {
             Self::AccountCreated { .. }
             | Self::AccountChanged { .. }
@@ -231,12 +232,12 @@ impl Event {
             | Self::HeldAhead { .. }
             | Self::Unused { .. }
             | Self::Voided { .. }
-            | Self::Recorded { .. } => [None, None],
+            | Self::Recorded { .. } => [None, None, None],
             Self::ToppedUp { account, method, amount, fee, .. } => {
                 let cash = Book::CashIn(method.clone());
-                let [bought, _] = one(cash.clone(), Book::Customer(account.clone()), *amount);
+                let [bought, ..] = one(cash.clone(), Book::Customer(account.clone()), *amount);
                 let paid = Transfer { debit: cash, credit: Book::Fees, amount: *fee };
-                [bought, Some(paid).filter(|paid| paid.amount != NanoUsd::ZERO)]
+                [bought, Some(paid).filter(|paid| paid.amount != NanoUsd::ZERO), None]
             }
             Self::Adjusted { account, against, amount, .. } => {
                 let customer = Book::Customer(account.clone());
@@ -256,14 +257,22 @@ impl Event {
                 // Who has a contract of their own pays the provider themselves: what we take is a fee.
                 let own = record.details.upstream_cost.is_some();
                 let credit = if own { Book::Fees } else { provider() };
-                let [charge, _] = one(Book::Customer(record.account.clone()), credit, record.cost);
+                let customer = || Book::Customer(record.account.clone());
+                // A provider has no part in what plugins cost.
+                let plugins = record.details.plugins.clamp(NanoUsd::ZERO, record.cost);
+                let [charge, ..] = one(customer(), credit, record.cost - plugins);
                 let discount = record.details.discount;
                 let given = || Transfer {
                     debit: Book::Promotions,
                     credit: if own { Book::Fees } else { provider() },
                     amount: discount,
                 };
-                [charge, (discount != NanoUsd::ZERO).then(given)]
+                let added = || Transfer { debit: customer(), credit: Book::Fees, amount: plugins };
+                [
+                    charge,
+                    (discount != NanoUsd::ZERO).then(given),
+                    (plugins != NanoUsd::ZERO).then(added),
+                ]
             }
         }
     }

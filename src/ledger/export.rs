@@ -269,6 +269,8 @@ struct Exported<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     fee: Option<ExportedTransfer>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    plugins: Option<ExportedTransfer>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     account: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<&'a str>,
@@ -309,7 +311,7 @@ impl ExportedTransfer {
 impl<'a> Exported<'a> {
     fn of(line: &'a Line<'_>) -> Self {
         let event = &line.entry.event;
-        let [first, second] = event.transfers();
+        let [first, second, third] = event.transfers();
         let record = event.record().map(|record| &**record);
         let mut out = Self {
             seq: line.entry.seq,
@@ -317,6 +319,7 @@ impl<'a> Exported<'a> {
             kind: event.name(),
             transfer: first.map(ExportedTransfer::of),
             fee: second.map(ExportedTransfer::of),
+            plugins: third.map(ExportedTransfer::of),
             account: record.map(|record| record.account.as_str()),
             key: record.map(|record| record.key.as_str()),
             generation: record.map(|record| record.id.to_string()),

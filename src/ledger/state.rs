@@ -280,7 +280,8 @@ impl State {
             }
             Event::Unused { generation, .. } => self.withdraw(*generation, history),
             Event::Settled { record, .. } => {
-                let amounts = [record.cost, record.details.discount, record.paid_directly()];
+                let more = &record.details;
+                let amounts = [record.cost, more.discount, more.plugins, record.paid_directly()];
                 if !amounts.iter().all(|amount| (0..=CHARGE_MAX.0).contains(&amount.0)) {
                     return Err(Refused::Amount);
                 }

@@ -94,6 +94,7 @@ fn full_details() -> Details {
         leg_prices: vec![UnitPrices::default(), prices],
         discount: NanoUsd(12),
         upstream_cost: Some(NanoUsd(4_000)),
+        plugins: NanoUsd(5),
         ended_by: text("credit"),
         drained: true,
         insured: true,

@@ -189,6 +189,28 @@ closed_list! {
 }
 
 closed_list! {
+    /// What became of something that a plugin asked of the outside.
+    CallResult {
+        /// It was answered with a success.
+        Ok = "ok",
+        /// The answer to an earlier one was given again.
+        Kept = "kept",
+        /// It was answered with an error status.
+        Status = "status",
+        /// Nobody was reached.
+        Unreachable = "unreachable",
+        /// It took too long.
+        Timeout = "timeout",
+        /// The answer was too large.
+        TooLarge = "too_large",
+        /// Too many were under way.
+        Busy = "busy",
+        /// It was not to one of the plugin's own origins.
+        Forbidden = "forbidden",
+    }
+}
+
+closed_list! {
     /// Whether an endpoint is used; its [`index`](BreakerState::index) is the gauge's value.
     BreakerState {
         /// It is.

@@ -16,7 +16,7 @@ use prometheus::{
 };
 
 use super::gauges::{Gauges, Readings};
-use super::labels::{CacheStatus, HedgeResult, StatusClass, Surface};
+use super::labels::{CacheStatus, CallResult, HedgeResult, StatusClass, Surface};
 use super::meters::ModelMeter;
 use super::names::{self, Name};
 use crate::vocab::{NanoUsd, Usage};
@@ -84,6 +84,9 @@ pub struct Metrics {
     pub(super) attempts: IntCounterVec,
     fallbacks: IntCounter,
     hedges: IntCounterVec,
+    plugin_runs: IntCounterVec,
+    plugin_calls: IntCounterVec,
+    plugin_seconds: HistogramVec,
     pub(super) tokens: IntCounterVec,
     pub(super) cost: CounterVec,
     in_flight: IntGauge,
@@ -124,6 +127,14 @@ impl Metrics {
             attempts: counters(r, names::ATTEMPTS, &["provider", "outcome"])?,
             fallbacks: counter(r, names::FALLBACKS)?,
             hedges: counters(r, names::HEDGES, &["result"])?,
+            plugin_runs: counters(r, names::PLUGIN_RUNS, &["plugin", "outcome"])?,
+            plugin_calls: counters(r, names::PLUGIN_CALLS, &["plugin", "result"])?,
+            plugin_seconds: histograms(
+                r,
+                names::PLUGIN_SECONDS,
+                &names::PLUGIN_BUCKETS,
+                &["plugin"],
+            )?,
             tokens: counters(r, names::TOKENS, &["model", "kind"])?,
             cost: register(r, CounterVec::new(opts(names::COST), &["model"])?)?,
             in_flight: gauge(r, names::IN_FLIGHT)?,
@@ -159,6 +170,21 @@ impl Metrics {
     /// Counts a second attempt that has ended, or was not made.
     pub fn hedge(&self, result: HedgeResult) {
         self.hedges.with_label_values(&[result.as_str()]).inc();
+    }
+
+    /// Counts a plugin's part in a request that has ended.
+    pub fn plugin_run(&self, plugin: &'static str, outcome: &'static str) {
+        self.plugin_runs.with_label_values(&[plugin, outcome]).inc();
+    }
+
+    /// Counts what a plugin asked of the outside.
+    pub fn plugin_call(&self, plugin: &'static str, result: CallResult) {
+        self.plugin_calls.with_label_values(&[plugin, result.as_str()]).inc();
+    }
+
+    /// Notes how long a plugin took before its request was routed.
+    pub fn plugin_time(&self, plugin: &'static str, took: Duration) {
+        self.plugin_seconds.with_label_values(&[plugin]).observe(took.as_secs_f64());
     }
 
     /// Counts a request that has ended. The one call per request.

@@ -24,6 +24,8 @@ mod write;
 pub use access::{AccessLine, AttemptMark};
 pub use access_log::{AccessLog, LineFormat, Target};
 pub use gauges::Readings;
-pub use labels::{BreakerState, CacheStatus, HedgeResult, Outcome, StatusClass, Surface};
+pub use labels::{
+    BreakerState, CacheStatus, CallResult, HedgeResult, Outcome, StatusClass, Surface,
+};
 pub use meters::{Meters, ModelMeter, ProviderMeter};
 pub use metrics::{BadMetric, InFlight, Metrics, Report};

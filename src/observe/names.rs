@@ -100,6 +100,17 @@ pub const CONTENT_BYTES: Name =
 /// What is left of the retry budget.
 pub const RETRY_BUDGET: Name =
     ("turnpike_retry_budget", "Retries that may be made now before the budget is empty.");
+/// Plugins' parts in requests.
+pub const PLUGIN_RUNS: Name =
+    ("turnpike_plugin_runs_total", "Requests that a plugin took part in, by how it did.");
+/// Time that plugins took.
+pub const PLUGIN_SECONDS: Name = (
+    "turnpike_plugin_seconds",
+    "Time of a plugin before a request is routed, with what it asked of the outside.",
+);
+/// What plugins ask of the outside.
+pub const PLUGIN_CALLS: Name =
+    ("turnpike_plugin_calls_total", "What plugins asked of the outside, by result.");
 /// What is left of the hedges' budget.
 pub const HEDGE_BUDGET: Name =
     ("turnpike_hedge_budget", "Hedges that may be made now, as far as their number is concerned.");
@@ -112,6 +123,10 @@ pub const LATENCY_BUCKETS: [f64; 19] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0,
     30.0, 60.0, 120.0, 300.0,
 ];
+
+/// For plugins, in seconds: most take microseconds, a search up to a minute.
+pub const PLUGIN_BUCKETS: [f64; 13] =
+    [0.000_01, 0.000_05, 0.000_2, 0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
 
 /// For the gateway's own share, in seconds.
 pub const OVERHEAD_BUCKETS: [f64; 13] = [

@@ -40,7 +40,8 @@ impl Ours {
             return;
         }
         // What the provider is owed, whatever the caller got off it.
-        let mut last = (record.usage, record.cost + record.details.discount);
+        let owed = record.cost - record.details.plugins + record.details.discount;
+        let mut last = (record.usage, owed);
         for leg in &record.legs {
             last = (less(&last.0, &leg.usage), last.1 - leg.cost);
             let host = leg.endpoint.as_str().split('/').next();

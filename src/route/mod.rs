@@ -42,6 +42,7 @@ pub use score::Score;
 pub use sticky::Conversations;
 pub use table::{RoutingTable, Row, Slot};
 
+pub use self::variant::Named;
 use crate::balance::Wait;
 use crate::catalog::{Params, Tier};
 pub use crate::dialect::scan::Prefs;

@@ -76,6 +76,8 @@ pub struct Row {
 pub struct RoutingTable {
     catalog: Arc<Catalog>,
     by_model: HashMap<ModelId, Arc<Row>>,
+    /// There is a web search for `:online`.
+    online: bool,
 }
 
 /// What a name with its suffixes means.
@@ -115,7 +117,19 @@ impl RoutingTable {
             Arc::new(Row { model: Arc::clone(model), slots })
         };
         let by_model = catalog.models().iter().map(|model| (model.id.clone(), row(model)));
-        Self { by_model: by_model.collect(), catalog: Arc::clone(catalog) }
+        Self { by_model: by_model.collect(), catalog: Arc::clone(catalog), online: false }
+    }
+
+    /// The same, where there is a web search for `:online` or not.
+    #[must_use]
+    pub const fn with_online(mut self, online: bool) -> Self {
+        self.online = online;
+        self
+    }
+
+    /// The endpoints of the model that a name with its suffixes means.
+    pub fn slots_of(&self, name: &str) -> Option<&[Arc<Slot>]> {
+        self.find(name).ok().map(|found| found.row.slots.as_slice())
     }
 
     /// The endpoints of the model of this id.
@@ -151,7 +165,7 @@ impl RoutingTable {
             return Err(Lost::Clash);
         }
         let (row, stands_in) = self.entry(&named)?;
-        if named.online {
+        if named.online && !self.online {
             return Err(Lost::Online);
         }
         Ok(Found { row, named, stands_in })

@@ -15,6 +15,7 @@ mod continued_tests;
 mod convert;
 mod delivered;
 mod echo;
+mod filter;
 mod glance;
 mod join;
 mod meter;
@@ -46,6 +47,7 @@ pub use self::convert::Asked;
 use self::convert::Convert;
 pub use self::delivered::{Continued, Delivered, Resume};
 use self::echo::Echo;
+pub use self::filter::Filter;
 pub use self::meter::Meter;
 use self::relay::Relay;
 pub use self::seam::Seam;
@@ -178,6 +180,20 @@ impl Pipe {
         if !matches!(path, Path::Convert(_)) {
             meter.keep_text();
         }
+        Self { shape, meter, path, started: false }
+    }
+
+    /// A pipe for an answer that something else may change: it goes through the hub's events even
+    /// where both sides speak the same format.
+    pub fn filtered(
+        dialect: Dialect,
+        shape: Shape,
+        framing: Framing,
+        filter: Box<dyn Filter>,
+    ) -> Self {
+        let path = Path::Translate(Box::new(Translate::filtered(dialect, &shape, framing, filter)));
+        let mut meter = Meter::up_to(shape.completion_max);
+        meter.keep_text();
         Self { shape, meter, path, started: false }
     }
 

@@ -181,6 +181,10 @@ impl Relay {
         if ended {
             return self.conclude(shape, meter);
         }
+        if has_usage && shape.metadata.is_some() && says_nothing(&self.events) {
+            // The last chunk says it, with how the request was routed: once is enough.
+            return Ok(Verdict::Drop);
+        }
         if has_usage {
             let mut out = Vec::with_capacity(raw.len() + 40);
             if !frame.event.is_empty() {
@@ -264,6 +268,11 @@ impl Relay {
         }
         self.release(Bytes::from(out), meter)
     }
+}
+
+/// Whether a chunk is there for its usage alone.
+fn says_nothing(events: &[Event]) -> bool {
+    events.iter().all(|event| matches!(event, Event::Usage(_) | Event::Start { .. }))
 }
 
 /// Output that stays a slice of the chunk as long as it can.

@@ -1,5 +1,7 @@
 //! Every other pairing: provider bytes → events → what the client asked for.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::dialect::frames::{Frames, Framing};
@@ -11,6 +13,7 @@ use crate::vocab::{NanoUsd, Usage};
 
 use super::convert::with_metadata;
 use super::delivered::{Continued, Delivered, Resume};
+use super::filter::Filter;
 use super::join::Join;
 use super::whole::Buffer;
 use super::{HOLD_MAX, Meter, Shape, WHOLE_MAX};
@@ -30,6 +33,14 @@ pub(super) struct Translate {
     ended: bool,
     /// Another provider's answer is gone on with.
     joined: Option<Box<Joined>>,
+    /// Something else may change the answer.
+    filter: Option<Box<Filtering>>,
+}
+
+/// A filter, and what it puts out.
+struct Filtering {
+    filter: Box<dyn Filter>,
+    list: Vec<Event>,
 }
 
 /// What was there before.
@@ -80,7 +91,19 @@ impl Translate {
             begun: false,
             ended: false,
             joined: None,
+            filter: None,
         }
+    }
+
+    /// The same for an answer that a filter may change.
+    pub(super) fn filtered(
+        dialect: Dialect,
+        shape: &Shape,
+        framing: Framing,
+        filter: Box<dyn Filter>,
+    ) -> Self {
+        let filter = Some(Box::new(Filtering { filter, list: Vec::new() }));
+        Self { filter, ..Self::new(dialect, shape, framing) }
     }
 
     /// Goes on with an answer that another provider began.
@@ -215,18 +238,32 @@ impl Translate {
                 taken?;
                 continue;
             }
-            meter.hand_over(event);
-            match &mut self.sink {
-                Some(Sink::Stream(writer)) => writer.write(event, None, &mut self.wire),
-                Some(Sink::Whole(writer)) => writer.write(event),
-                None => {}
+            if let Some(Filtering { filter, list }) = self.filter.as_deref_mut() {
+                let taken = filter.take(event.clone(), list);
+                let mut list = std::mem::take(list);
+                list.drain(..).for_each(|event| self.say(&event, meter));
+                if let Some(filtering) = &mut self.filter {
+                    filtering.list = list;
+                }
+                taken?;
+                continue;
             }
+            self.say(event, meter);
         }
         let is_whole = matches!(self.sink, Some(Sink::Whole(_)));
         if is_whole && usize::try_from(meter.output_bytes).unwrap_or(usize::MAX) > WHOLE_MAX {
             return Err(AnswerFault::TooLarge);
         }
         Ok(())
+    }
+
+    fn say(&mut self, event: &Event, meter: &mut Meter) {
+        meter.hand_over(event);
+        match &mut self.sink {
+            Some(Sink::Stream(writer)) => writer.write(event, None, &mut self.wire),
+            Some(Sink::Whole(writer)) => writer.write(event),
+            None => {}
+        }
     }
 
     /// Says what is new to the client.
@@ -277,18 +314,29 @@ impl Translate {
         }
         self.say_joined(meter);
         let cost = Some(cost);
+        let retold = self.retold(shape);
         match self.sink.take() {
             Some(Sink::Stream(mut writer)) => {
+                if retold.is_some() {
+                    writer.retell(retold);
+                }
                 writer.write(&Event::Usage(usage), None, &mut self.wire);
                 writer.write(&Event::End, cost, &mut self.wire);
             }
             Some(Sink::Whole(writer)) => {
                 let answer = writer.finish(Some(&usage), cost);
-                self.wire = with_metadata(answer, shape.metadata.as_deref());
+                self.wire = with_metadata(answer, retold.or(shape.metadata.clone()).as_deref());
             }
             None => {}
         }
         Ok(())
+    }
+
+    /// What is told of the routing once the filter has seen all of the answer.
+    fn retold(&mut self, shape: &Shape) -> Option<Arc<str>> {
+        let filter = &mut self.filter.as_mut()?.filter;
+        filter.end();
+        filter.retold(shape.metadata.as_deref()?)
     }
 
     /// Ends the client's stream in error.

@@ -28,6 +28,7 @@ mod keys;
 mod lifecycle;
 mod money;
 mod payers;
+mod plugins;
 mod prefs;
 mod privacy;
 mod probes;

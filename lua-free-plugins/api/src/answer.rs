@@ -33,6 +33,8 @@ pub enum Kind {
     Text,
     /// Visible reasoning.
     Reasoning,
+    /// The provider's own summary of reasoning that it does not show.
+    Summary,
     /// A refusal by the model.
     Refusal,
     /// Arguments of the tool call of this number within the choice: JSON text in pieces.

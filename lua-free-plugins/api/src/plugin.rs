@@ -200,6 +200,10 @@ pub trait Run: Send + Sync {
         Ok(Step::Done)
     }
 
+    /// An answer begins. It begins anew where a provider failed before anything of its answer went
+    /// to the client: what was seen of that one is to be forgotten.
+    fn on_begin(&mut self) {}
+
     /// A piece of the answer's text. What is put out goes to the client in its stead, in this
     /// order; a piece may be held back until a later one, but not beyond the end of its choice
     /// ([`Mark::Finish`]).
@@ -284,7 +288,7 @@ pub struct Head<'a> {
     /// The time of arrival in milliseconds since 1970.
     pub unix_ms: u64,
     /// Values of the request's HTTP headers, by lower-case name; credentials are not among them.
-    pub header: &'a dyn Fn(&str) -> Option<Cow<'a, str>>,
+    pub header: &'a dyn Fn(&str) -> Option<Cow<'static, str>>,
 }
 
 /// The API that a request came in by.
@@ -319,7 +323,8 @@ pub enum Format<'a> {
 /// Why a request is not served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// The HTTP status: 400 to 599; anything else is taken for 400.
+    /// The HTTP status: 400, 401, 402, 403, 404, 408, 413, 415, 429, 500, 502, 503 or 504. Of
+    /// others, 4xx is taken for 400 and 5xx for 502.
     pub status: u16,
     /// A stable name for programs, lower case and underscores.
     pub code: Cow<'static, str>,

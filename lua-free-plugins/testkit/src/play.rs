@@ -88,8 +88,8 @@ fn begin(plugin: &dyn Plugin, case: &Case, tokens: u64) -> Result<Option<Box<dyn
     let (key, account) = (key.expect("an id"), account.expect("an id"));
     let schema = head.json.as_ref().filter(|json| json.is_object()).map(Value::to_string);
     let options = case.entry.as_ref().map(Value::to_string);
-    let header = |name: &str| -> Option<Cow<'_, str>> {
-        head.headers.get(name).map(|value| Cow::Borrowed(value.as_str()))
+    let header = |name: &str| -> Option<Cow<'static, str>> {
+        head.headers.get(name).map(|value| Cow::Owned(value.clone()))
     };
     plugin.begin(&Ask {
         options: options.as_deref(),
@@ -188,6 +188,7 @@ pub fn say_marked(
     marks: &[(usize, Mark)],
     stream: bool,
 ) -> Said {
+    run.on_begin();
     let mut out = Vec::new();
     let end = Mark::Finish { choice: 0 };
     if stream {

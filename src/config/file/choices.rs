@@ -43,4 +43,7 @@ pub struct Preset {
     pub parameters: Option<String>,
     /// Preferences among providers, as a JSON object in quotes, as in requests. Optional.
     pub provider: Option<String>,
+    /// The plugins of a request that has no `plugins` of its own, as JSON in quotes, for instance
+    /// `'[{"id":"web"}]'`. Optional.
+    pub plugins: Option<String>,
 }

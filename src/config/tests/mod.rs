@@ -3,6 +3,8 @@
 mod damage;
 mod faults;
 mod market;
+#[cfg(feature = "plugins")]
+mod plugins;
 mod shipped;
 
 use std::io;

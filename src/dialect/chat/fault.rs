@@ -3,7 +3,7 @@
 use super::answer;
 use crate::dialect::json;
 use crate::dialect::sink::AnswerShape;
-use crate::error::{Availability, GatewayError, RateLimit};
+use crate::error::{Availability, Blocked, GatewayError, RateLimit};
 
 /// The body of an error answer: `{"error":{…}}`.
 pub fn error_body(error: &GatewayError) -> Vec<u8> {
@@ -55,7 +55,18 @@ fn error_object(out: &mut Vec<u8>, error: &GatewayError) {
     if let Some(limit) = &error.limit {
         rate_limit(out, limit);
     }
+    if let Some(blocked) = &error.blocked {
+        write_blocked(out, blocked);
+    }
     out.extend_from_slice(b"}}");
+}
+
+/// Appends the members `plugin`, `plugin_code` and `reasons` (OpenRouter's name in its errors of
+/// moderation, read 2026-08).
+pub(crate) fn write_blocked(out: &mut Vec<u8>, blocked: &Blocked) {
+    json::text_member(out, "plugin", blocked.plugin);
+    json::text_member(out, "plugin_code", &blocked.code);
+    texts(out, "reasons", blocked.reasons.iter().map(String::as_str));
 }
 
 /// Appends the member `headers`: the caller's limit, as in the answer's header.

@@ -14,7 +14,9 @@ mod whole;
 pub use answer::StreamWriter;
 pub(crate) use answer::metadata as write_metadata;
 pub(crate) use answer::usage as write_usage;
-pub(crate) use fault::{availability as write_availability, rate_limit as write_rate_limit};
+pub(crate) use fault::{
+    availability as write_availability, rate_limit as write_rate_limit, write_blocked,
+};
 pub use fault::{error_body, error_chunk};
 pub use request::read_request;
 pub use whole::WholeWriter;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::dialect::chat::{write_availability, write_rate_limit};
+use crate::dialect::chat::{write_availability, write_blocked, write_rate_limit};
 use crate::dialect::json;
 use crate::error::{GatewayError, Kind};
 
@@ -43,7 +43,8 @@ pub(super) fn write_error(error: &GatewayError, out: &mut Vec<u8>) {
     if let Some(param) = &error.param {
         json::text_member(out, "param", param);
     }
-    if error.provider.is_some() || error.availability.is_some() || error.limit.is_some() {
+    let told = error.provider.is_some() || error.availability.is_some() || error.limit.is_some();
+    if told || error.blocked.is_some() {
         json::key(out, "metadata");
         out.push(b'{');
         metadata(error, out);
@@ -65,6 +66,9 @@ fn metadata(error: &GatewayError, out: &mut Vec<u8>) {
     }
     if let Some(limit) = &error.limit {
         write_rate_limit(out, limit);
+    }
+    if let Some(blocked) = &error.blocked {
+        write_blocked(out, blocked);
     }
 }
 

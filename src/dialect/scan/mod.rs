@@ -194,11 +194,6 @@ fn refuse(param: &str, message: impl Into<String>) -> Oops {
     Oops::Refused(Box::new(GatewayError::new(Kind::InvalidRequest, message).with_param(param)))
 }
 
-fn unsupported(key: Key) -> Oops {
-    let name = key.name();
-    refuse(name, format!("'{name}' is not supported; leave it out"))
-}
-
 struct Scan<'a> {
     lexer: Lexer<'a>,
     seen: u32,
@@ -345,9 +340,7 @@ impl<'a> Scan<'a> {
             Key::Messages => self.messages()?,
             Key::Provider => self.head.provider = Prefs::read(&mut self.lexer)?,
             Key::Plugins | Key::Transforms => {
-                if self.array_or_null(name, &mut Blind)? {
-                    return Err(unsupported(key));
-                }
+                self.array_or_null(name, &mut Blind)?;
             }
             Key::Route => self.route()?,
             Key::Preset => self.preset()?,

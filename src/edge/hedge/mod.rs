@@ -34,6 +34,7 @@ use crate::edge::clock;
 use crate::edge::failure;
 use crate::edge::gateway::Gateway;
 use crate::edge::journey::{Attempt, Chat, Facts, Progress};
+use crate::edge::plugins;
 use crate::edge::random;
 use crate::edge::task::Task;
 use crate::edge::write;
@@ -111,7 +112,9 @@ pub(crate) fn offer(
         return;
     };
     // What cannot be written here fails again where it is told.
-    let Ok(head) = write::head_of(attempt, chat.task, true) else { return };
+    let headers = plugins::upstream_headers(chat).to_vec();
+    let head = write::head_of(attempt, chat.task, true);
+    let Ok(head) = head.and_then(|head| write::with_headers(head, &headers)) else { return };
     let first = Leg::new(attempt, peer.clone(), head, shape.clone());
     let price = |endpoint: &Endpoint| price(chat, endpoint, facts.arrived_ms);
     let offer = Offer {
@@ -123,6 +126,7 @@ pub(crate) fn offer(
         body: chat.ask.body.clone(),
         head: chat.ask.head.clone(),
         credit_limit: chat.money.limit,
+        headers,
         shape,
     };
     let race = Race::new();

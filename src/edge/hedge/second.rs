@@ -32,6 +32,8 @@ pub(super) struct Offer {
     pub(super) body: Bytes,
     pub(super) head: Head,
     pub(super) credit_limit: Option<u32>,
+    /// Headers that plugins have set.
+    pub(super) headers: Vec<(String, String)>,
     pub(super) shape: Shape,
 }
 
@@ -105,6 +107,7 @@ impl Offer {
         attempt.token = token;
         attempt.dropped = dropped;
         let head = write::head_of(&attempt, Task::Answer(self.surface), true).ok()?;
+        let head = write::with_headers(head, &self.headers).ok()?;
         let leg = Leg::new(&attempt, peer, head, self.shape.clone());
         Some((leg, attempt, parsed))
     }

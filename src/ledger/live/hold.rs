@@ -320,6 +320,7 @@ impl Hold {
         if !charged {
             record.details.upstream_cost = None;
             record.details.discount = NanoUsd::ZERO;
+            record.details.plugins = NanoUsd::ZERO;
         }
         record.bound();
         let byok = record.paid_directly();

@@ -87,6 +87,9 @@ pub struct Details {
     /// the fee, and this is what the provider charges for the usage by its list.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream_cost: Option<NanoUsd>,
+    /// What plugins added to the charge, for instance for a web search; a part of the record's cost.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub plugins: NanoUsd,
     /// Why the gateway ended the answer itself (for instance `credit`); 32 bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_by: Option<Box<str>>,
@@ -263,6 +266,7 @@ const PRICES: u8 = 38;
 const LEG_PRICES: u8 = 39;
 const DISCOUNT: u8 = 40;
 const UPSTREAM_COST: u8 = 41;
+const PLUGINS: u8 = 42;
 
 impl Details {
     /// The most failed attempts that are kept.
@@ -366,6 +370,9 @@ impl Details {
         if let Some(cost) = self.upstream_cost {
             part(to, UPSTREAM_COST, |to| to.i64(cost.0));
         }
+        if self.plugins != NanoUsd::ZERO {
+            part(to, PLUGINS, |to| to.i64(self.plugins.0));
+        }
         to.u8(0);
     }
 
@@ -424,6 +431,7 @@ impl Details {
             }
             DISCOUNT => self.discount = NanoUsd(from.i64("discount")?),
             UPSTREAM_COST => self.upstream_cost = Some(NanoUsd(from.i64("upstream cost")?)),
+            PLUGINS => self.plugins = NanoUsd(from.i64("plugins")?),
             _ => return Err(Malformed("part of a record (written by a newer Turnpike?)")),
         }
         Ok(())
