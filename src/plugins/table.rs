@@ -10,6 +10,8 @@ pub const ALL: &[Definition] = &[
     turnpike_plugin_example_stamp::DEFINITION,
     #[cfg(feature = "plugin-moderation")]
     turnpike_plugin_moderation::DEFINITION,
+    #[cfg(feature = "plugin-redact")]
+    turnpike_plugin_redact::DEFINITION,
     #[cfg(feature = "plugin-response-healing")]
     turnpike_plugin_response_healing::DEFINITION,
     #[cfg(feature = "plugin-web")]

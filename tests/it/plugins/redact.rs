@@ -9,9 +9,7 @@ use crate::support::stream;
 const SECRET: &str = "ada.lovelace@example.org";
 
 fn plugin(options: &str) -> String {
-    format!(
-        "[[plugins]]\nid = \"redact\"\nenabled = \"always\"\n[plugins.options]\n{options}\n"
-    )
+    format!("[[plugins]]\nid = \"redact\"\nenabled = \"always\"\n[plugins.options]\n{options}\n")
 }
 
 #[test]
@@ -48,7 +46,11 @@ fn an_answer_is_redacted_across_every_cut_of_its_stream() {
             world.say(&[&answer[..cut], &answer[cut..]], streamed);
             let got = said(&world.chat(&ask("test/open", "Who?", streamed)), streamed);
             assert!(!got.text.contains("lovelace") && !got.text.contains("AKIA"), "{}", got.text);
-            assert!(got.text.starts_with("Ask [EMAIL") && got.text.ends_with(" end."), "{}", got.text);
+            assert!(
+                got.text.starts_with("Ask [EMAIL") && got.text.ends_with(" end."),
+                "{}",
+                got.text
+            );
             if !streamed {
                 break;
             }
