@@ -57,7 +57,7 @@ impl PeakEwma {
 
     fn take(&self, sample: f64, peaks: bool, decay: Duration, now: Nanos) {
         let last = Nanos(self.stamp.fetch_max(now.0, Ordering::Relaxed));
-        let keep = weight(now.since(last), decay);
+        let keep = weight(now.since(last), decay.as_secs_f64());
         let update = |bits: u64| {
             let old = f64::from_bits(bits);
             let replaces = bits == 0 || peaks && sample >= old;
@@ -68,6 +68,7 @@ impl PeakEwma {
     }
 
     /// What the average says as of its last sample; `None` before the first.
+    #[inline]
     pub(super) fn settled(&self) -> Option<f64> {
         let bits = self.value.load(Ordering::Relaxed);
         (bits != 0).then(|| f64::from_bits(bits))
@@ -75,6 +76,12 @@ impl PeakEwma {
 
     /// What the average says now; `None` before the first sample.
     pub fn read(&self, decay: Duration, now: Nanos) -> Option<Reading> {
+        self.read_s(decay.as_secs_f64(), now)
+    }
+
+    /// As [`Self::read`], with the time constant in seconds.
+    #[inline]
+    pub(super) fn read_s(&self, decay: f64, now: Nanos) -> Option<Reading> {
         let bits = self.value.load(Ordering::Relaxed);
         if bits == 0 {
             return None;
@@ -85,9 +92,10 @@ impl PeakEwma {
     }
 }
 
-/// What a value keeps of its weight after `idle`.
-fn weight(idle: Duration, decay: Duration) -> f64 {
-    (-idle.as_secs_f64() / decay.as_secs_f64().max(SECONDS_MIN)).exp()
+/// What a value keeps of its weight after `idle`, with a time constant in seconds.
+#[inline]
+fn weight(idle: Duration, decay: f64) -> f64 {
+    (-idle.as_secs_f64() / decay.max(SECONDS_MIN)).exp()
 }
 
 #[cfg(test)]

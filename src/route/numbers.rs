@@ -80,6 +80,7 @@ impl Default for Numbers {
 
 impl Numbers {
     /// The numbers of this endpoint now.
+    #[inline]
     pub fn read(health: &EndpointHealth, wait: Wait, needs: Needs, now: Nanos) -> Self {
         let gauge = health.gauge(wait, now);
         let measured = needs.percentiles.then(|| Box::new(Measured::read(health, now)));
@@ -88,6 +89,7 @@ impl Numbers {
 }
 
 impl From<Gauge> for Numbers {
+    #[inline]
     fn from(gauge: Gauge) -> Self {
         Self {
             availability: gauge.availability,
@@ -124,6 +126,7 @@ impl Measured {
     clippy::cast_sign_loss,
     reason = "measured values are positive and far below 2^64"
 )]
+#[inline]
 fn whole(value: f64, scale: f64) -> u64 {
     (value * scale) as u64
 }
