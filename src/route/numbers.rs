@@ -80,7 +80,7 @@ impl Default for Numbers {
 
 impl Numbers {
     /// The numbers of this endpoint now.
-    #[inline]
+    #[inline(always)]
     pub fn read(health: &EndpointHealth, wait: Wait, needs: Needs, now: Nanos) -> Self {
         let gauge = health.gauge(wait, now);
         let measured = needs.percentiles.then(|| Box::new(Measured::read(health, now)));
@@ -121,14 +121,14 @@ impl Measured {
     }
 }
 
+/// By way of a signed number, which takes fewer steps.
 #[expect(
     clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "measured values are positive and far below 2^64"
+    reason = "measured values are positive and far below 2^63"
 )]
 #[inline]
 fn whole(value: f64, scale: f64) -> u64 {
-    (value * scale) as u64
+    u64::try_from((value * scale) as i64).unwrap_or(0)
 }
 
 const fn is_zero(n: &u64) -> bool {

@@ -72,7 +72,7 @@ impl Field {
     }
 
     /// Adds an endpoint, by its row and its place there.
-    #[inline]
+    #[inline(always)]
     pub(super) fn push(
         &mut self,
         (row, index): (u32, u32),
@@ -105,7 +105,7 @@ impl Field {
         }
     }
 
-    fn usable(&self) -> impl Iterator<Item = &Lot> + Clone {
+    fn usable(&self) -> impl Iterator<Item = &Lot> {
         let both = self.entries.iter().zip(&self.lots);
         both.filter(|(entry, _)| entry.usable).map(|(_, lot)| lot)
     }
@@ -131,6 +131,7 @@ impl Field {
     }
 
     /// What the places are compared by. `first`: who comes first of its class.
+    #[inline(never)]
     fn rungs(&self, keys: &[f64], first: Option<usize>) -> Vec<Rung> {
         let rung = |(place, (entry, key)): (usize, (&Entry, &f64))| Rung {
             group: self.group(place, entry, first == Some(place)),
@@ -181,6 +182,7 @@ const fn total_order(number: f64) -> u64 {
     if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }
 }
 
+#[inline]
 fn class(numbers: &Numbers, prefs: Option<&Prefs>, ordered: bool) -> Class {
     let troubled = is_outage(&numbers.trouble) || numbers.capped || numbers.silent;
     match (ordered, numbers.availability.is_usable(), troubled, is_preferred(numbers, prefs)) {
@@ -258,6 +260,7 @@ pub(super) fn rank(
 }
 
 /// Takes their chance from all but the best class that has usable endpoints.
+#[inline(never)]
 fn keep_best(entries: &[Entry], chances: &mut [f64]) {
     let draws = |entry: &Entry| entry.class != Class::Ordered && entry.class != Class::Unavailable;
     let standing = |entry: &Entry| (entry.class, entry.other_tier, entry.quality);

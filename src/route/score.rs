@@ -189,6 +189,7 @@ struct Reference {
 
 impl Reference {
     /// Of samples that are whole and above 0, by their bits: these have the order of the numbers.
+    #[inline(never)]
     fn of(samples: &mut [u64]) -> Self {
         if samples.is_empty() {
             return Self { typical: 1.0, best: 1.0 };
@@ -217,18 +218,26 @@ impl Reference {
 
 impl Scale {
     /// The scale of these candidates: those that could be chosen.
-    pub(super) fn of<'a>(all: impl Iterator<Item = &'a Lot> + Clone) -> Self {
-        let price_min = all.clone().map(|lot| lot.price_pico).fold(f64::INFINITY, f64::min);
-        let mut samples: Vec<u64> = Vec::with_capacity(all.size_hint().1.unwrap_or(0));
-        let mut reference = |of: fn(&Lot) -> f64| {
-            samples.clear();
-            samples.extend(all.clone().map(|lot| of(lot).to_bits()).filter(|bits| *bits > 0));
-            Reference::of(&mut samples)
-        };
+    #[inline(never)]
+    pub(super) fn of<'a>(all: impl Iterator<Item = &'a Lot>) -> Self {
+        let most = all.size_hint().1.unwrap_or(0);
+        let (mut latency, mut token) = (Vec::with_capacity(most), Vec::with_capacity(most));
+        let mut price_min = f64::INFINITY;
+        for lot in all {
+            if lot.price_pico < price_min {
+                price_min = lot.price_pico;
+            }
+            if lot.latency_us > 0.0 {
+                latency.push(lot.latency_us.to_bits());
+            }
+            if lot.token_ns > 0.0 {
+                token.push(lot.token_ns.to_bits());
+            }
+        }
         Self {
             price_min: if price_min.is_finite() { price_min } else { 0.0 },
-            latency: reference(|lot| lot.latency_us),
-            token: reference(|lot| lot.token_ns),
+            latency: Reference::of(&mut latency),
+            token: Reference::of(&mut token),
         }
     }
 
@@ -268,6 +277,7 @@ pub(super) struct Columns {
 }
 
 impl Columns {
+    #[inline(never)]
     pub(super) fn of(lots: &[Lot], scale: &Scale) -> Self {
         let column = || vec![0.0; lots.len()];
         let mut columns = Self { price: column(), cost: column(), chance: column() };
@@ -297,6 +307,7 @@ pub(super) struct Draw<'a> {
 }
 
 impl<'a> Draw<'a> {
+    #[inline(never)]
     pub(super) fn new(scale: &'a Scale, lots: &'a [Lot], columns: &'a Columns) -> Self {
         let (mut chances, mut learning, mut taking_part) = (0.0, 0.0, 0);
         for (chance, price) in columns.chance.iter().zip(&columns.price) {
@@ -327,6 +338,7 @@ impl<'a> Draw<'a> {
     }
 
     /// The first choice, and whether it is there to learn.
+    #[inline(never)]
     pub(super) fn first(
         &self,
         seed: u64,
