@@ -27,8 +27,19 @@ pub struct PeakEwma {
 pub struct Reading {
     /// As of the last sample.
     pub settled: f64,
-    /// Faded by the time since.
-    pub faded: f64,
+    /// The time since.
+    idle: Duration,
+    /// The time constant, in seconds.
+    decay: f64,
+}
+
+impl Reading {
+    /// Faded by the time since the last sample. Not every reader needs it, and it takes longer than
+    /// the rest of the reading.
+    #[inline]
+    pub fn faded(&self) -> f64 {
+        self.settled * weight(self.idle, self.decay)
+    }
 }
 
 /// Below any real latency, and above the mark for "no sample".
@@ -88,7 +99,7 @@ impl PeakEwma {
         }
         let settled = f64::from_bits(bits);
         let idle = now.since(Nanos(self.stamp.load(Ordering::Relaxed)));
-        Some(Reading { settled, faded: settled * weight(idle, decay) })
+        Some(Reading { settled, idle, decay })
     }
 }
 
@@ -150,12 +161,12 @@ mod tests {
         let ewma = PeakEwma::default();
         ewma.observe(ms(1_000), DECAY, at(20_000));
         let read = ewma.read(DECAY, at(30_000)).expect("a sample");
-        assert!((read.faded - (-1.0_f64).exp()).abs() < 1e-9);
+        assert!((read.faded() - (-1.0_f64).exp()).abs() < 1e-9);
         assert!((read.settled - 1.0).abs() < 1e-9);
         let early = ewma.read(DECAY, at(10_000)).expect("a sample");
-        assert!((early.faded - 1.0).abs() < 1e-9, "an earlier clock reads the settled value");
+        assert!((early.faded() - 1.0).abs() < 1e-9, "an earlier clock reads the settled value");
         ewma.observe(Duration::ZERO, DECAY, at(u64::MAX / 2_000_000));
         let late = ewma.read(Duration::ZERO, Nanos(u64::MAX)).expect("still a sample");
-        assert!(late.faded.is_finite() && late.faded >= 0.0);
+        assert!(late.faded().is_finite() && late.faded() >= 0.0);
     }
 }

@@ -101,7 +101,7 @@ impl EndpointHealth {
     }
 
     /// The numbers now.
-    #[inline]
+    #[inline(always)]
     pub fn gauge(&self, wait: Wait, now: Nanos) -> Gauge {
         let latency_decay = f64::from_bits(self.latency_decay.load(Ordering::Relaxed));
         Gauge {

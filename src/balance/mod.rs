@@ -41,6 +41,7 @@ use std::time::Duration;
 
 pub use breaker::BreakerState;
 pub use budget::{BudgetSettings, RetryBudget};
+pub use ewma::Reading;
 pub use gauge::{Availability, Gauge, Trouble, Wait};
 pub use health::{EndpointHealth, InFlight};
 pub use hedge::{HedgeBudget, HedgeRefused, HedgeSettings};

@@ -6,7 +6,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::Needs;
-use crate::balance::{Availability, EndpointHealth, Gauge, Nanos, Percentiles, Trouble, Wait};
+use crate::balance::{
+    Availability, EndpointHealth, Gauge, Nanos, Percentiles, Reading, Trouble, Wait,
+};
 
 /// One endpoint's numbers. The default is an endpoint of which nothing is known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,21 +82,31 @@ impl Default for Numbers {
 
 impl Numbers {
     /// The numbers of this endpoint now.
-    #[inline(always)]
     pub fn read(health: &EndpointHealth, wait: Wait, needs: Needs, now: Nanos) -> Self {
+        let (numbers, latency) = Self::read_unfaded(health, wait, needs, now);
+        Self { faded_us: latency.as_ref().map_or(0, faded_us), ..numbers }
+    }
+
+    /// The same without the faded latency, of which only those that are slower than most are asked
+    /// ([`faded_us`]): it takes longer than all the rest.
+    #[inline(always)]
+    pub(super) fn read_unfaded(
+        health: &EndpointHealth,
+        wait: Wait,
+        needs: Needs,
+        now: Nanos,
+    ) -> (Self, Option<Reading>) {
         let gauge = health.gauge(wait, now);
         let measured = needs.percentiles.then(|| Box::new(Measured::read(health, now)));
-        Self { measured, ..Self::from(gauge) }
+        (Self { measured, ..Self::unfaded(&gauge) }, gauge.latency)
     }
-}
 
-impl From<Gauge> for Numbers {
     #[inline]
-    fn from(gauge: Gauge) -> Self {
+    fn unfaded(gauge: &Gauge) -> Self {
         Self {
             availability: gauge.availability,
             latency_us: gauge.latency.map_or(0, |latency| whole(latency.settled, 1e6).max(1)),
-            faded_us: gauge.latency.map_or(0, |latency| whole(latency.faded, 1e6)),
+            faded_us: 0,
             token_ns: gauge.token_seconds.map_or(0, |seconds| whole(seconds, 1e9).max(1)),
             in_flight: gauge.in_flight,
             cached_permille: u32::try_from(whole(gauge.cached, 1e3)).unwrap_or(1_000),
@@ -104,6 +116,12 @@ impl From<Gauge> for Numbers {
             measured: None,
         }
     }
+}
+
+/// [`Numbers::faded_us`] of what was read.
+#[inline]
+pub(super) fn faded_us(latency: &Reading) -> u64 {
+    whole(latency.faded(), 1e6)
 }
 
 impl Measured {

@@ -13,7 +13,7 @@ use super::score::{Price, Rates, Score};
 use super::table::{Facts, Found, RoutingTable, Row, Slot};
 use super::variant::{Catalogue, Named};
 use super::{Features, MODELS_MAX, Prefs};
-use crate::balance::{Availability, EndpointHealth, InFlight, Nanos, Wait, mix};
+use crate::balance::{Availability, EndpointHealth, InFlight, Nanos, Reading, Wait, mix};
 use crate::catalog::{Tier, utc_minute};
 use crate::dialect::scan::Sort;
 use crate::error::GatewayError;
@@ -104,7 +104,7 @@ pub fn plan(
     now: Nanos,
 ) -> Result<Plan, GatewayError> {
     let (wait, needs) = (features.wait, features.needs());
-    decide(table, features, seed, |_, health| Numbers::read(health, wait, needs, now))
+    decide(table, features, seed, |_, health| Numbers::read_unfaded(health, wait, needs, now))
 }
 
 /// As [`plan`], with what health says of each endpoint from elsewhere.
@@ -117,15 +117,16 @@ pub fn plan_from(
     seed: u64,
     mut numbers: impl FnMut(&Slot, &Features<'_>) -> Numbers,
 ) -> Result<Plan, GatewayError> {
-    decide(table, features, seed, |slot, _| numbers(slot, features))
+    decide(table, features, seed, |slot, _| (numbers(slot, features), None))
 }
 
-/// As [`plan_from`]; health is handed over beside the slot, so that nobody need follow the slot.
+/// As [`plan_from`]; health is handed over beside the slot, so that nobody need follow the slot, and
+/// what numbers there are may have been left [unfaded](Numbers::read_unfaded).
 fn decide(
     table: &RoutingTable,
     features: &Features<'_>,
     seed: u64,
-    mut numbers: impl FnMut(&Slot, &EndpointHealth) -> Numbers,
+    mut numbers: impl FnMut(&Slot, &EndpointHealth) -> (Numbers, Option<Reading>),
 ) -> Result<Plan, GatewayError> {
     if features.models.len() > MODELS_MAX {
         return Err(refuse::too_many_models());
@@ -192,7 +193,7 @@ impl Plan {
         field: &mut Field,
         found: &Found<'_, '_>,
         features: &Features<'_>,
-        numbers: &mut impl FnMut(&Slot, &EndpointHealth) -> Numbers,
+        numbers: &mut impl FnMut(&Slot, &EndpointHealth) -> (Numbers, Option<Reading>),
     ) {
         let row = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
         self.rows.push(Arc::clone(found.row));

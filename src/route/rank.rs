@@ -10,12 +10,12 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::numbers::{Measured, Numbers};
+use super::numbers::{Measured, Numbers, faded_us};
 use super::plan::{Candidate, Reason};
-use super::score::{self, Columns, Draw, Lot, Price, Scale};
+use super::score::{self, Columns, Draw, Lot, Price, Samples, Scale};
 use super::table::{Facts, Row, Slot};
 use super::{Features, Prefs};
-use crate::balance::{Availability, Trouble, mix};
+use crate::balance::{Availability, Reading, Trouble, mix};
 use crate::dialect::scan::{Cutoffs, Sort};
 
 /// Classes of candidates, the best first.
@@ -45,6 +45,14 @@ struct Entry {
     usable: bool,
 }
 
+impl Entry {
+    /// Its class, whether it is of another tier, and its quality; less is better.
+    #[inline]
+    fn standing(&self) -> u32 {
+        u32::from_be_bytes([0, self.class as u8, u8::from(self.other_tier), self.quality])
+    }
+}
+
 /// What is said only of endpoints with which something is wrong, which are few as a rule.
 #[derive(Clone, Copy, Debug)]
 struct Unwell {
@@ -59,6 +67,9 @@ struct Unwell {
 pub(super) struct Field {
     entries: Vec<Entry>,
     lots: Vec<Lot>,
+    /// What latencies have yet to be faded by; `None` where that has been done.
+    readings: Vec<Option<Reading>>,
+    samples: Samples,
     /// In the order of places.
     unwell: Vec<Unwell>,
     /// Shorter where nothing was asked for of those at the end.
@@ -69,6 +80,8 @@ impl Field {
     pub(super) fn reserve(&mut self, more: usize) {
         self.entries.reserve(more);
         self.lots.reserve(more);
+        self.readings.reserve(more);
+        self.samples.reserve(more);
     }
 
     /// Adds an endpoint, by its row and its place there.
@@ -78,14 +91,19 @@ impl Field {
         (row, index): (u32, u32),
         (facts, slot): (&Facts, &Slot),
         features: &Features<'_>,
-        numbers: Numbers,
+        (numbers, reading): (Numbers, Option<Reading>),
         price: Price,
     ) {
         let prefs = features.prefs;
         let order = prefs.map_or(&[][..], |prefs| &prefs.order);
         let order = (0..).zip(order).find_map(|(at, name)| slot.is_named(name).then_some(at));
         let (place, availability) = (self.entries.len(), numbers.availability);
-        self.lots.push(Lot::new(&numbers, price, facts.weight));
+        let lot = Lot::new(&numbers, price, facts.weight);
+        if availability.is_usable() {
+            self.samples.take(&lot);
+        }
+        self.lots.push(lot);
+        self.readings.push(reading);
         self.entries.push(Entry {
             row,
             index,
@@ -105,9 +123,21 @@ impl Field {
         }
     }
 
-    fn usable(&self) -> impl Iterator<Item = &Lot> {
-        let both = self.entries.iter().zip(&self.lots);
-        both.filter(|(entry, _)| entry.usable).map(|(_, lot)| lot)
+    /// Fades the latencies that count for less the older they are: those above the typical one.
+    #[inline(never)]
+    fn fade(&mut self, scale: &Scale) {
+        // They are about half of all, in no order. So they are listed first, without a branch that
+        // would be guessed wrong every other time.
+        let (mut slow, mut count) = (vec![0; self.lots.len()], 0);
+        for (place, lot) in self.lots.iter().enumerate() {
+            slow[count] = place;
+            count += usize::from(scale.is_slow(lot));
+        }
+        for &place in &slow[..count] {
+            if let Some(reading) = &self.readings[place] {
+                self.lots[place].set_faded(faded_us(reading));
+            }
+        }
     }
 
     fn availability(&self, place: usize) -> Availability {
@@ -226,13 +256,13 @@ pub(super) fn rank(
     if sort == Some(Sort::Exacto) {
         judge_quality(&mut field);
     }
-    let scale = Scale::of(field.usable());
+    let scale = Scale::of(&mut field.samples);
+    field.fade(&scale);
+    let best = if matches!(sort, None | Some(Sort::Exacto)) { best(&field.entries) } else { None };
     let mut columns = Columns::of(&field.lots, &scale);
-    if !matches!(sort, None | Some(Sort::Exacto)) {
-        columns.chance.fill(0.0);
-    }
-    keep_best(&field.entries, &mut columns.chance);
-    let draw = Draw::new(&scale, &field.lots, &columns);
+    let draws = field.entries.iter().map(|entry| Some(entry.standing()) == best);
+    let sums = columns.leave(draws);
+    let draw = Draw { scale: &scale, lots: &field.lots, columns: &columns, sums };
     let fresh = || field.lots.iter().map(|lot| lot.price.fresh).collect();
     let (keys, first): (Cow<'_, [f64]>, _) = match sort {
         None | Some(Sort::Exacto) => {
@@ -259,17 +289,10 @@ pub(super) fn rank(
     rungs.into_iter().map(candidate).collect()
 }
 
-/// Takes their chance from all but the best class that has usable endpoints.
-#[inline(never)]
-fn keep_best(entries: &[Entry], chances: &mut [f64]) {
-    let draws = |entry: &Entry| entry.class != Class::Ordered && entry.class != Class::Unavailable;
-    let standing = |entry: &Entry| (entry.class, entry.other_tier, entry.quality);
-    let best = entries.iter().filter(|entry| draws(entry)).map(standing).min();
-    for (entry, chance) in entries.iter().zip(chances) {
-        if Some(standing(entry)) != best {
-            *chance = 0.0;
-        }
-    }
+/// The standing of the best class that has usable endpoints: one of them is drawn.
+fn best(entries: &[Entry]) -> Option<u32> {
+    let draws = |entry: &&Entry| !matches!(entry.class, Class::Ordered | Class::Unavailable);
+    entries.iter().filter(draws).map(Entry::standing).min()
 }
 
 /// Who comes first: the endpoint that has the conversation in its cache, or the one that is drawn.
@@ -347,7 +370,7 @@ fn eject_outliers(field: &mut Field) {
     let usable = field.unwell.iter().filter(|unwell| unwell.availability.is_usable());
     let mut shares: Vec<f64> = usable.map(|unwell| share(&unwell.trouble)).collect();
     shares.sort_unstable_by(f64::total_cmp);
-    let all = field.usable().count();
+    let all = field.entries.iter().filter(|entry| entry.usable).count();
     // Those with which nothing is wrong come before, each with a share of 0.
     let well = all - shares.len();
     let nth = |n: usize| n.checked_sub(well).map_or(Some(0.0), |n| shares.get(n).copied());

@@ -110,6 +110,11 @@ impl Lot {
             weight: if weight >= WEIGHT_MIN { weight } else { WEIGHT_MIN },
         }
     }
+
+    #[inline]
+    pub(super) fn set_faded(&mut self, faded_us: u64) {
+        self.faded_us = real(faded_us);
+    }
 }
 
 /// What a request is expected to cost at an endpoint, in pico-dollars.
@@ -173,6 +178,35 @@ fn trouble(numbers: &Numbers) -> f64 {
     1.0 + FAILURE * bad / all + LIMIT * limited / all
 }
 
+/// What is known of all candidates that could be chosen: their times by their bits, which have the
+/// order of the numbers.
+#[derive(Debug, Default)]
+pub(super) struct Samples {
+    price_min: Option<f64>,
+    latency: Vec<u64>,
+    token: Vec<u64>,
+}
+
+impl Samples {
+    pub(super) fn reserve(&mut self, more: usize) {
+        self.latency.reserve(more);
+        self.token.reserve(more);
+    }
+
+    #[inline]
+    pub(super) fn take(&mut self, lot: &Lot) {
+        if self.price_min.is_none_or(|min| lot.price_pico < min) {
+            self.price_min = Some(lot.price_pico);
+        }
+        if lot.latency_us > 0.0 {
+            self.latency.push(lot.latency_us.to_bits());
+        }
+        if lot.token_ns > 0.0 {
+            self.token.push(lot.token_ns.to_bits());
+        }
+    }
+}
+
 /// What candidates are compared with.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scale {
@@ -188,7 +222,7 @@ struct Reference {
 }
 
 impl Reference {
-    /// Of samples that are whole and above 0, by their bits: these have the order of the numbers.
+    /// Of samples by their bits.
     #[inline(never)]
     fn of(samples: &mut [u64]) -> Self {
         if samples.is_empty() {
@@ -217,28 +251,17 @@ impl Reference {
 }
 
 impl Scale {
-    /// The scale of these candidates: those that could be chosen.
-    #[inline(never)]
-    pub(super) fn of<'a>(all: impl Iterator<Item = &'a Lot>) -> Self {
-        let most = all.size_hint().1.unwrap_or(0);
-        let (mut latency, mut token) = (Vec::with_capacity(most), Vec::with_capacity(most));
-        let mut price_min = f64::INFINITY;
-        for lot in all {
-            if lot.price_pico < price_min {
-                price_min = lot.price_pico;
-            }
-            if lot.latency_us > 0.0 {
-                latency.push(lot.latency_us.to_bits());
-            }
-            if lot.token_ns > 0.0 {
-                token.push(lot.token_ns.to_bits());
-            }
-        }
-        Self {
-            price_min: if price_min.is_finite() { price_min } else { 0.0 },
-            latency: Reference::of(&mut latency),
-            token: Reference::of(&mut token),
-        }
+    /// The scale of candidates with these samples.
+    pub(super) fn of(samples: &mut Samples) -> Self {
+        let price_min = samples.price_min.unwrap_or(0.0);
+        let (latency, token) = (&mut samples.latency, &mut samples.token);
+        Self { price_min, latency: Reference::of(latency), token: Reference::of(token) }
+    }
+
+    /// Whether a wait is above the typical one, so that it fades.
+    #[inline]
+    pub(super) fn is_slow(&self, lot: &Lot) -> bool {
+        lot.latency_us > self.latency.typical
     }
 
     pub(super) fn score(&self, lot: &Lot, share: f64) -> Score {
@@ -290,42 +313,50 @@ impl Columns {
         }
         columns
     }
+
+    /// Leaves their chance to those that take part.
+    #[inline(never)]
+    pub(super) fn leave(&mut self, taking_part: impl Iterator<Item = bool>) -> Sums {
+        let mut sums = Sums::default();
+        for ((chance, price), takes_part) in self.chance.iter_mut().zip(&self.price).zip(taking_part)
+        {
+            if takes_part {
+                sums.chances += *chance;
+                sums.learning += 1.0 / price;
+                sums.taking_part += 1;
+            } else {
+                *chance = 0.0;
+            }
+        }
+        sums
+    }
+}
+
+/// Sums over the lots that take part in a draw.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sums {
+    chances: f64,
+    /// Of 1 ÷ price.
+    learning: f64,
+    taking_part: usize,
 }
 
 /// A draw among the lots that have a chance.
 #[derive(Debug)]
 pub(super) struct Draw<'a> {
-    scale: &'a Scale,
-    lots: &'a [Lot],
-    columns: &'a Columns,
-    /// The sum of all chances.
-    chances: f64,
-    /// The sum of 1 ÷ price.
-    learning: f64,
-    /// How many take part.
-    taking_part: usize,
+    pub(super) scale: &'a Scale,
+    pub(super) lots: &'a [Lot],
+    pub(super) columns: &'a Columns,
+    pub(super) sums: Sums,
 }
 
-impl<'a> Draw<'a> {
-    #[inline(never)]
-    pub(super) fn new(scale: &'a Scale, lots: &'a [Lot], columns: &'a Columns) -> Self {
-        let (mut chances, mut learning, mut taking_part) = (0.0, 0.0, 0);
-        for (chance, price) in columns.chance.iter().zip(&columns.price) {
-            if *chance > 0.0 {
-                chances += chance;
-                learning += 1.0 / price;
-                taking_part += 1;
-            }
-        }
-        Self { scale, lots, columns, chances, learning, taking_part }
-    }
-
+impl Draw<'_> {
     /// The chance of being drawn first.
     pub(super) fn share(&self, place: usize) -> f64 {
         let (chance, price) = (self.columns.chance[place], self.columns.price[place]);
         if chance > 0.0 {
-            let explored = EXPLORE / price / self.learning;
-            (1.0 - EXPLORE) * chance / self.chances + explored
+            let explored = EXPLORE / price / self.sums.learning;
+            (1.0 - EXPLORE) * chance / self.sums.chances + explored
         } else {
             0.0
         }
@@ -345,16 +376,16 @@ impl<'a> Draw<'a> {
         in_flight: impl Fn(usize) -> u32,
     ) -> Option<(usize, bool)> {
         let Columns { price, chance, .. } = self.columns;
-        if self.taking_part < 2 {
+        if self.sums.taking_part < 2 {
             return chance.iter().position(|chance| *chance > 0.0).map(|only| (only, false));
         }
         let draw = unit(mix(seed.wrapping_add(1)));
         if unit(mix(seed)) < EXPLORE {
             let weights = price.iter().zip(chance);
             let weights = weights.map(|(price, chance)| if *chance > 0.0 { 1.0 / price } else { 0.0 });
-            return Some((pick(weights, draw * self.learning), true));
+            return Some((pick(weights, draw * self.sums.learning), true));
         }
-        let first = pick(chance.iter().copied(), draw * self.chances);
+        let first = pick(chance.iter().copied(), draw * self.sums.chances);
         let second = self.equal(first, unit(mix(seed.wrapping_add(2))));
         let queue = |i: usize| self.scale.queue(&self.lots[i], in_flight(i));
         Some((if queue(second) < queue(first) { second } else { first }, false))
@@ -366,12 +397,16 @@ impl<'a> Draw<'a> {
         let of_first = price[first];
         let most = of_first * SAME_PRICE;
         let is_equal = |(price, chance): (&f64, &f64)| {
-            let same = if *price < of_first { of_first <= price * SAME_PRICE } else { *price <= most };
-            same & (*chance > 0.0)
+            let above = (*price >= of_first) & (*price <= most);
+            let below = (*price < of_first) & (of_first <= *price * SAME_PRICE);
+            (above | below) & (*chance > 0.0)
         };
-        let weights = || price.iter().zip(chance).map(|both| f64::from(u8::from(is_equal(both))));
-        let all: f64 = weights().sum();
-        pick(weights(), draw * all)
+        let equals = || price.iter().zip(chance).map(is_equal);
+        let all: u32 = equals().map(u32::from).sum();
+        // A draw is below 1 by more than the rounding of a product with so small a number.
+        let nth = whole(draw * f64::from(all));
+        let mut equals = equals().enumerate().filter(|(_, is_equal)| *is_equal);
+        equals.nth(nth).map_or(first, |(place, _)| place)
     }
 
     /// Whether a conversation should stay where its prompt is cached: reading it from there must be
@@ -415,4 +450,13 @@ pub(super) fn unit(draw: u64) -> f64 {
 #[inline]
 fn real(n: u64) -> f64 {
     n as f64
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a number of candidates"
+)]
+const fn whole(n: f64) -> usize {
+    n as usize
 }
