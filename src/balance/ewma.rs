@@ -27,8 +27,8 @@ pub struct PeakEwma {
 pub struct Reading {
     /// As of the last sample.
     pub settled: f64,
-    /// The time since.
-    idle: Duration,
+    /// The time since, in nanoseconds.
+    idle: u64,
     /// The time constant, in seconds.
     decay: f64,
 }
@@ -38,7 +38,7 @@ impl Reading {
     /// the rest of the reading.
     #[inline]
     pub fn faded(&self) -> f64 {
-        self.settled * weight(self.idle, self.decay)
+        self.settled * weight(Duration::from_nanos(self.idle), self.decay)
     }
 }
 
@@ -98,7 +98,7 @@ impl PeakEwma {
             return None;
         }
         let settled = f64::from_bits(bits);
-        let idle = now.since(Nanos(self.stamp.load(Ordering::Relaxed)));
+        let idle = now.0.saturating_sub(self.stamp.load(Ordering::Relaxed));
         Some(Reading { settled, idle, decay })
     }
 }

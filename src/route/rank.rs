@@ -123,23 +123,6 @@ impl Field {
         }
     }
 
-    /// Fades the latencies that count for less the older they are: those above the typical one.
-    #[inline(never)]
-    fn fade(&mut self, scale: &Scale) {
-        // They are about half of all, in no order. So they are listed first, without a branch that
-        // would be guessed wrong every other time.
-        let (mut slow, mut count) = (vec![0; self.lots.len()], 0);
-        for (place, lot) in self.lots.iter().enumerate() {
-            slow[count] = place;
-            count += usize::from(scale.is_slow(lot));
-        }
-        for &place in &slow[..count] {
-            if let Some(reading) = &self.readings[place] {
-                self.lots[place].set_faded(faded_us(reading));
-            }
-        }
-    }
-
     fn availability(&self, place: usize) -> Availability {
         let found = self.unwell.binary_search_by_key(&place, |unwell| unwell.place);
         found.map_or(Availability::Ready, |at| self.unwell[at].availability)
@@ -160,15 +143,43 @@ impl Field {
         }
     }
 
-    /// What the places are compared by. `first`: who comes first of its class.
-    #[inline(never)]
-    fn rungs(&self, keys: &[f64], first: Option<usize>) -> Vec<Rung> {
-        let rung = |(place, (entry, key)): (usize, (&Entry, &f64))| Rung {
-            group: self.group(place, entry, first == Some(place)),
-            key: total_order(*key),
-            place,
-        };
-        self.entries.iter().zip(keys).enumerate().map(rung).collect()
+    /// The best `most` places, in order. `best`: the standing of the best class with usable
+    /// endpoints; `first`: who comes first of its class.
+    fn order(
+        &self,
+        keys: &[f64],
+        (best, first): (Option<u32>, Option<usize>),
+        most: usize,
+    ) -> Vec<Rung> {
+        let last = best.and_then(|best| self.last(keys, best, most));
+        let none_after = (u32::MAX, u64::MAX);
+        let last = best.zip(last).unwrap_or(none_after);
+        let mut rungs = Vec::with_capacity(self.entries.len().min(most * 2));
+        for (place, (entry, key)) in self.entries.iter().zip(keys).enumerate() {
+            let (key, is_first) = (total_order(*key), first == Some(place));
+            if (entry.standing(), key) <= last || is_first {
+                rungs.push(Rung { group: self.group(place, entry, is_first), key, place });
+            }
+        }
+        if rungs.len() > most {
+            rungs.select_nth_unstable(most);
+            rungs.truncate(most);
+        }
+        rungs.sort_unstable();
+        rungs
+    }
+
+    /// The last of the keys of this standing that is among the best `most`, where there are more. What
+    /// comes after it need not be compared, which with many is most of what there is.
+    fn last(&self, keys: &[f64], standing: u32, most: usize) -> Option<u64> {
+        let both = self.entries.iter().zip(keys);
+        let (mut of_it, mut count) = (vec![0; self.entries.len()], 0);
+        for (entry, key) in both {
+            of_it[count] = total_order(*key);
+            count += usize::from(entry.standing() == standing);
+        }
+        let at = most.checked_sub(1).filter(|at| *at < count)?;
+        Some(*of_it[..count].select_nth_unstable(at).1)
     }
 
     /// The best first: class, place in the caller's order, who comes first, how available, tier,
@@ -257,11 +268,15 @@ pub(super) fn rank(
         judge_quality(&mut field);
     }
     let scale = Scale::of(&mut field.samples);
-    field.fade(&scale);
-    let best = if matches!(sort, None | Some(Sort::Exacto)) { best(&field.entries) } else { None };
+    let readings = &field.readings;
+    scale.fade(&mut field.lots, |place, lot| match &readings[place] {
+        Some(reading) => score::real(faded_us(reading)),
+        None => lot.faded_us,
+    });
+    let best = best(&field.entries);
+    let drawn = best.filter(|_| matches!(sort, None | Some(Sort::Exacto)));
     let mut columns = Columns::of(&field.lots, &scale);
-    let draws = field.entries.iter().map(|entry| Some(entry.standing()) == best);
-    let sums = columns.leave(draws);
+    let sums = columns.leave(field.entries.iter().map(|entry| Some(entry.standing()) == drawn));
     let draw = Draw { scale: &scale, lots: &field.lots, columns: &columns, sums };
     let fresh = || field.lots.iter().map(|lot| lot.price.fresh).collect();
     let (keys, first): (Cow<'_, [f64]>, _) = match sort {
@@ -272,12 +287,7 @@ pub(super) fn rank(
         Some(Sort::Throughput) => by_measure(&field, false, seed),
         Some(Sort::Latency) => by_measure(&field, true, seed),
     };
-    let mut rungs = field.rungs(&keys, first.map(|(place, _)| place));
-    if rungs.len() > most {
-        rungs.select_nth_unstable(most);
-        rungs.truncate(most);
-    }
-    rungs.sort_unstable();
+    let rungs = field.order(&keys, (best, first.map(|(place, _)| place)), most);
     let candidate = |rung: Rung| {
         let place = rung.place;
         let Entry { row, index, .. } = field.entries[place];

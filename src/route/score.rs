@@ -91,7 +91,8 @@ pub(super) struct Lot {
     price_pico: f64,
     /// 0: never measured; so are the other times.
     pub(super) latency_us: f64,
-    faded_us: f64,
+    /// What of it is believed, once [`Scale::fade`] has been asked.
+    pub(super) faded_us: f64,
     pub(super) token_ns: f64,
     trouble: f64,
     weight: f64,
@@ -109,11 +110,6 @@ impl Lot {
             trouble: trouble(numbers),
             weight: if weight >= WEIGHT_MIN { weight } else { WEIGHT_MIN },
         }
-    }
-
-    #[inline]
-    pub(super) fn set_faded(&mut self, faded_us: u64) {
-        self.faded_us = real(faded_us);
     }
 }
 
@@ -235,12 +231,15 @@ impl Reference {
         Self { typical: f64::from_bits(typical), best: f64::from_bits(best) }
     }
 
-    /// What is believed of one: its sample, faded to no less than the typical one.
+    /// What is believed of one above the typical one: its sample, faded to no less than that.
+    fn fade(&self, settled: f64, faded: f64) -> f64 {
+        (settled * faded).sqrt().max(self.typical)
+    }
+
+    /// What is believed of one.
     #[inline]
     fn believed(&self, settled: f64, faded: f64) -> f64 {
-        // Both are reckoned, for half of all are above the typical one and no branch guesses which.
-        let above = (settled * faded).sqrt().max(self.typical);
-        let known = if settled <= self.typical { settled } else { above };
+        let known = if settled > self.typical { faded } else { settled };
         if settled == 0.0 { self.typical } else { known }
     }
 
@@ -258,10 +257,21 @@ impl Scale {
         Self { price_min, latency: Reference::of(latency), token: Reference::of(token) }
     }
 
-    /// Whether a wait is above the typical one, so that it fades.
+    /// Fades the waits that do: those above the typical one. `faded_us`: what a lot's latency has
+    /// faded to.
     #[inline]
-    pub(super) fn is_slow(&self, lot: &Lot) -> bool {
-        lot.latency_us > self.latency.typical
+    pub(super) fn fade(&self, lots: &mut [Lot], faded_us: impl Fn(usize, &Lot) -> f64) {
+        // They are about half of all, in no order. So they are listed first, without a branch that
+        // would be guessed wrong every other time.
+        let (mut slow, mut count) = (vec![0; lots.len()], 0);
+        for (place, lot) in lots.iter().enumerate() {
+            slow[count] = place;
+            count += usize::from(lot.latency_us > self.latency.typical);
+        }
+        for &place in &slow[..count] {
+            let lot = &mut lots[place];
+            lot.faded_us = self.latency.fade(lot.latency_us, faded_us(place, lot));
+        }
     }
 
     pub(super) fn score(&self, lot: &Lot, share: f64) -> Score {
@@ -448,7 +458,7 @@ pub(super) fn unit(draw: u64) -> f64 {
 
 #[expect(clippy::cast_precision_loss, reason = "counts and prices are far below 2^52")]
 #[inline]
-fn real(n: u64) -> f64 {
+pub(super) fn real(n: u64) -> f64 {
     n as f64
 }
 
