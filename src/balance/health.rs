@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use super::Settings;
 use super::breaker::{Breaker, BreakerState, Gate, Ticket};
 use super::cap::Cap;
@@ -24,6 +23,7 @@ use super::time::Nanos;
 use super::window::{Count, Window};
 use crate::catalog::Probe;
 use crate::vocab::Usage;
+use arc_swap::ArcSwap;
 
 /// Shared by all threads: what is known of one endpoint.
 ///

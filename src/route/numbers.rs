@@ -109,7 +109,7 @@ impl Numbers {
             faded_us: 0,
             token_ns: gauge.token_seconds.map_or(0, |seconds| whole(seconds, 1e9).max(1)),
             in_flight: gauge.in_flight,
-            cached_permille: u32::try_from(whole(gauge.cached, 1e3)).unwrap_or(1_000),
+            cached_permille: permille(gauge.cached),
             capped: gauge.capped,
             silent: gauge.silent,
             trouble: gauge.trouble,
@@ -147,6 +147,16 @@ impl Measured {
 #[inline]
 fn whole(value: f64, scale: f64) -> u64 {
     u64::try_from((value * scale) as i64).unwrap_or(0)
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a share is between 0 and 1"
+)]
+#[inline]
+const fn permille(share: f64) -> u32 {
+    (share * 1e3) as u32
 }
 
 const fn is_zero(n: &u64) -> bool {

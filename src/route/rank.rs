@@ -341,9 +341,8 @@ fn by_measure(
     if score::unit(mix(seed)) >= score::EXPLORE {
         return (keys, None);
     }
-    let unknown = |(entry, value): (&Entry, &Option<f64>)| {
-        entry.class == Class::Preferred && value.is_none()
-    };
+    let unknown =
+        |(entry, value): (&Entry, &Option<f64>)| entry.class == Class::Preferred && value.is_none();
     let both = field.entries.iter().zip(&values).enumerate();
     let unknown: Vec<usize> = both.filter(|(_, both)| unknown(*both)).map(|(i, _)| i).collect();
     let drawn = crate::balance::below(mix(seed.wrapping_add(1)), unknown.len());

@@ -219,7 +219,6 @@ struct Reference {
 
 impl Reference {
     /// Of samples by their bits.
-    #[inline(never)]
     fn of(samples: &mut [u64]) -> Self {
         if samples.is_empty() {
             return Self { typical: 1.0, best: 1.0 };
@@ -310,7 +309,6 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    #[inline(never)]
     pub(super) fn of(lots: &[Lot], scale: &Scale) -> Self {
         let column = || vec![0.0; lots.len()];
         let mut columns = Self { price: column(), cost: column(), chance: column() };
@@ -325,10 +323,10 @@ impl Columns {
     }
 
     /// Leaves their chance to those that take part.
-    #[inline(never)]
     pub(super) fn leave(&mut self, taking_part: impl Iterator<Item = bool>) -> Sums {
         let mut sums = Sums::default();
-        for ((chance, price), takes_part) in self.chance.iter_mut().zip(&self.price).zip(taking_part)
+        for ((chance, price), takes_part) in
+            self.chance.iter_mut().zip(&self.price).zip(taking_part)
         {
             if takes_part {
                 sums.chances += *chance;
@@ -379,7 +377,6 @@ impl Draw<'_> {
     }
 
     /// The first choice, and whether it is there to learn.
-    #[inline(never)]
     pub(super) fn first(
         &self,
         seed: u64,
@@ -392,7 +389,8 @@ impl Draw<'_> {
         let draw = unit(mix(seed.wrapping_add(1)));
         if unit(mix(seed)) < EXPLORE {
             let weights = price.iter().zip(chance);
-            let weights = weights.map(|(price, chance)| if *chance > 0.0 { 1.0 / price } else { 0.0 });
+            let weights =
+                weights.map(|(price, chance)| if *chance > 0.0 { 1.0 / price } else { 0.0 });
             return Some((pick(weights, draw * self.sums.learning), true));
         }
         let first = pick(chance.iter().copied(), draw * self.sums.chances);
