@@ -309,6 +309,8 @@ pub(super) struct Columns {
 }
 
 impl Columns {
+    /// Not inlined, so that the loop is made for several lots at a time.
+    #[inline(never)]
     pub(super) fn of(lots: &[Lot], scale: &Scale) -> Self {
         let column = || vec![0.0; lots.len()];
         let mut columns = Self { price: column(), cost: column(), chance: column() };
@@ -322,26 +324,27 @@ impl Columns {
         columns
     }
 
-    /// Leaves their chance to those that take part.
-    pub(super) fn leave(&mut self, taking_part: impl Iterator<Item = bool>) -> Sums {
-        let mut sums = Sums::default();
-        for ((chance, price), takes_part) in
-            self.chance.iter_mut().zip(&self.price).zip(taking_part)
+    /// Leaves their chance to those that take part. Not inlined, so that there are registers left to
+    /// add in.
+    #[inline(never)]
+    pub(super) fn leave(&mut self, takes_part: impl Iterator<Item = bool>) -> Sums {
+        let (mut chances, mut learning, mut taking_part) = (0.0, 0.0, 0);
+        for ((chance, price), takes_part) in self.chance.iter_mut().zip(&self.price).zip(takes_part)
         {
             if takes_part {
-                sums.chances += *chance;
-                sums.learning += 1.0 / price;
-                sums.taking_part += 1;
+                chances += *chance;
+                learning += 1.0 / price;
+                taking_part += 1;
             } else {
                 *chance = 0.0;
             }
         }
-        sums
+        Sums { chances, learning, taking_part }
     }
 }
 
 /// Sums over the lots that take part in a draw.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Sums {
     chances: f64,
     /// Of 1 ÷ price.
