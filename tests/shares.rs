@@ -269,6 +269,8 @@ fn ten_thousand_decisions_are_the_same_when_made_again_from_their_records() {
             ..ask(&names[(draw >> 44) as usize % 3])
         };
         let (record, made) = Record::plan(&live, &features, draw, now);
+        let unrecorded = plan(&live, &features, draw, now).unwrap();
+        assert_eq!(told(&unrecorded), told(made.as_ref().unwrap()), "{record:?}");
         let line = serde_json::to_string(&record).unwrap();
         let read: Record = serde_json::from_str(&line).unwrap();
         assert_eq!(told(&read.decide(&cold).unwrap()), told(&made.unwrap()), "{line}");

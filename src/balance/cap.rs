@@ -26,14 +26,16 @@ const FORGOTTEN_AFTER: f64 = 600.0;
 /// 429s that follow each other within this time are one lesson, in seconds.
 const ONE_LESSON: f64 = 1.0;
 
-/// The load of one endpoint, and the most that it has been seen to take.
+/// The load of one endpoint, and the most that it has been seen to take. The first word is all that
+/// a decision reads where nothing has been learned.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(super) struct Cap {
-    load: Window,
     /// Requests per second as the bits of an `f64`; 0: none is known.
     learned: AtomicU64,
     /// When it was learned, in nanoseconds.
     at: AtomicU64,
+    load: Window,
 }
 
 impl Cap {
@@ -56,11 +58,13 @@ impl Cap {
     }
 
     /// Whether the endpoint already gets as much as it is known to take.
+    #[inline]
     pub(super) fn is_reached(&self, now: Nanos) -> bool {
         self.cap(now).is_some_and(|cap| self.rate(now) >= cap)
     }
 
     /// What the endpoint is believed to take, in requests per second.
+    #[inline]
     pub(super) fn cap(&self, now: Nanos) -> Option<f64> {
         let bits = self.learned.load(Ordering::Relaxed);
         if bits == 0 {

@@ -27,8 +27,19 @@ pub struct PeakEwma {
 pub struct Reading {
     /// As of the last sample.
     pub settled: f64,
-    /// Faded by the time since.
-    pub faded: f64,
+    /// The time since, in nanoseconds.
+    idle: u64,
+    /// The time constant, in seconds.
+    decay: f64,
+}
+
+impl Reading {
+    /// Faded by the time since the last sample. Not every reader needs it, and it takes longer than
+    /// the rest of the reading.
+    #[inline]
+    pub fn faded(&self) -> f64 {
+        self.settled * weight(Duration::from_nanos(self.idle), self.decay)
+    }
 }
 
 /// Below any real latency, and above the mark for "no sample".
@@ -57,7 +68,7 @@ impl PeakEwma {
 
     fn take(&self, sample: f64, peaks: bool, decay: Duration, now: Nanos) {
         let last = Nanos(self.stamp.fetch_max(now.0, Ordering::Relaxed));
-        let keep = weight(now.since(last), decay);
+        let keep = weight(now.since(last), decay.as_secs_f64());
         let update = |bits: u64| {
             let old = f64::from_bits(bits);
             let replaces = bits == 0 || peaks && sample >= old;
@@ -68,6 +79,7 @@ impl PeakEwma {
     }
 
     /// What the average says as of its last sample; `None` before the first.
+    #[inline]
     pub(super) fn settled(&self) -> Option<f64> {
         let bits = self.value.load(Ordering::Relaxed);
         (bits != 0).then(|| f64::from_bits(bits))
@@ -75,19 +87,26 @@ impl PeakEwma {
 
     /// What the average says now; `None` before the first sample.
     pub fn read(&self, decay: Duration, now: Nanos) -> Option<Reading> {
+        self.read_s(decay.as_secs_f64(), now)
+    }
+
+    /// As [`Self::read`], with the time constant in seconds.
+    #[inline]
+    pub(super) fn read_s(&self, decay: f64, now: Nanos) -> Option<Reading> {
         let bits = self.value.load(Ordering::Relaxed);
         if bits == 0 {
             return None;
         }
         let settled = f64::from_bits(bits);
-        let idle = now.since(Nanos(self.stamp.load(Ordering::Relaxed)));
-        Some(Reading { settled, faded: settled * weight(idle, decay) })
+        let idle = now.0.saturating_sub(self.stamp.load(Ordering::Relaxed));
+        Some(Reading { settled, idle, decay })
     }
 }
 
-/// What a value keeps of its weight after `idle`.
-fn weight(idle: Duration, decay: Duration) -> f64 {
-    (-idle.as_secs_f64() / decay.as_secs_f64().max(SECONDS_MIN)).exp()
+/// What a value keeps of its weight after `idle`, with a time constant in seconds.
+#[inline]
+fn weight(idle: Duration, decay: f64) -> f64 {
+    (-idle.as_secs_f64() / decay.max(SECONDS_MIN)).exp()
 }
 
 #[cfg(test)]
@@ -142,12 +161,12 @@ mod tests {
         let ewma = PeakEwma::default();
         ewma.observe(ms(1_000), DECAY, at(20_000));
         let read = ewma.read(DECAY, at(30_000)).expect("a sample");
-        assert!((read.faded - (-1.0_f64).exp()).abs() < 1e-9);
+        assert!((read.faded() - (-1.0_f64).exp()).abs() < 1e-9);
         assert!((read.settled - 1.0).abs() < 1e-9);
         let early = ewma.read(DECAY, at(10_000)).expect("a sample");
-        assert!((early.faded - 1.0).abs() < 1e-9, "an earlier clock reads the settled value");
+        assert!((early.faded() - 1.0).abs() < 1e-9, "an earlier clock reads the settled value");
         ewma.observe(Duration::ZERO, DECAY, at(u64::MAX / 2_000_000));
         let late = ewma.read(Duration::ZERO, Nanos(u64::MAX)).expect("still a sample");
-        assert!(late.faded.is_finite() && late.faded >= 0.0);
+        assert!(late.faded().is_finite() && late.faded() >= 0.0);
     }
 }

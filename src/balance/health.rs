@@ -12,121 +12,49 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-use serde::{Deserialize, Serialize};
-
 use super::Settings;
 use super::breaker::{Breaker, BreakerState, Gate, Ticket};
 use super::cap::Cap;
-use super::ewma::{PeakEwma, Reading};
+use super::ewma::PeakEwma;
+use super::gauge::{Availability, Gauge, Trouble, Wait};
 use super::probe::ProbeState;
 use super::stats::{Ending, Memory, Recent, Stats};
-use super::time::{Nanos, nanos_of};
+use super::time::Nanos;
 use super::window::{Count, Window};
 use crate::catalog::Probe;
 use crate::vocab::Usage;
+use arc_swap::ArcSwap;
 
 /// Shared by all threads: what is known of one endpoint.
+///
+/// A decision reads every endpoint of a model, and costs little more than the cache lines that it
+/// touches. What it always reads comes first and fills two of them; hence the order.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub struct EndpointHealth {
-    settings: ArcSwap<Settings>,
-    /// [`Settings::latency_decay`] in nanoseconds, for every decision reads it.
+    /// [`Settings::latency_decay`] in seconds, as the bits of an `f64`.
     latency_decay: AtomicU64,
     latency: [PeakEwma; 2],
+    /// Seconds per output token, the wait for the first one included.
+    token_time: PeakEwma,
     in_flight: AtomicU32,
     /// Of these, requests to which nothing has come back.
     waiting: AtomicU32,
-    /// When something last came back, or the first of those that wait was sent, in nanoseconds.
-    heard_at: AtomicU64,
-    breaker: Breaker,
-    cool_until: AtomicU64,
-    probe: ProbeState,
-    /// Seconds per output token, the wait for the first one included.
-    token_time: PeakEwma,
     /// Share of prompt tokens that came from the provider's cache.
     cached: PeakEwma,
-    cap: Cap,
-    /// Answers and failures of the last 30 seconds.
-    outcomes: Window,
+    cool_until: AtomicU64,
+    probe: ProbeState,
     /// When the last failure or rate limit was, in nanoseconds; 0: never.
     trouble_at: AtomicU64,
+    breaker: Breaker,
+    cap: Cap,
+    /// When something last came back, or the first of those that wait was sent, in nanoseconds.
+    heard_at: AtomicU64,
+    settings: ArcSwap<Settings>,
+    /// Answers and failures of the last 30 seconds.
+    outcomes: Window,
     /// Made at the first outcome.
     memory: OnceLock<Box<Memory>>,
-}
-
-/// What a caller waits for. Streamed and whole answers are measured apart: the first token of a
-/// stream says nothing about the length of a whole answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Wait {
-    /// The first token of a streamed answer.
-    #[default]
-    FirstToken,
-    /// The end of an answer that is not streamed.
-    WholeAnswer,
-}
-
-/// Whether an endpoint would take a request now; the least bad first, as [`Ord`] has it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Availability {
-    /// Yes.
-    #[default]
-    Ready,
-    /// Yes, one request at a time: its breaker is half-open and the trial is free.
-    Trial,
-    /// No: the trial is under way.
-    Trying,
-    /// No: rate limited, or our credential was refused, until this time.
-    Cooling(Nanos),
-    /// No: its breaker is open until this time.
-    Open(Nanos),
-    /// No: active probes say so.
-    Down,
-}
-
-impl Availability {
-    /// Whether a request would be let in.
-    pub const fn is_usable(self) -> bool {
-        matches!(self, Self::Ready | Self::Trial)
-    }
-}
-
-/// An endpoint's numbers at one moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Gauge {
-    /// Latency, in seconds; `None` before the first sample.
-    pub latency: Option<Reading>,
-    /// Requests under way.
-    pub in_flight: u32,
-    /// Whether it would take one more.
-    pub availability: Availability,
-    /// Seconds per output token, the wait for the first one included; `None` before the first
-    /// complete answer of some length.
-    pub token_seconds: Option<f64>,
-    /// Share of prompt tokens that came from the provider's cache, 0 to 1.
-    pub cached: f64,
-    /// Whether it gets as much as it is known to take before it answers 429.
-    pub capped: bool,
-    /// Whether several requests wait and nothing has come back for far longer than usual.
-    pub silent: bool,
-    /// What went wrong of late; all zero where nothing did.
-    pub trouble: Trouble,
-}
-
-/// What went wrong at an endpoint of late.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Trouble {
-    /// Answers over the last 30 seconds.
-    pub good_30s: u32,
-    /// Failures over the last 30 seconds.
-    pub bad_30s: u32,
-    /// Answers over the last 5 minutes.
-    pub good_5m: u32,
-    /// Failures over the last 5 minutes.
-    pub bad_5m: u32,
-    /// Rate limits over the last 5 minutes.
-    pub limited_5m: u32,
 }
 
 /// How long an outage is remembered.
@@ -148,34 +76,36 @@ impl EndpointHealth {
     /// An endpoint of which nothing is known.
     pub fn new(settings: Settings) -> Self {
         Self {
-            latency_decay: AtomicU64::new(nanos_of(settings.latency_decay)),
-            settings: ArcSwap::from_pointee(settings),
+            latency_decay: AtomicU64::new(seconds_bits(settings.latency_decay)),
             latency: [PeakEwma::default(), PeakEwma::default()],
+            token_time: PeakEwma::default(),
             in_flight: AtomicU32::new(0),
             waiting: AtomicU32::new(0),
-            heard_at: AtomicU64::new(0),
-            breaker: Breaker::default(),
+            cached: PeakEwma::default(),
             cool_until: AtomicU64::new(0),
             probe: ProbeState::default(),
-            token_time: PeakEwma::default(),
-            cached: PeakEwma::default(),
-            cap: Cap::default(),
-            outcomes: Window::default(),
             trouble_at: AtomicU64::new(0),
+            breaker: Breaker::default(),
+            cap: Cap::default(),
+            heard_at: AtomicU64::new(0),
+            settings: ArcSwap::from_pointee(settings),
+            outcomes: Window::default(),
             memory: OnceLock::new(),
         }
     }
 
     /// Puts new settings in force, keeping what is known.
     pub fn set_settings(&self, settings: Settings) {
-        self.latency_decay.store(nanos_of(settings.latency_decay), Ordering::Relaxed);
+        self.latency_decay.store(seconds_bits(settings.latency_decay), Ordering::Relaxed);
         self.settings.store(Arc::new(settings));
     }
 
     /// The numbers now.
+    #[inline(always)]
     pub fn gauge(&self, wait: Wait, now: Nanos) -> Gauge {
+        let latency_decay = f64::from_bits(self.latency_decay.load(Ordering::Relaxed));
         Gauge {
-            latency: self.ewma(wait).read(self.latency_decay(), now),
+            latency: self.ewma(wait).read_s(latency_decay, now),
             in_flight: self.in_flight(),
             availability: self.availability(now),
             token_seconds: self.token_time.settled(),
@@ -191,10 +121,6 @@ impl EndpointHealth {
         self.memory.get().map_or_else(Stats::default, |memory| memory.stats(now))
     }
 
-    fn latency_decay(&self) -> Duration {
-        Duration::from_nanos(self.latency_decay.load(Ordering::Relaxed))
-    }
-
     /// Percentiles of latency and throughput over the last 5 minutes.
     pub fn recent(&self, now: Nanos) -> Recent {
         self.memory.get().map_or_else(Recent::default, |memory| memory.recent(now))
@@ -202,6 +128,7 @@ impl EndpointHealth {
 
     /// A timeout tells of silence after a minute, and until then every request that is sent there
     /// is lost. So silence counts as trouble as soon as it is far longer than any wait was.
+    #[inline]
     fn is_silent(&self, now: Nanos) -> bool {
         if self.waiting.load(Ordering::Relaxed) < SILENT_MIN {
             return false;
@@ -216,11 +143,17 @@ impl EndpointHealth {
     }
 
     /// What went wrong of late. Where nothing did, which is the rule, this is one load.
+    #[inline]
     fn trouble(&self, now: Nanos) -> Trouble {
         let at = self.trouble_at.load(Ordering::Relaxed);
         if at == 0 || now.since(Nanos(at)) >= TROUBLE_MEMORY {
             return Trouble::default();
         }
+        self.count_trouble(now)
+    }
+
+    #[cold]
+    fn count_trouble(&self, now: Nanos) -> Trouble {
         let count = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
         let (good, bad) = self.outcomes.sums(OUTAGE_MEMORY, now);
         let minutes = self.memory.get().map_or([0; 3], |memory| memory.last_5m(now));
@@ -250,6 +183,7 @@ impl EndpointHealth {
     }
 
     /// Requests under way.
+    #[inline]
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)
     }
@@ -260,6 +194,7 @@ impl EndpointHealth {
     }
 
     /// Whether a request would be let in.
+    #[inline]
     pub fn availability(&self, now: Nanos) -> Availability {
         if self.probe.is_down() {
             return Availability::Down;
@@ -314,6 +249,7 @@ impl EndpointHealth {
         self.probe.forget();
     }
 
+    #[inline]
     fn ewma(&self, wait: Wait) -> &PeakEwma {
         match wait {
             Wait::FirstToken => &self.latency[0],
@@ -337,6 +273,10 @@ impl EndpointHealth {
         let sample = penalty.min(settings.failure_latency_max).max(took);
         self.ewma(wait).observe(sample, settings.latency_decay, now);
     }
+}
+
+fn seconds_bits(time: Duration) -> u64 {
+    time.as_secs_f64().to_bits()
 }
 
 /// One request under way at an endpoint.
@@ -398,7 +338,7 @@ impl InFlight {
             (part as f64 / of.max(1) as f64)
         };
         if usage.completion >= TOKENS_MIN && took > 0.0 {
-            let decay = self.health.latency_decay();
+            let decay = self.health.settings.load().latency_decay;
             let per_token = took * share(1, usage.completion);
             self.health.token_time.observe_evenly(per_token, decay, now);
             self.health.memory().throughput(1.0 / per_token, now);

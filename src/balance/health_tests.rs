@@ -236,3 +236,9 @@ fn hammered_from_threads_the_count_returns_to_zero() {
     let later = at(12_000 + 31_000);
     assert!(health.admit(Wait::FirstToken, later).is_some(), "no trial was lost");
 }
+
+#[test]
+fn what_every_decision_reads_lies_in_two_cache_lines() {
+    let last = std::mem::offset_of!(EndpointHealth, cap) + size_of::<u64>();
+    assert_eq!((align_of::<EndpointHealth>(), last), (64, 128));
+}

@@ -25,6 +25,7 @@ pub mod breaker;
 pub mod budget;
 mod cap;
 pub mod ewma;
+mod gauge;
 pub mod health;
 pub mod hedge;
 mod keys;
@@ -40,7 +41,9 @@ use std::time::Duration;
 
 pub use breaker::BreakerState;
 pub use budget::{BudgetSettings, RetryBudget};
-pub use health::{Availability, EndpointHealth, Gauge, InFlight, Trouble, Wait};
+pub use ewma::Reading;
+pub use gauge::{Availability, Gauge, Trouble, Wait};
+pub use health::{EndpointHealth, InFlight};
 pub use hedge::{HedgeBudget, HedgeRefused, HedgeSettings};
 pub use keys::KeyPool;
 pub use registry::HealthRegistry;

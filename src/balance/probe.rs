@@ -35,6 +35,7 @@ impl ProbeState {
     }
 
     /// Whether the probes say that it is down; false before the first.
+    #[inline]
     pub fn is_down(&self) -> bool {
         self.0.load(Ordering::Acquire) & DOWN != 0
     }

@@ -113,7 +113,7 @@ impl Status for GatewayStatus {
                     .as_ref()
                     .map(|_| available != Availability::Down),
                 in_flight: u64::from(gauge.in_flight),
-                ttft_ms: gauge.latency.map(|l| l.faded * 1_000.0),
+                ttft_ms: gauge.latency.map(|l| l.faded() * 1_000.0),
                 retry_after_ms: until
                     .map(|until| until.since(now).as_millis().try_into().unwrap_or(u64::MAX)),
             })

@@ -3,10 +3,10 @@
 use serde::Serialize;
 
 use super::Features;
-use super::table::Slot;
-use crate::catalog::{Endpoint, Model, Param, Params, Prices, Quantization, Tier};
+use super::table::{Facts, Row, Slot};
+use crate::catalog::{Endpoint, Model, Param, Params, Prices, Quantization, Tier, utc_minute};
 use crate::dialect::Dialect;
-use crate::dialect::scan::Prefs;
+use crate::dialect::scan::{MaxPrice, Prefs};
 use crate::terms::Policy;
 
 /// What removes endpoints.
@@ -140,17 +140,25 @@ impl Filter {
 /// Everything that is asked of an endpoint, made ready once per model.
 pub(super) struct Sieve<'a> {
     features: &'a Features<'a>,
+    model: &'a Model,
     prefs: Option<&'a Prefs>,
     quantizations: Vec<Quantization>,
     /// Tiers that may be used without being named.
     tiers: [bool; 3],
     tokens: u64,
     unix_s: u64,
+    /// The model itself has been switched off.
+    expired: bool,
 }
 
 impl<'a> Sieve<'a> {
     /// `admits`: whether the model's suffixes let in endpoints of the flex and priority tiers.
-    pub(super) fn new(features: &'a Features<'a>, (flex, priority): (bool, bool)) -> Self {
+    pub(super) fn new(
+        features: &'a Features<'a>,
+        row: &'a Row,
+        (flex, priority): (bool, bool),
+    ) -> Self {
+        let (model, unix_s) = (&*row.model, features.unix_ms / 1_000);
         let prefs = features.prefs;
         let wanted = prefs.map_or(&[][..], |prefs| &prefs.quantizations);
         let free = prefs.is_none_or(|prefs| prefs.order.is_empty())
@@ -158,6 +166,7 @@ impl<'a> Sieve<'a> {
         let asked = |tier| features.tier == Some(tier);
         Self {
             features,
+            model,
             prefs,
             quantizations: wanted.iter().filter_map(|name| Quantization::parse(name)).collect(),
             tiers: [
@@ -166,76 +175,75 @@ impl<'a> Sieve<'a> {
                 asked(Tier::Priority) || priority && free,
             ],
             tokens: features.prompt_tokens.saturating_add(features.max_tokens.unwrap_or(1)),
-            unix_s: features.unix_ms / 1_000,
+            unix_s,
+            expired: model.is_expired(unix_s),
         }
     }
 
-    /// What forbids an endpoint, if anything does.
-    pub(super) fn removes(&self, slot: &Slot, model: &Model, prices: &Prices) -> Option<Filter> {
-        let endpoint = &slot.endpoint;
-        if let Some(by) = self.features.policies.iter().find_map(|p| forbids(p, endpoint, model)) {
+    /// What forbids an endpoint, if anything does. Where nothing special is asked its facts suffice.
+    #[inline]
+    pub(super) fn removes(&self, facts: &Facts, slot: &Slot) -> Option<Filter> {
+        let forbids = |policy: &&Policy| forbids(policy, &slot.endpoint, self.model);
+        if let Some(by) = self.features.policies.iter().find_map(forbids) {
             return Some(by);
         }
         if let Some(prefs) = self.prefs
-            && let Some(by) = self.preferences(prefs, slot, model, prices)
+            && let Some(by) = self.preferences(prefs, facts, slot)
         {
             return Some(by);
         }
-        let wanted = self.tiers[endpoint.tier as usize] || self.is_named_in_full(slot);
-        if !wanted || !self.can_be_told(endpoint) {
+        let wanted = self.tiers[facts.tier as usize] || self.is_named_in_full(slot);
+        if !wanted || facts.tier != Tier::Default && !self.can_be_told(&slot.endpoint) {
             return Some(Filter::Tier);
         }
-        if endpoint.is_expired(self.unix_s) || model.is_expired(self.unix_s) {
+        if facts.is_expired(self.unix_s) || self.expired {
             return Some(Filter::Expired);
         }
-        (self.tokens > u64::from(endpoint.context_length)).then_some(Filter::Context)
+        (self.tokens > u64::from(facts.context_length)).then_some(Filter::Context)
     }
 
-    /// Whether the provider will hear of the endpoint's tier. Where it would not, it would serve and
+    /// Whether the provider will hear of the endpoint's tier, which is not the usual one. Where it would not, it would serve and
     /// charge another: the gateway names tiers in OpenAI's two formats, and Bedrock's writer hands on
     /// the one that the request itself asks for.
     fn can_be_told(&self, endpoint: &Endpoint) -> bool {
         match endpoint.provider.dialect {
-            _ if endpoint.tier == Tier::Default => true,
             Dialect::OpenAi | Dialect::Responses => true,
             Dialect::Bedrock => self.features.tier == Some(endpoint.tier),
             _ => false,
         }
     }
 
-    fn preferences(
-        &self,
-        prefs: &Prefs,
-        slot: &Slot,
-        model: &Model,
-        prices: &Prices,
-    ) -> Option<Filter> {
+    fn preferences(&self, prefs: &Prefs, facts: &Facts, slot: &Slot) -> Option<Filter> {
         let named = |list: &[String]| list.iter().any(|name| slot.is_named(name));
-        let (endpoint, policy) = (&slot.endpoint, slot.endpoint.policy);
-        let quantized = || self.quantizations.iter().any(|q| endpoint.quantization.matches(*q));
+        let endpoint = || &*slot.endpoint;
+        let quantized = || self.quantizations.iter().any(|q| endpoint().quantization.matches(*q));
+        let is_too_dear = || {
+            let minute = utc_minute(self.features.unix_ms);
+            is_too_dear(prefs, &endpoint().prices.at(self.features.prompt_tokens, minute))
+        };
         if !prefs.only.is_empty() && !named(&prefs.only) {
             return Some(Filter::Only);
         }
         if !prefs.ignore.is_empty() && named(&prefs.ignore) {
             return Some(Filter::Ignore);
         }
-        if prefs.deny_collection && policy.collects() {
+        if prefs.deny_collection && endpoint().policy.collects() {
             return Some(Filter::DataCollection);
         }
-        if prefs.zdr && !policy.zero_retention() {
+        if prefs.zdr && !endpoint().policy.zero_retention() {
             return Some(Filter::Zdr);
         }
-        if prefs.distillable && !model.distillable {
+        if prefs.distillable && !self.model.distillable {
             return Some(Filter::Distillable);
         }
         if !self.quantizations.is_empty() && !quantized() {
             return Some(Filter::Quantization);
         }
-        if is_too_dear(prefs, prices) {
+        if prefs.max_price != MaxPrice::default() && is_too_dear() {
             return Some(Filter::MaxPrice);
         }
         if prefs.require_parameters {
-            let missing = missing(self.features.params, endpoint.parameters);
+            let missing = missing(self.features.params, facts.parameters);
             return missing.iter().next().map(Filter::RequireParameters);
         }
         None

@@ -6,7 +6,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::Needs;
-use crate::balance::{Availability, EndpointHealth, Gauge, Nanos, Percentiles, Trouble, Wait};
+use crate::balance::{
+    Availability, EndpointHealth, Gauge, Nanos, Percentiles, Reading, Trouble, Wait,
+};
 
 /// One endpoint's numbers. The default is an endpoint of which nothing is known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,27 +83,45 @@ impl Default for Numbers {
 impl Numbers {
     /// The numbers of this endpoint now.
     pub fn read(health: &EndpointHealth, wait: Wait, needs: Needs, now: Nanos) -> Self {
+        let (numbers, latency) = Self::read_unfaded(health, wait, needs, now);
+        Self { faded_us: latency.as_ref().map_or(0, faded_us), ..numbers }
+    }
+
+    /// The same without the faded latency, of which only those that are slower than most are asked
+    /// ([`faded_us`]): it takes longer than all the rest.
+    #[inline(always)]
+    pub(super) fn read_unfaded(
+        health: &EndpointHealth,
+        wait: Wait,
+        needs: Needs,
+        now: Nanos,
+    ) -> (Self, Option<Reading>) {
         let gauge = health.gauge(wait, now);
         let measured = needs.percentiles.then(|| Box::new(Measured::read(health, now)));
-        Self { measured, ..Self::from(gauge) }
+        (Self { measured, ..Self::unfaded(&gauge) }, gauge.latency)
     }
-}
 
-impl From<Gauge> for Numbers {
-    fn from(gauge: Gauge) -> Self {
+    #[inline]
+    fn unfaded(gauge: &Gauge) -> Self {
         Self {
             availability: gauge.availability,
             latency_us: gauge.latency.map_or(0, |latency| whole(latency.settled, 1e6).max(1)),
-            faded_us: gauge.latency.map_or(0, |latency| whole(latency.faded, 1e6)),
+            faded_us: 0,
             token_ns: gauge.token_seconds.map_or(0, |seconds| whole(seconds, 1e9).max(1)),
             in_flight: gauge.in_flight,
-            cached_permille: u32::try_from(whole(gauge.cached, 1e3)).unwrap_or(1_000),
+            cached_permille: permille(gauge.cached),
             capped: gauge.capped,
             silent: gauge.silent,
             trouble: gauge.trouble,
             measured: None,
         }
     }
+}
+
+/// [`Numbers::faded_us`] of what was read.
+#[inline]
+pub(super) fn faded_us(latency: &Reading) -> u64 {
+    whole(latency.faded(), 1e6)
 }
 
 impl Measured {
@@ -119,13 +139,24 @@ impl Measured {
     }
 }
 
+/// By way of a signed number, which takes fewer steps.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "measured values are positive and far below 2^63"
+)]
+#[inline]
+fn whole(value: f64, scale: f64) -> u64 {
+    u64::try_from((value * scale) as i64).unwrap_or(0)
+}
+
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "measured values are positive and far below 2^64"
+    reason = "a share is between 0 and 1"
 )]
-fn whole(value: f64, scale: f64) -> u64 {
-    (value * scale) as u64
+#[inline]
+const fn permille(share: f64) -> u32 {
+    (share * 1e3) as u32
 }
 
 const fn is_zero(n: &u64) -> bool {

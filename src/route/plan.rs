@@ -1,18 +1,19 @@
 //! Eligible → rank → plan, and the walk along a plan.
 
+use std::mem;
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::filter::{Filter, Sieve, better, worse};
 use super::numbers::Numbers;
-use super::rank::{self, Entry};
+use super::rank::{self, Field};
 use super::refuse;
-use super::score::{Price, Score};
-use super::table::{Found, RoutingTable, Row, Slot};
-use super::variant::Catalogue;
+use super::score::{Price, Rates, Score};
+use super::table::{Facts, Found, RoutingTable, Row, Slot};
+use super::variant::{Catalogue, Named};
 use super::{Features, MODELS_MAX, Prefs};
-use crate::balance::{Availability, InFlight, Nanos, Wait, mix};
+use crate::balance::{Availability, EndpointHealth, InFlight, Nanos, Reading, Wait, mix};
 use crate::catalog::{Tier, utc_minute};
 use crate::dialect::scan::Sort;
 use crate::error::GatewayError;
@@ -68,8 +69,8 @@ pub enum Reason {
 /// An endpoint that a request may not use: its place, and what removed it.
 #[derive(Clone, Copy, Debug)]
 struct Removed {
-    row: usize,
-    index: usize,
+    row: u32,
+    index: u32,
     by: Filter,
 }
 
@@ -102,9 +103,8 @@ pub fn plan(
     seed: u64,
     now: Nanos,
 ) -> Result<Plan, GatewayError> {
-    plan_from(table, features, seed, |slot, features| {
-        Numbers::read(&slot.health, features.wait, features.needs(), now)
-    })
+    let (wait, needs) = (features.wait, features.needs());
+    decide(table, features, seed, |_, health| Numbers::read_unfaded(health, wait, needs, now))
 }
 
 /// As [`plan`], with what health says of each endpoint from elsewhere.
@@ -117,22 +117,32 @@ pub fn plan_from(
     seed: u64,
     mut numbers: impl FnMut(&Slot, &Features<'_>) -> Numbers,
 ) -> Result<Plan, GatewayError> {
+    decide(table, features, seed, |slot, _| (numbers(slot, features), None))
+}
+
+/// As [`plan_from`]; health is handed over beside the slot, so that nobody need follow the slot, and
+/// what numbers there are may have been left [unfaded](Numbers::read_unfaded).
+fn decide(
+    table: &RoutingTable,
+    features: &Features<'_>,
+    seed: u64,
+    mut numbers: impl FnMut(&Slot, &EndpointHealth) -> (Numbers, Option<Reading>),
+) -> Result<Plan, GatewayError> {
     if features.models.len() > MODELS_MAX {
         return Err(refuse::too_many_models());
     }
     let mut plan = Plan { wait: features.wait, ..Plan::default() };
     let together = features.together || features.prefs.is_some_and(|prefs| prefs.together);
-    let (mut pool, mut pool_sort) = (Vec::new(), None);
+    let (mut pool, mut pool_sort) = (Field::default(), None);
     for (i, name) in chain(features) {
         let found = table.find(name).map_err(|lost| refuse::lost(table, name, lost, i))?;
-        let entries = plan.eligible(&found, features, &mut numbers);
+        plan.eligible(&mut pool, &found, features, &mut numbers);
         let sort = sort_of(features, &found);
         let seed = mix(seed.wrapping_add(u64::from(i)));
         if together {
-            pool.extend(entries);
             pool_sort = pool_sort.or(sort);
         } else {
-            plan.add(entries, features, sort, seed);
+            plan.add(mem::take(&mut pool), features, sort, seed);
         }
     }
     if together {
@@ -172,7 +182,7 @@ impl Plan {
     /// remove it, the first is named.
     pub fn dropped(&self) -> impl Iterator<Item = (&Arc<Slot>, Filter)> {
         self.removed.iter().filter_map(|removed| {
-            let slot = self.rows.get(removed.row)?.slots.get(removed.index)?;
+            let slot = self.rows.get(removed.row as usize)?.slots.get(removed.index as usize)?;
             Some((slot, removed.by))
         })
     }
@@ -180,72 +190,83 @@ impl Plan {
     /// Passes the hard filters and takes the numbers of what is left.
     fn eligible(
         &mut self,
+        field: &mut Field,
         found: &Found<'_, '_>,
         features: &Features<'_>,
-        numbers: &mut impl FnMut(&Slot, &Features<'_>) -> Numbers,
-    ) -> Vec<Entry> {
-        let row = self.rows.len();
+        numbers: &mut impl FnMut(&Slot, &EndpointHealth) -> (Numbers, Option<Reading>),
+    ) {
+        let row = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
         self.rows.push(Arc::clone(found.row));
-        let thinks = found.stands_in && found.named.catalogue == Some(Catalogue::Thinking);
+        let Named { catalogue, flex, priority, .. } = found.named;
+        let thinks = found.stands_in && catalogue == Some(Catalogue::Thinking);
         self.thinking |= u64::from(thinks) << row;
-        let (slots, model) = (&found.row.slots, &found.row.model);
-        let named = &found.named;
-        let sieve = Sieve::new(features, (named.flex, named.priority));
-        let minute = utc_minute(features.unix_ms);
-        let (prompt, completion) = (features.prompt_tokens, features.expected_tokens);
-        let mut left: Vec<(usize, Price)> = Vec::with_capacity(slots.len());
-        for (index, slot) in slots.iter().enumerate() {
-            let tariff = &slot.endpoint.prices;
-            let special = (!tariff.overrides().is_empty()).then(|| tariff.at(prompt, minute));
-            let prices = special.as_ref().unwrap_or(&tariff.base);
-            match sieve.removes(slot, model, prices) {
+        let sieve = Sieve::new(features, found.row, (flex, priority));
+        let (slots, facts) = (&found.row.slots, &found.row.facts);
+        let mut left: Vec<u32> = Vec::with_capacity(slots.len());
+        for (index, (slot, facts)) in (0..).zip(slots.iter().zip(facts)) {
+            match sieve.removes(facts, slot) {
                 Some(by) => self.removed.push(Removed { row, index, by }),
-                None => left.push((index, Price::new(prices, prompt, completion))),
+                None => left.push(index),
             }
         }
-        self.keep_better(&mut left, found, features);
-        let entry = |(index, price): (usize, Price)| {
-            let numbers = numbers(&slots[index], features);
-            Entry::new((row, index), &self.rows, features, numbers, price)
-        };
-        let mut entries: Vec<Entry> = left.into_iter().map(entry).collect();
+        self.keep_better(&mut left, row, found, features);
         if features.tier == Some(Tier::Flex) {
-            let others = rank::keep_flex(&mut entries, &self.rows);
-            let removed = |e: &Entry| Removed { row: e.row, index: e.index, by: Filter::Tier };
-            self.removed.extend(others.iter().map(removed));
+            self.keep_flex(&mut left, row, facts);
         }
-        entries
+        let minute = utc_minute(features.unix_ms);
+        let (prompt, completion) = (features.prompt_tokens, features.expected_tokens);
+        field.reserve(left.len());
+        for index in left {
+            let (slot, facts) = (&slots[index as usize], &facts[index as usize]);
+            let special = || Rates::from(&slot.endpoint.prices.at(prompt, minute));
+            let rates = if facts.has_overrides { special() } else { facts.rates };
+            let numbers = numbers(slot, &facts.health);
+            let price = Price::new(&rates, prompt, completion);
+            field.push((row, index), (facts, slot), features, numbers, price);
+        }
     }
 
     /// Filters that compare the endpoints of a model with each other.
     fn keep_better(
         &mut self,
-        left: &mut Vec<(usize, Price)>,
+        left: &mut Vec<u32>,
+        row: u32,
         found: &Found<'_, '_>,
         features: &Features<'_>,
     ) {
-        let (row, slots) = (self.rows.len() - 1, &found.row.slots);
-        let taken = left.iter().map(|(index, _)| slots[*index].endpoint.parameters);
-        let wanted = better(features.params, taken);
+        let facts = |index: u32| &found.row.facts[index as usize];
+        let wanted = better(features.params, left.iter().map(|index| facts(*index).parameters));
         let extended = found.stands_in && found.named.catalogue == Some(Catalogue::Extended);
-        let context = |index: usize| slots[index].endpoint.context_length;
-        let largest = left.iter().map(|(index, _)| context(*index)).max().filter(|_| extended);
+        let contexts = left.iter().map(|index| facts(*index).context_length);
+        let largest = if extended { contexts.max() } else { None };
         if wanted.is_empty() && largest.is_none() {
             return;
         }
-        left.retain(|(index, _)| {
-            let short = largest.is_some_and(|largest| context(*index) < largest);
-            let by = worse(wanted, slots[*index].endpoint.parameters);
+        left.retain(|index| {
+            let facts = facts(*index);
+            let short = largest.is_some_and(|largest| facts.context_length < largest);
+            let by = worse(wanted, facts.parameters);
             let by = by.or(short.then_some(Filter::Extended));
             self.removed.extend(by.map(|by| Removed { row, index: *index, by }));
             by.is_none()
         });
     }
 
+    /// Keeps the endpoints of the flex tier alone, if there are some: that is what the tier is asked
+    /// for.
+    fn keep_flex(&mut self, left: &mut Vec<u32>, row: u32, facts: &[Facts]) {
+        let is_flex = |index: &u32| facts[*index as usize].tier == Tier::Flex;
+        if left.iter().any(is_flex) {
+            let others = left.extract_if(.., |index| !is_flex(index));
+            let by = Filter::Tier;
+            self.removed.extend(others.map(|index| Removed { row, index, by }));
+        }
+    }
+
     /// Ranks endpoints and adds them after those that are there.
-    fn add(&mut self, entries: Vec<Entry>, features: &Features<'_>, sort: Option<Sort>, seed: u64) {
+    fn add(&mut self, field: Field, features: &Features<'_>, sort: Option<Sort>, seed: u64) {
         let most = CANDIDATES_MAX - self.candidates.len();
-        let mut ranked = rank::rank(entries, &self.rows, features, (sort, seed, most));
+        let mut ranked = rank::rank(field, &self.rows, features, (sort, seed, most));
         if let Some(prefs) = features.prefs.filter(|prefs| !prefs.allow_fallbacks) {
             self.cut(&mut ranked, prefs);
         }
@@ -257,7 +278,7 @@ impl Plan {
     }
 
     /// Leaves what the caller wants to have tried: the first choice, or what `order` names.
-    fn cut(&mut self, ranked: &mut Vec<(Candidate, usize, usize)>, prefs: &Prefs) {
+    fn cut(&mut self, ranked: &mut Vec<(Candidate, u32, u32)>, prefs: &Prefs) {
         let ordered = ranked.iter().take_while(|(c, ..)| c.why == Reason::Ordered).count();
         let (keep, by) = if prefs.order.is_empty() {
             (ranked.len().min(1), Filter::FallbacksOff)

@@ -7,16 +7,15 @@
 //! Within a class a strict order holds where one is asked for; else one is drawn first
 //! ([`super::score`]), and the others follow in ascending cost.
 
-use std::cmp::Ordering;
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::numbers::Numbers;
+use super::numbers::{Measured, Numbers, faded_us};
 use super::plan::{Candidate, Reason};
-use super::score::{self, Lot, Price, Raw, Scale, Score};
-use super::table::Row;
+use super::score::{self, Columns, Draw, Lot, Price, Samples, Scale};
+use super::table::{Facts, Row, Slot};
 use super::{Features, Prefs};
-use crate::balance::{Availability, Trouble, mix};
-use crate::catalog::Tier;
+use crate::balance::{Availability, Reading, Trouble, mix};
 use crate::dialect::scan::{Cutoffs, Sort};
 
 /// Classes of candidates, the best first.
@@ -30,128 +29,201 @@ enum Class {
     Unavailable,
 }
 
-/// An endpoint that may be used.
-#[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) row: usize,
-    pub(super) index: usize,
-    /// Its place in `provider.order`.
-    order: Option<usize>,
+/// An endpoint that may be used: where it stands in the catalog, and what it is to the request.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    row: u32,
+    index: u32,
+    /// Its place in `provider.order`; 0 for those that are not named.
+    order: u32,
+    in_flight: u32,
     class: Class,
-    /// First of its class, and why.
-    first: Option<Reason>,
     /// Not of the tier that was asked for.
     other_tier: bool,
     /// Live signals speak for it, not at all, or against it; 1 unless asked.
     quality: u8,
-    /// What a strict order goes by; less is better.
-    key: f64,
-    numbers: Numbers,
-    price: Price,
-    lot: Lot,
+    usable: bool,
 }
 
 impl Entry {
-    pub(super) fn new(
-        (row, index): (usize, usize),
-        rows: &[Arc<Row>],
+    /// Its class, whether it is of another tier, and its quality; less is better.
+    #[inline]
+    fn standing(&self) -> u32 {
+        u32::from_be_bytes([0, self.class as u8, u8::from(self.other_tier), self.quality])
+    }
+}
+
+/// What is said only of endpoints with which something is wrong, which are few as a rule.
+#[derive(Clone, Copy, Debug)]
+struct Unwell {
+    place: usize,
+    availability: Availability,
+    trouble: Trouble,
+}
+
+/// The endpoints that are ranked together, each by its place. A column for each use, so that
+/// going through a thousand of them touches what is needed alone.
+#[derive(Debug, Default)]
+pub(super) struct Field {
+    entries: Vec<Entry>,
+    lots: Vec<Lot>,
+    /// What latencies have yet to be faded by; `None` where that has been done.
+    readings: Vec<Option<Reading>>,
+    samples: Samples,
+    /// In the order of places.
+    unwell: Vec<Unwell>,
+    /// Shorter where nothing was asked for of those at the end.
+    measured: Vec<Option<Box<Measured>>>,
+}
+
+impl Field {
+    pub(super) fn reserve(&mut self, more: usize) {
+        self.entries.reserve(more);
+        self.lots.reserve(more);
+        self.readings.reserve(more);
+        self.samples.reserve(more);
+    }
+
+    /// Adds an endpoint, by its row and its place there.
+    #[inline(always)]
+    pub(super) fn push(
+        &mut self,
+        (row, index): (u32, u32),
+        (facts, slot): (&Facts, &Slot),
         features: &Features<'_>,
-        numbers: Numbers,
+        (numbers, reading): (Numbers, Option<Reading>),
         price: Price,
-    ) -> Self {
-        let slot = &rows[row].slots[index];
-        let cached = f64::from(numbers.cached_permille.min(1_000)) / 1_000.0;
-        let raw = Raw::new(&numbers, price.at(cached));
-        let order =
-            features.prefs.and_then(|p| p.order.iter().position(|name| slot.is_named(name)));
-        Self {
+    ) {
+        let prefs = features.prefs;
+        let order = prefs.map_or(&[][..], |prefs| &prefs.order);
+        let order = (0..).zip(order).find_map(|(at, name)| slot.is_named(name).then_some(at));
+        let (place, availability) = (self.entries.len(), numbers.availability);
+        let lot = Lot::new(&numbers, price, facts.weight);
+        if availability.is_usable() {
+            self.samples.take(&lot);
+        }
+        self.lots.push(lot);
+        self.readings.push(reading);
+        self.entries.push(Entry {
             row,
             index,
-            order,
-            class: class(&numbers, features.prefs, order.is_some()),
-            first: None,
-            other_tier: features.tier.is_some_and(|tier| slot.endpoint.tier != tier),
+            order: order.unwrap_or(0),
+            in_flight: numbers.in_flight,
+            class: class(&numbers, prefs, order.is_some()),
+            other_tier: features.tier.is_some_and(|tier| facts.tier != tier),
             quality: 1,
-            key: 0.0,
-            price,
-            lot: Lot {
-                raw,
-                score: Score::default(),
-                weight: slot.endpoint.weight,
-                in_flight: numbers.in_flight,
-            },
-            numbers,
+            usable: availability.is_usable(),
+        });
+        if availability != Availability::Ready || numbers.trouble != Trouble::default() {
+            self.unwell.push(Unwell { place, availability, trouble: numbers.trouble });
+        }
+        if let Some(measured) = numbers.measured {
+            self.measured.resize_with(place, || None);
+            self.measured.push(Some(measured));
         }
     }
 
-    const fn is_usable(&self) -> bool {
-        self.numbers.availability.is_usable()
+    fn availability(&self, place: usize) -> Availability {
+        let found = self.unwell.binary_search_by_key(&place, |unwell| unwell.place);
+        found.map_or(Availability::Ready, |at| self.unwell[at].availability)
     }
 
-    fn rung(&self, place: usize) -> Rung {
-        let refuses = self.class == Class::Unavailable;
-        Rung {
-            class: self.class,
-            order: self.order.unwrap_or(0),
-            not_first: self.first.is_none(),
-            availability: if refuses { self.numbers.availability } else { Availability::Ready },
-            other_tier: self.other_tier,
-            quality: self.quality,
-            key: Key(self.key),
-            place,
-        }
+    fn measured(&self, place: usize) -> Option<&Measured> {
+        self.measured.get(place)?.as_deref()
     }
 
-    fn reason(&self, sort: Option<Sort>) -> Reason {
-        match (self.class, self.first, sort) {
+    fn reason(&self, place: usize, first: Option<(usize, Reason)>, sort: Option<Sort>) -> Reason {
+        let first = first.filter(|(at, _)| *at == place).map(|(_, reason)| reason);
+        match (self.entries[place].class, first, sort) {
             (Class::Ordered, ..) => Reason::Ordered,
-            (Class::Unavailable, ..) => Reason::Unavailable(self.numbers.availability),
+            (Class::Unavailable, ..) => Reason::Unavailable(self.availability(place)),
             (_, Some(reason), _) => reason,
             (_, None, Some(sort)) => Reason::Sorted(sort),
             (_, None, None) => Reason::Fallback,
         }
     }
+
+    /// The best `most` places, in order. `best`: the standing of the best class with usable
+    /// endpoints; `first`: who comes first of its class.
+    fn order(
+        &self,
+        keys: &[f64],
+        (best, first): (Option<u32>, Option<usize>),
+        most: usize,
+    ) -> Vec<Rung> {
+        let last = best.and_then(|best| self.last(keys, best, most));
+        let none_after = (u32::MAX, u64::MAX);
+        let last = best.zip(last).unwrap_or(none_after);
+        let mut rungs = Vec::with_capacity(self.entries.len().min(most * 2));
+        for (place, (entry, key)) in self.entries.iter().zip(keys).enumerate() {
+            let (key, is_first) = (total_order(*key), first == Some(place));
+            if (entry.standing(), key) <= last || is_first {
+                rungs.push(Rung { group: self.group(place, entry, is_first), key, place });
+            }
+        }
+        if rungs.len() > most {
+            rungs.select_nth_unstable(most);
+            rungs.truncate(most);
+        }
+        rungs.sort_unstable();
+        rungs
+    }
+
+    /// The last of the keys of this standing that is among the best `most`, where there are more. What
+    /// comes after it need not be compared, which with many is most of what there is.
+    fn last(&self, keys: &[f64], standing: u32, most: usize) -> Option<u64> {
+        let both = self.entries.iter().zip(keys);
+        let (mut of_it, mut count) = (vec![0; self.entries.len()], 0);
+        for (entry, key) in both {
+            of_it[count] = total_order(*key);
+            count += usize::from(entry.standing() == standing);
+        }
+        let at = most.checked_sub(1).filter(|at| *at < count)?;
+        Some(*of_it[..count].select_nth_unstable(at).1)
+    }
+
+    /// The best first: class, place in the caller's order, who comes first, how available, tier,
+    /// quality.
+    #[inline]
+    fn group(&self, place: usize, entry: &Entry, is_first: bool) -> u128 {
+        let availability = match entry.class {
+            Class::Unavailable => self.availability(place),
+            _ => Availability::Ready,
+        };
+        let (kind, until) = match availability {
+            Availability::Ready => (0_u8, 0),
+            Availability::Trial => (1, 0),
+            Availability::Trying => (2, 0),
+            Availability::Cooling(until) => (3, until.0),
+            Availability::Open(until) => (4, until.0),
+            Availability::Down => (5, 0),
+        };
+        u128::from(entry.class as u8) << 120
+            | u128::from(entry.order) << 88
+            | u128::from(!is_first) << 84
+            | u128::from(kind) << 80
+            | u128::from(until) << 16
+            | u128::from(entry.other_tier) << 8
+            | u128::from(entry.quality)
+    }
 }
 
-/// What an entry is compared by. Entries are large and lie apart, so that going through them for
-/// every comparison would be most of the time of a plan with many.
+/// What an endpoint is compared by: of those in the same group the lesser key comes first, and of
+/// those the one that comes first in the order of models and endpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Rung {
-    class: Class,
-    order: usize,
-    not_first: bool,
-    availability: Availability,
-    other_tier: bool,
-    quality: u8,
-    key: Key,
-    /// Its place among the entries, which are in the order of models and endpoints.
+    group: u128,
+    key: u64,
     place: usize,
 }
 
-/// A number in IEEE 754's total order.
-#[derive(Clone, Copy, Debug)]
-struct Key(f64);
-
-impl Ord for Key {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.0.total_cmp(&other.0)
-    }
+/// A number whose order is the total order of IEEE 754, as [`f64::total_cmp`] has it.
+const fn total_order(number: f64) -> u64 {
+    let bits = number.to_bits();
+    if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }
 }
 
-impl PartialOrd for Key {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Key {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Key {}
-
+#[inline]
 fn class(numbers: &Numbers, prefs: Option<&Prefs>, ordered: bool) -> Class {
     let troubled = is_outage(&numbers.trouble) || numbers.capped || numbers.silent;
     match (ordered, numbers.availability.is_usable(), troubled, is_preferred(numbers, prefs)) {
@@ -183,113 +255,110 @@ fn is_preferred(numbers: &Numbers, prefs: Option<&Prefs>) -> bool {
         && holds(&prefs.max_latency, measured.latency_us, |value, most| value <= most)
 }
 
-/// Puts the endpoints of one model, or of all models together, in order. At most `most` are given.
+/// Puts the endpoints of one model, or of all models together, in order. At most `most` are given,
+/// each with its row and its place there.
 pub(super) fn rank(
-    mut entries: Vec<Entry>,
+    mut field: Field,
     rows: &[Arc<Row>],
     features: &Features<'_>,
     (sort, seed, most): (Option<Sort>, u64, usize),
-) -> Vec<(Candidate, usize, usize)> {
-    eject_outliers(&mut entries);
+) -> Vec<(Candidate, u32, u32)> {
+    eject_outliers(&mut field);
     if sort == Some(Sort::Exacto) {
-        judge_quality(&mut entries);
+        judge_quality(&mut field);
     }
-    let usable = entries.iter().filter(|entry| entry.is_usable());
-    let scale = Scale::of(usable.map(|entry| &entry.lot.raw));
-    for entry in &mut entries {
-        entry.lot.score = scale.score(&entry.lot.raw);
-        entry.key = entry.lot.score.cost();
-    }
-    match sort {
-        None | Some(Sort::Exacto) => choose(&mut entries, rows, &scale, features, seed),
-        Some(Sort::Price) => entries.iter_mut().for_each(|entry| entry.key = entry.price.fresh),
-        Some(Sort::Throughput | Sort::Latency) => {
-            let worst = sort == Some(Sort::Latency);
-            by_measure(&mut entries, worst, seed);
+    let scale = Scale::of(&mut field.samples);
+    let readings = &field.readings;
+    scale.fade(&mut field.lots, |place, lot| match &readings[place] {
+        Some(reading) => score::real(faded_us(reading)),
+        None => lot.faded_us,
+    });
+    let best = best(&field.entries);
+    let drawn = best.filter(|_| matches!(sort, None | Some(Sort::Exacto)));
+    let mut columns = Columns::of(&field.lots, &scale);
+    let sums = columns.leave(field.entries.iter().map(|entry| Some(entry.standing()) == drawn));
+    let draw = Draw { scale: &scale, lots: &field.lots, columns: &columns, sums };
+    let fresh = || field.lots.iter().map(|lot| lot.price.fresh).collect();
+    let (keys, first): (Cow<'_, [f64]>, _) = match sort {
+        None | Some(Sort::Exacto) => {
+            (Cow::Borrowed(&columns.cost), choose(&field, &draw, rows, features, seed))
         }
-    }
-    let rungs = entries.iter().enumerate();
-    let mut rungs: Vec<Rung> = rungs.map(|(place, entry)| entry.rung(place)).collect();
-    if rungs.len() > most {
-        rungs.select_nth_unstable(most);
-        rungs.truncate(most);
-    }
-    rungs.sort_unstable();
+        Some(Sort::Price) => (fresh(), None),
+        Some(Sort::Throughput) => by_measure(&field, false, seed),
+        Some(Sort::Latency) => by_measure(&field, true, seed),
+    };
+    let rungs = field.order(&keys, (best, first.map(|(place, _)| place)), most);
     let candidate = |rung: Rung| {
-        let entry = &entries[rung.place];
-        let slot = Arc::clone(&rows[entry.row].slots[entry.index]);
-        let (why, score) = (entry.reason(sort), entry.lot.score);
-        let candidate = Candidate { slot, why, score, thinking: false };
-        (candidate, entry.row, entry.index)
+        let place = rung.place;
+        let Entry { row, index, .. } = field.entries[place];
+        let slot = Arc::clone(&rows[row as usize].slots[index as usize]);
+        let score = scale.score(&field.lots[place], draw.share(place));
+        let why = field.reason(place, first, sort);
+        (Candidate { slot, why, score, thinking: false }, row, index)
     };
     rungs.into_iter().map(candidate).collect()
 }
 
-/// Draws the first of the best class that has usable endpoints.
-fn choose(
-    entries: &mut [Entry],
-    rows: &[Arc<Row>],
-    scale: &Scale,
-    features: &Features<'_>,
-    seed: u64,
-) {
-    let draws = |entry: &Entry| entry.class != Class::Ordered && entry.class != Class::Unavailable;
-    let place = |entry: &Entry| (entry.class, entry.other_tier, entry.quality);
-    let Some(best) = entries.iter().filter(|entry| draws(entry)).map(place).min() else { return };
-    let places: Vec<usize> = (0..entries.len()).filter(|i| place(&entries[*i]) == best).collect();
-    let mut lots: Vec<Lot> = places.iter().map(|i| entries[*i].lot).collect();
-    score::set_shares(&mut lots);
-    for (place, lot) in places.iter().zip(&lots) {
-        entries[*place].lot.score.share = lot.score.share;
-    }
-    let ordered = features.prefs.is_some_and(|prefs| !prefs.order.is_empty());
-    let known = features.sticky.filter(|_| !ordered).and_then(|sticky| {
-        let is_it = |i: &usize| rows[entries[*i].row].slots[entries[*i].index].mark == sticky;
-        places.iter().position(is_it)
-    });
-    if let Some(known) = known
-        && score::stays(&lots, known, entries[places[known]].price.cached)
-    {
-        entries[places[known]].first = Some(Reason::Sticky);
-        return;
-    }
-    if let Some((drawn, explored)) = score::draw(scale, &lots, seed) {
-        let reason = if explored { Reason::Explored } else { Reason::Picked };
-        entries[places[drawn]].first = Some(reason);
-    }
+/// The standing of the best class that has usable endpoints: one of them is drawn.
+fn best(entries: &[Entry]) -> Option<u32> {
+    let draws = |entry: &&Entry| !matches!(entry.class, Class::Ordered | Class::Unavailable);
+    entries.iter().filter(draws).map(Entry::standing).min()
 }
 
-/// Orders by latency or throughput as measured; what was not measured is taken for the median. Now
+/// Who comes first: the endpoint that has the conversation in its cache, or the one that is drawn.
+fn choose(
+    field: &Field,
+    draw: &Draw<'_>,
+    rows: &[Arc<Row>],
+    features: &Features<'_>,
+    seed: u64,
+) -> Option<(usize, Reason)> {
+    let ordered = features.prefs.is_some_and(|prefs| !prefs.order.is_empty());
+    let known = features.sticky.filter(|_| !ordered).and_then(|sticky| {
+        let mark = |entry: &Entry| rows[entry.row as usize].facts[entry.index as usize].mark;
+        draw.position(|place| mark(&field.entries[place]) == sticky)
+    });
+    if let Some(known) = known.filter(|known| draw.stays(*known)) {
+        return Some((known, Reason::Sticky));
+    }
+    let (drawn, explored) = draw.first(seed, |place| field.entries[place].in_flight)?;
+    Some((drawn, if explored { Reason::Explored } else { Reason::Picked }))
+}
+
+/// Keys by latency or throughput as measured; what was not measured is taken for the median. Now
 /// and then one that was not measured comes first, or it never would be.
-fn by_measure(entries: &mut [Entry], by_latency: bool, seed: u64) {
-    let value = |entry: &Entry| measure(entry, by_latency);
-    let mut known: Vec<f64> = entries.iter().filter_map(value).collect();
+fn by_measure(
+    field: &Field,
+    by_latency: bool,
+    seed: u64,
+) -> (Cow<'static, [f64]>, Option<(usize, Reason)>) {
+    let places = 0..field.entries.len();
+    let values: Vec<Option<f64>> = places.map(|place| measure(field, place, by_latency)).collect();
+    let mut known: Vec<f64> = values.iter().copied().flatten().collect();
     known.sort_unstable_by(f64::total_cmp);
     let median = known.get(known.len().saturating_sub(1) / 2).copied().unwrap_or(0.0);
-    for entry in entries.iter_mut() {
-        entry.key = measure(entry, by_latency).unwrap_or(median);
-    }
+    let keys = values.iter().map(|value| value.unwrap_or(median)).collect();
     if score::unit(mix(seed)) >= score::EXPLORE {
-        return;
+        return (keys, None);
     }
-    let unknown = |entry: &Entry| entry.class == Class::Preferred && value(entry).is_none();
-    let unknown: Vec<usize> = (0..entries.len()).filter(|i| unknown(&entries[*i])).collect();
+    let unknown =
+        |(entry, value): (&Entry, &Option<f64>)| entry.class == Class::Preferred && value.is_none();
+    let both = field.entries.iter().zip(&values).enumerate();
+    let unknown: Vec<usize> = both.filter(|(_, both)| unknown(*both)).map(|(i, _)| i).collect();
     let drawn = crate::balance::below(mix(seed.wrapping_add(1)), unknown.len());
-    if let Some(i) = unknown.get(drawn) {
-        entries[*i].first = Some(Reason::Explored);
-    }
+    (keys, unknown.get(drawn).map(|place| (*place, Reason::Explored)))
 }
 
 /// Seconds per token or to the first one, up to a constant: less is better.
 #[expect(clippy::cast_precision_loss, reason = "measured numbers are far below 2^52")]
-fn measure(entry: &Entry, by_latency: bool) -> Option<f64> {
-    let numbers = &entry.numbers;
-    let measured = numbers.measured.as_deref().copied().unwrap_or_default();
+fn measure(field: &Field, place: usize, by_latency: bool) -> Option<f64> {
+    let lot = &field.lots[place];
+    let measured = field.measured(place).copied().unwrap_or_default();
     if by_latency {
-        let average = (numbers.latency_us > 0).then_some(numbers.latency_us);
-        measured.latency_us.map(|p| p[0]).or(average).map(|us| us as f64)
+        let average = (lot.latency_us > 0.0).then_some(lot.latency_us);
+        measured.latency_us.map(|p| p[0] as f64).or(average)
     } else {
-        let average = (numbers.token_ns > 0).then(|| 1e12 / numbers.token_ns as f64);
+        let average = (lot.token_ns > 0.0).then(|| 1e12 / lot.token_ns);
         measured.throughput.map(|p| p[0] as f64).or(average).map(|rate| -rate)
     }
 }
@@ -297,32 +366,31 @@ fn measure(entry: &Entry, by_latency: bool) -> Option<f64> {
 /// An endpoint is an outlier if it failed in the last 30 seconds and at least five times in 5
 /// minutes, and its share of failures is above three times the median of its siblings and five
 /// hundredths. At most a third of them are; the worst first.
-fn eject_outliers(entries: &mut [Entry]) {
+fn eject_outliers(field: &mut Field) {
     const FAILURES_MIN: u32 = 5;
-    let share = |entry: &Entry| {
-        let trouble = &entry.numbers.trouble;
+    let share = |trouble: &Trouble| {
         let (good, bad) = (f64::from(trouble.good_5m), f64::from(trouble.bad_5m));
         bad / (good + bad).max(1.0)
     };
-    let failed = |entry: &Entry| {
-        let trouble = &entry.numbers.trouble;
-        trouble.bad_30s > 0 && trouble.bad_5m >= FAILURES_MIN
-    };
-    if !entries.iter().any(failed) {
+    let failed = |trouble: &Trouble| trouble.bad_30s > 0 && trouble.bad_5m >= FAILURES_MIN;
+    if !field.unwell.iter().any(|unwell| failed(&unwell.trouble)) {
         return;
     }
-    let mut shares: Vec<f64> =
-        entries.iter().filter(|entry| entry.is_usable()).map(share).collect();
+    let usable = field.unwell.iter().filter(|unwell| unwell.availability.is_usable());
+    let mut shares: Vec<f64> = usable.map(|unwell| share(&unwell.trouble)).collect();
     shares.sort_unstable_by(f64::total_cmp);
-    let median = shares.get(shares.len().saturating_sub(1) / 2).copied().unwrap_or(0.0);
-    let most = shares.len() / 3;
-    let limit = (median * 3.0 + 0.05)
-        .max(shares.get(shares.len() - most.min(shares.len())).copied().unwrap_or(f64::INFINITY));
-    for entry in entries.iter_mut() {
-        if !failed(entry) || share(entry) < limit {
+    let all = field.entries.iter().filter(|entry| entry.usable).count();
+    // Those with which nothing is wrong come before, each with a share of 0.
+    let well = all - shares.len();
+    let nth = |n: usize| n.checked_sub(well).map_or(Some(0.0), |n| shares.get(n).copied());
+    let median = nth(all.saturating_sub(1) / 2).unwrap_or(0.0);
+    let limit = (median * 3.0 + 0.05).max(nth(all - all / 3).unwrap_or(f64::INFINITY));
+    for Unwell { place, trouble, .. } in &field.unwell {
+        if !failed(trouble) || share(trouble) < limit {
             continue;
         }
-        entry.class = match entry.class {
+        let class = &mut field.entries[*place].class;
+        *class = match *class {
             Class::Preferred => Class::TroubledPreferred,
             Class::Well => Class::Troubled,
             other => other,
@@ -334,23 +402,22 @@ fn eject_outliers(entries: &mut [Entry]) {
 /// live signals that a gateway has: throughput and answered attempts, by median and median
 /// deviation, where four endpoints or more have a hundred attempts in 30 minutes. Good ones come
 /// first, then those of which too little is known, then those far below their siblings.
-fn judge_quality(entries: &mut [Entry]) {
+fn judge_quality(field: &mut Field) {
     const ATTEMPTS_MIN: u64 = 100;
     const ENDPOINTS_MIN: usize = 4;
     #[expect(clippy::cast_precision_loss, reason = "measured numbers are far below 2^52")]
-    let signals = |entry: &Entry| {
-        let measured =
-            entry.numbers.measured.as_ref().filter(|m| m.requests_30m >= ATTEMPTS_MIN)?;
+    let signals = |measured: &Option<Box<Measured>>| {
+        let measured = measured.as_ref().filter(|m| m.requests_30m >= ATTEMPTS_MIN)?;
         Some((measured.throughput?[0] as f64, f64::from(measured.uptime_permille)))
     };
-    let known: Vec<(f64, f64)> = entries.iter().filter_map(signals).collect();
+    let known: Vec<(f64, f64)> = field.measured.iter().filter_map(signals).collect();
     if known.len() < ENDPOINTS_MIN {
         return;
     }
     let slow = lower_limit(known.iter().map(|(throughput, _)| *throughput), 1.5);
     let failing = lower_limit(known.iter().map(|(_, uptime)| *uptime), 2.0);
-    for entry in entries {
-        entry.quality = match signals(entry) {
+    for (entry, measured) in field.entries.iter_mut().zip(&field.measured) {
+        entry.quality = match signals(measured) {
             None => 1,
             Some((throughput, uptime)) if throughput < slow || uptime < failing => 2,
             Some(_) => 0,
@@ -371,15 +438,4 @@ fn lower_limit(values: impl Iterator<Item = f64>, deviations: f64) -> f64 {
     // A thousandth of the median at least: where all are alike nobody is an outlier.
     let deviation = (median(&mut distances) * 1.4826).max(middle.abs() / 100.0);
     middle - deviations * deviation
-}
-
-/// Keeps the endpoints of the flex tier alone, if there are some: that is what the tier is asked
-/// for. Gives the others.
-pub(super) fn keep_flex(entries: &mut Vec<Entry>, rows: &[Arc<Row>]) -> Vec<Entry> {
-    let is_flex = |e: &Entry| rows[e.row].slots[e.index].endpoint.tier == Tier::Flex;
-    if entries.iter().any(is_flex) {
-        entries.extract_if(.., |entry| !is_flex(entry)).collect()
-    } else {
-        Vec::new()
-    }
 }

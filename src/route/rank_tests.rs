@@ -75,6 +75,31 @@ fn at_most_a_third_are_outliers_and_none_where_all_fail_alike() {
 }
 
 #[test]
+fn of_many_the_best_are_left_in_their_order() {
+    let names: Vec<String> = (0..200).map(|i| format!("p{i}")).collect();
+    let hosts: Vec<(&str, u32)> = names.iter().map(|name| (name.as_str(), 8_000)).collect();
+    let table = table(&[("a/b", &hosts)]);
+    let prefs = Prefs { sort: Some(crate::dialect::scan::Sort::Latency), ..Prefs::default() };
+    let features = Features { prefs: Some(&prefs), ..ask("a/b") };
+    // Latencies in no order, each twice, so that many are the same at the edge.
+    let latency = |i: u64| i * 37 % 100 + 1;
+    for well in [200, 64, 63, 10, 0] {
+        let is_well = |i: u64| i * 71 % 200 < well;
+        let made = plan_from(&table, &features, 5, |slot, _| {
+            let name = slot.endpoint.provider.id.as_str();
+            let i = name[1..].parse().expect("a number");
+            Numbers { latency_us: latency(i), capped: !is_well(i), ..Numbers::default() }
+        });
+        let made = made.expect("a plan").candidates.into_iter();
+        let got: Vec<String> = made.map(|c| c.slot.endpoint.provider.id.to_string()).collect();
+        let mut all: Vec<u64> = (0..200).collect();
+        all.sort_by_key(|i| (!is_well(*i), latency(*i), *i));
+        let expected: Vec<String> = all[..64].iter().map(|i| format!("p{i}")).collect();
+        assert_eq!(got, expected, "{well} are well");
+    }
+}
+
+#[test]
 fn exacto_takes_the_proven_first_and_those_that_lag_last() {
     let known = |tokens_per_second: u64, uptime_permille| Numbers {
         measured: Some(Box::new(Measured {

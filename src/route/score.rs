@@ -82,31 +82,33 @@ pub struct Score {
     pub share: f64,
 }
 
-impl Score {
-    /// The three factors together.
-    pub fn cost(&self) -> f64 {
-        self.price * self.speed * self.trouble
-    }
-}
-
-/// What is measured of a candidate before it is compared.
+/// What is measured of a candidate before it is compared. The whole numbers of [`Numbers`] are kept
+/// as what is reckoned with.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Raw {
-    pub(super) price_pico: f64,
-    pub(super) latency_us: u64,
-    pub(super) faded_us: u64,
-    pub(super) token_ns: u64,
-    pub(super) trouble: f64,
+pub(super) struct Lot {
+    pub(super) price: Price,
+    /// With the part of the prompt in the cache that is usual there.
+    price_pico: f64,
+    /// 0: never measured; so are the other times.
+    pub(super) latency_us: f64,
+    /// What of it is believed, once [`Scale::fade`] has been asked.
+    pub(super) faded_us: f64,
+    pub(super) token_ns: f64,
+    trouble: f64,
+    weight: f64,
 }
 
-impl Raw {
-    pub(super) fn new(numbers: &Numbers, price_pico: f64) -> Self {
+impl Lot {
+    #[inline]
+    pub(super) fn new(numbers: &Numbers, price: Price, weight: f64) -> Self {
         Self {
-            price_pico,
-            latency_us: numbers.latency_us,
-            faded_us: numbers.faded_us,
-            token_ns: numbers.token_ns,
+            price,
+            price_pico: price.at(numbers.cached_permille),
+            latency_us: real(numbers.latency_us),
+            faded_us: real(numbers.faded_us),
+            token_ns: real(numbers.token_ns),
             trouble: trouble(numbers),
+            weight: if weight >= WEIGHT_MIN { weight } else { WEIGHT_MIN },
         }
     }
 }
@@ -120,26 +122,85 @@ pub(super) struct Price {
     pub(super) cached: f64,
 }
 
-impl Price {
-    pub(super) fn new(prices: &Prices, prompt: u64, completion: u64) -> Self {
+/// The prices that [`Price`] depends on, in pico-dollars.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rates {
+    prompt: f64,
+    cache_read: f64,
+    completion: f64,
+    request: f64,
+}
+
+impl From<&Prices> for Rates {
+    fn from(prices: &Prices) -> Self {
         let cache_read = prices.cache_read.unwrap_or(prices.prompt).min(prices.prompt);
-        let rest = real(prices.completion.0) * real(completion) + real(prices.request.0);
-        let fresh = real(prices.prompt.0) * real(prompt) + rest;
-        Self { fresh, cached: real(cache_read.0) * real(prompt) + rest }
+        Self {
+            prompt: real(prices.prompt.0),
+            cache_read: real(cache_read.0),
+            completion: real(prices.completion.0),
+            request: real(prices.request.0),
+        }
+    }
+}
+
+impl Price {
+    #[inline]
+    pub(super) fn new(rates: &Rates, prompt: u64, completion: u64) -> Self {
+        let prompt = real(prompt);
+        let rest = rates.completion * real(completion) + rates.request;
+        Self { fresh: rates.prompt * prompt + rest, cached: rates.cache_read * prompt + rest }
     }
 
-    /// With this share of the prompt in the cache.
-    pub(super) fn at(&self, share: f64) -> f64 {
+    /// With so many thousandths of the prompt in the cache.
+    #[inline]
+    fn at(&self, permille: u32) -> f64 {
+        if permille == 0 {
+            return self.fresh;
+        }
+        let share = f64::from(permille.min(1_000)) / 1_000.0;
         self.fresh + (self.cached - self.fresh) * share
     }
 }
 
+#[inline]
 fn trouble(numbers: &Numbers) -> f64 {
     let trouble = &numbers.trouble;
+    if trouble.bad_5m == 0 && trouble.limited_5m == 0 {
+        return 1.0;
+    }
     let (good, bad) = (f64::from(trouble.good_5m), f64::from(trouble.bad_5m));
     let limited = f64::from(trouble.limited_5m);
     let all = good + bad + limited + PRIOR;
     1.0 + FAILURE * bad / all + LIMIT * limited / all
+}
+
+/// What is known of all candidates that could be chosen: their times by their bits, which have the
+/// order of the numbers.
+#[derive(Debug, Default)]
+pub(super) struct Samples {
+    price_min: Option<f64>,
+    latency: Vec<u64>,
+    token: Vec<u64>,
+}
+
+impl Samples {
+    pub(super) fn reserve(&mut self, more: usize) {
+        self.latency.reserve(more);
+        self.token.reserve(more);
+    }
+
+    #[inline]
+    pub(super) fn take(&mut self, lot: &Lot) {
+        if self.price_min.is_none_or(|min| lot.price_pico < min) {
+            self.price_min = Some(lot.price_pico);
+        }
+        if lot.latency_us > 0.0 {
+            self.latency.push(lot.latency_us.to_bits());
+        }
+        if lot.token_ns > 0.0 {
+            self.token.push(lot.token_ns.to_bits());
+        }
+    }
 }
 
 /// What candidates are compared with.
@@ -157,6 +218,7 @@ struct Reference {
 }
 
 impl Reference {
+    /// Of samples by their bits.
     fn of(samples: &mut [u64]) -> Self {
         if samples.is_empty() {
             return Self { typical: 1.0, best: 1.0 };
@@ -165,118 +227,219 @@ impl Reference {
         let (below, typical, _) = samples.select_nth_unstable(middle);
         let typical = *typical;
         let best = below.iter().copied().min().unwrap_or(typical);
-        Self { typical: real(typical), best: real(best) }
+        Self { typical: f64::from_bits(typical), best: f64::from_bits(best) }
     }
 
-    /// What is believed of one: its sample, faded to no less than the typical one.
-    fn believed(&self, settled: u64, faded: u64) -> f64 {
-        match settled {
-            0 => self.typical,
-            _ if real(settled) <= self.typical => real(settled),
-            _ => (real(settled) * real(faded)).sqrt().max(self.typical),
-        }
+    /// What is believed of one above the typical one: its sample, faded to no less than that.
+    fn fade(&self, settled: f64, faded: f64) -> f64 {
+        (settled * faded).sqrt().max(self.typical)
     }
 
-    fn ratio(&self, settled: u64, faded: u64) -> f64 {
-        (self.believed(settled, faded) / self.best).clamp(1.0, RATIO_MAX)
+    /// What is believed of one.
+    #[inline]
+    fn believed(&self, settled: f64, faded: f64) -> f64 {
+        let known = if settled > self.typical { faded } else { settled };
+        if settled == 0.0 { self.typical } else { known }
+    }
+
+    #[inline]
+    fn ratio(&self, believed: f64) -> f64 {
+        (believed / self.best).clamp(1.0, RATIO_MAX)
     }
 }
 
 impl Scale {
-    /// The scale of these candidates: those that could be chosen.
-    pub(super) fn of<'a>(all: impl Iterator<Item = &'a Raw> + Clone) -> Self {
-        let price_min = all.clone().map(|raw| raw.price_pico).fold(f64::INFINITY, f64::min);
-        let samples = |of: fn(&Raw) -> u64| -> Vec<u64> {
-            all.clone().map(of).filter(|sample| *sample > 0).collect()
-        };
-        Self {
-            price_min: if price_min.is_finite() { price_min } else { 0.0 },
-            latency: Reference::of(&mut samples(|raw| raw.latency_us)),
-            token: Reference::of(&mut samples(|raw| raw.token_ns)),
+    /// The scale of candidates with these samples.
+    pub(super) fn of(samples: &mut Samples) -> Self {
+        let price_min = samples.price_min.unwrap_or(0.0);
+        let (latency, token) = (&mut samples.latency, &mut samples.token);
+        Self { price_min, latency: Reference::of(latency), token: Reference::of(token) }
+    }
+
+    /// Fades the waits that do: those above the typical one. `faded_us`: what a lot's latency has
+    /// faded to.
+    #[inline]
+    pub(super) fn fade(&self, lots: &mut [Lot], faded_us: impl Fn(usize, &Lot) -> f64) {
+        // They are about half of all, in no order. So they are listed first, without a branch that
+        // would be guessed wrong every other time.
+        let (mut slow, mut count) = (vec![0; lots.len()], 0);
+        for (place, lot) in lots.iter().enumerate() {
+            slow[count] = place;
+            count += usize::from(lot.latency_us > self.latency.typical);
+        }
+        for &place in &slow[..count] {
+            let lot = &mut lots[place];
+            lot.faded_us = self.latency.fade(lot.latency_us, faded_us(place, lot));
         }
     }
 
-    pub(super) fn score(&self, raw: &Raw) -> Score {
-        let price = (raw.price_pico + PRICE_MIN) / (self.price_min + PRICE_MIN);
-        let wait = self.latency.ratio(raw.latency_us, raw.faded_us);
-        let token = self.token.ratio(raw.token_ns, raw.token_ns);
-        Score {
-            price_pico: raw.price_pico,
-            price: price.clamp(1.0, RATIO_MAX),
-            speed: wait.max(token),
-            trouble: raw.trouble,
-            share: 0.0,
-        }
+    pub(super) fn score(&self, lot: &Lot, share: f64) -> Score {
+        let (price, speed) = (self.price(lot), self.speed(lot));
+        Score { price_pico: lot.price_pico, price, speed, trouble: lot.trouble, share }
+    }
+
+    #[inline]
+    fn price(&self, lot: &Lot) -> f64 {
+        let price = (lot.price_pico + PRICE_MIN) / (self.price_min + PRICE_MIN);
+        price.clamp(1.0, RATIO_MAX)
+    }
+
+    #[inline]
+    fn speed(&self, lot: &Lot) -> f64 {
+        let wait = self.latency.believed(lot.latency_us, lot.faded_us);
+        let token = if lot.token_ns == 0.0 { self.token.typical } else { lot.token_ns };
+        self.latency.ratio(wait).max(self.token.ratio(token))
     }
 
     /// How long the next request must expect to wait among its equals.
-    fn queue(&self, raw: &Raw, in_flight: u32, weight: f64) -> f64 {
-        let wait = self.latency.believed(raw.latency_us, raw.faded_us);
-        wait * (f64::from(in_flight) / weight.max(WEIGHT_MIN) + 1.0) * raw.trouble
+    fn queue(&self, lot: &Lot, in_flight: u32) -> f64 {
+        let wait = self.latency.believed(lot.latency_us, lot.faded_us);
+        wait * (f64::from(in_flight) / lot.weight + 1.0) * lot.trouble
     }
 }
 
-/// One candidate of a draw.
+/// What all lots are ordered and drawn by: a column for each, since most steps need one of them.
+#[derive(Debug)]
+pub(super) struct Columns {
+    price: Vec<f64>,
+    /// Price, speed and trouble together.
+    pub(super) cost: Vec<f64>,
+    /// The weight of a lot in the draw; 0: it takes no part.
+    pub(super) chance: Vec<f64>,
+}
+
+impl Columns {
+    /// Not inlined, so that the loop is made for several lots at a time.
+    #[inline(never)]
+    pub(super) fn of(lots: &[Lot], scale: &Scale) -> Self {
+        let column = || vec![0.0; lots.len()];
+        let mut columns = Self { price: column(), cost: column(), chance: column() };
+        let Self { price, cost, chance } = &mut columns;
+        for (((lot, to_price), to_cost), to_chance) in lots.iter().zip(price).zip(cost).zip(chance)
+        {
+            let price = scale.price(lot);
+            let cost = price * scale.speed(lot) * lot.trouble;
+            (*to_price, *to_cost, *to_chance) = (price, cost, lot.weight / (cost * cost));
+        }
+        columns
+    }
+
+    /// Leaves their chance to those that take part. Not inlined, so that there are registers left to
+    /// add in.
+    #[inline(never)]
+    pub(super) fn leave(&mut self, takes_part: impl Iterator<Item = bool>) -> Sums {
+        let (mut chances, mut learning, mut taking_part) = (0.0, 0.0, 0);
+        for ((chance, price), takes_part) in self.chance.iter_mut().zip(&self.price).zip(takes_part)
+        {
+            if takes_part {
+                chances += *chance;
+                learning += 1.0 / price;
+                taking_part += 1;
+            } else {
+                *chance = 0.0;
+            }
+        }
+        Sums { chances, learning, taking_part }
+    }
+}
+
+/// Sums over the lots that take part in a draw.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Lot {
-    pub(super) raw: Raw,
-    pub(super) score: Score,
-    pub(super) weight: f64,
-    pub(super) in_flight: u32,
+pub(super) struct Sums {
+    chances: f64,
+    /// Of 1 ÷ price.
+    learning: f64,
+    taking_part: usize,
 }
 
-impl Lot {
-    fn chance(&self) -> f64 {
-        let weight = if self.weight >= WEIGHT_MIN { self.weight } else { WEIGHT_MIN };
-        let cost = self.score.cost();
-        weight / (cost * cost)
-    }
+/// A draw among the lots that have a chance.
+#[derive(Debug)]
+pub(super) struct Draw<'a> {
+    pub(super) scale: &'a Scale,
+    pub(super) lots: &'a [Lot],
+    pub(super) columns: &'a Columns,
+    pub(super) sums: Sums,
 }
 
-/// Sets the share of each, which is the chance of being drawn first.
-pub(super) fn set_shares(lots: &mut [Lot]) {
-    let (mut chances, mut learning) = (0.0, 0.0);
-    for lot in &*lots {
-        chances += lot.chance();
-        learning += 1.0 / lot.score.price;
-    }
-    for lot in lots {
-        let explored = EXPLORE / lot.score.price / learning;
-        lot.score.share = (1.0 - EXPLORE) * lot.chance() / chances + explored;
-    }
-}
-
-/// The first choice, and whether it is there to learn.
-pub(super) fn draw(scale: &Scale, lots: &[Lot], seed: u64) -> Option<(usize, bool)> {
-    if lots.len() < 2 {
-        return lots.len().checked_sub(1).map(|only| (only, false));
-    }
-    if unit(mix(seed)) < EXPLORE {
-        let learning = pick(lots, mix(seed.wrapping_add(1)), |lot| 1.0 / lot.score.price);
-        return Some((learning, true));
-    }
-    let first = pick(lots, mix(seed.wrapping_add(1)), Lot::chance);
-    let price = lots[first].score.price;
-    let is_equal = |lot: &Lot| {
-        let (low, high) = if lot.score.price < price {
-            (lot.score.price, price)
+impl Draw<'_> {
+    /// The chance of being drawn first.
+    pub(super) fn share(&self, place: usize) -> f64 {
+        let (chance, price) = (self.columns.chance[place], self.columns.price[place]);
+        if chance > 0.0 {
+            let explored = EXPLORE / price / self.sums.learning;
+            (1.0 - EXPLORE) * chance / self.sums.chances + explored
         } else {
-            (price, lot.score.price)
+            0.0
+        }
+    }
+
+    /// The first of those that take part of which this is true.
+    pub(super) fn position(&self, is: impl Fn(usize) -> bool) -> Option<usize> {
+        let mut chances = self.columns.chance.iter().enumerate();
+        chances.find(|(place, chance)| **chance > 0.0 && is(*place)).map(|(place, _)| place)
+    }
+
+    /// The first choice, and whether it is there to learn.
+    pub(super) fn first(
+        &self,
+        seed: u64,
+        in_flight: impl Fn(usize) -> u32,
+    ) -> Option<(usize, bool)> {
+        let Columns { price, chance, .. } = self.columns;
+        if self.sums.taking_part < 2 {
+            return chance.iter().position(|chance| *chance > 0.0).map(|only| (only, false));
+        }
+        let draw = unit(mix(seed.wrapping_add(1)));
+        if unit(mix(seed)) < EXPLORE {
+            let weights = price.iter().zip(chance);
+            let weights =
+                weights.map(|(price, chance)| if *chance > 0.0 { 1.0 / price } else { 0.0 });
+            return Some((pick(weights, draw * self.sums.learning), true));
+        }
+        let first = pick(chance.iter().copied(), draw * self.sums.chances);
+        let second = self.equal(first, unit(mix(seed.wrapping_add(2))));
+        let queue = |i: usize| self.scale.queue(&self.lots[i], in_flight(i));
+        Some((if queue(second) < queue(first) { second } else { first }, false))
+    }
+
+    /// One of those with the price of this one, itself among them, each as likely as the others.
+    fn equal(&self, first: usize, draw: f64) -> usize {
+        let Columns { price, chance, .. } = self.columns;
+        let of_first = price[first];
+        let most = of_first * SAME_PRICE;
+        let is_equal = |(price, chance): (&f64, &f64)| {
+            let above = (*price >= of_first) & (*price <= most);
+            let below = (*price < of_first) & (of_first <= *price * SAME_PRICE);
+            (above | below) & (*chance > 0.0)
         };
-        high <= low * SAME_PRICE
-    };
-    let second = pick(lots, mix(seed.wrapping_add(2)), |lot| f64::from(u8::from(is_equal(lot))));
-    let queue = |i: usize| scale.queue(&lots[i].raw, lots[i].in_flight, lots[i].weight);
-    Some((if queue(second) < queue(first) { second } else { first }, false))
+        let equals = || price.iter().zip(chance).map(is_equal);
+        let all: u32 = equals().map(u32::from).sum();
+        // A draw is below 1 by more than the rounding of a product with so small a number.
+        let nth = whole(draw * f64::from(all));
+        let mut equals = equals().enumerate().filter(|(_, is_equal)| *is_equal);
+        equals.nth(nth).map_or(first, |(place, _)| place)
+    }
+
+    /// Whether a conversation should stay where its prompt is cached: reading it from there must be
+    /// worth the gap to the cheapest, and the endpoint no worse otherwise than can be borne.
+    pub(super) fn stays(&self, place: usize) -> bool {
+        let quality = |lot: &Lot| self.scale.speed(lot) * lot.trouble;
+        let (mut cheapest, mut best) = (f64::INFINITY, f64::INFINITY);
+        for (lot, chance) in self.lots.iter().zip(&self.columns.chance) {
+            if *chance > 0.0 {
+                cheapest = cheapest.min(lot.price_pico);
+                best = best.min(quality(lot));
+            }
+        }
+        let lot = &self.lots[place];
+        lot.price.cached <= cheapest && quality(lot) <= best * STICKY_MAX
+    }
 }
 
-/// Draws one by weight.
-fn pick(lots: &[Lot], draw: u64, weight: impl Fn(&Lot) -> f64) -> usize {
-    let all: f64 = lots.iter().map(&weight).sum();
-    let mut left = unit(draw) * all;
+/// The place at which the sum of the weights passes `left`.
+fn pick(weights: impl Iterator<Item = f64>, mut left: f64) -> usize {
     let mut last = 0;
-    for (i, lot) in lots.iter().enumerate() {
-        let weight = weight(lot);
+    for (i, weight) in weights.enumerate() {
         if weight > 0.0 {
             last = i;
             if left < weight {
@@ -288,15 +451,6 @@ fn pick(lots: &[Lot], draw: u64, weight: impl Fn(&Lot) -> f64) -> usize {
     last
 }
 
-/// Whether a conversation should stay where its prompt is cached: reading it from there must be
-/// worth the gap to the cheapest, and the endpoint no worse otherwise than can be borne.
-pub(super) fn stays(lots: &[Lot], place: usize, cached_price: f64) -> bool {
-    let cheapest = lots.iter().map(|lot| lot.raw.price_pico).fold(f64::INFINITY, f64::min);
-    let quality = |lot: &Lot| lot.score.speed * lot.score.trouble;
-    let best = lots.iter().map(quality).fold(f64::INFINITY, f64::min);
-    cached_price <= cheapest && quality(&lots[place]) <= best * STICKY_MAX
-}
-
 /// A draw as a number from 0 to below 1.
 #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
 pub(super) fn unit(draw: u64) -> f64 {
@@ -304,6 +458,16 @@ pub(super) fn unit(draw: u64) -> f64 {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts and prices are far below 2^52")]
-fn real(n: u64) -> f64 {
+#[inline]
+pub(super) fn real(n: u64) -> f64 {
     n as f64
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a number of candidates"
+)]
+const fn whole(n: f64) -> usize {
+    n as usize
 }

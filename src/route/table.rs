@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::score::Rates;
 use super::variant::{Catalogue, Named};
 use crate::balance::{EndpointHealth, HealthRegistry, KeyPool, mix};
-use crate::catalog::{Catalog, Endpoint, Model, Tier};
+use crate::catalog::{Catalog, Endpoint, Model, Params, Tier};
 use crate::vocab::ModelId;
 
 /// An endpoint and its health.
@@ -69,6 +70,54 @@ pub struct Row {
     pub model: Arc<Model>,
     /// Who serves it, in the catalog's order.
     pub slots: Vec<Arc<Slot>>,
+    /// The same endpoints.
+    pub(super) facts: Vec<Facts>,
+}
+
+/// What every decision reads of an endpoint, copied so that the facts of all lie in a row: to follow
+/// each slot to its endpoint would take longer than to decide.
+#[derive(Debug)]
+pub(super) struct Facts {
+    pub(super) health: Arc<EndpointHealth>,
+    /// Where no override applies.
+    pub(super) rates: Rates,
+    pub(super) weight: f64,
+    pub(super) parameters: Params,
+    /// In seconds since 1970; the largest number: never.
+    expires: u64,
+    pub(super) context_length: u32,
+    pub(super) mark: u32,
+    pub(super) tier: Tier,
+    pub(super) has_overrides: bool,
+}
+
+impl Facts {
+    fn of(slot: &Arc<Slot>) -> Self {
+        let endpoint = &slot.endpoint;
+        Self {
+            health: Arc::clone(&slot.health),
+            rates: Rates::from(&endpoint.prices.base),
+            weight: endpoint.weight,
+            parameters: endpoint.parameters,
+            expires: endpoint.expires.unwrap_or(u64::MAX),
+            context_length: endpoint.context_length,
+            mark: slot.mark,
+            tier: endpoint.tier,
+            has_overrides: !endpoint.prices.overrides().is_empty(),
+        }
+    }
+
+    /// As [`Endpoint::is_expired`].
+    pub(super) const fn is_expired(&self, now: u64) -> bool {
+        self.expires <= now
+    }
+}
+
+impl Row {
+    fn new(model: Arc<Model>, slots: Vec<Arc<Slot>>) -> Self {
+        let facts = slots.iter().map(Facts::of).collect();
+        Self { model, slots, facts }
+    }
 }
 
 /// The endpoints of every model of one catalog. Nothing is looked up per endpoint and request.
@@ -114,7 +163,7 @@ impl RoutingTable {
         };
         let row = |model: &Arc<Model>| {
             let slots = model.endpoints.iter().filter_map(slot).collect();
-            Arc::new(Row { model: Arc::clone(model), slots })
+            Arc::new(Row::new(Arc::clone(model), slots))
         };
         let by_model = catalog.models().iter().map(|model| (model.id.clone(), row(model)));
         Self { by_model: by_model.collect(), catalog: Arc::clone(catalog), online: false }
