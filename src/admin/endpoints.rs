@@ -24,5 +24,6 @@ fn view(row: &EndpointRow) -> Value {
         "in_flight": row.in_flight,
         "ttft_ms": row.ttft_ms,
         "retry_after_ms": row.retry_after_ms,
+        "keys_resting": row.keys_resting,
     })
 }

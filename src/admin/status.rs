@@ -53,4 +53,6 @@ pub struct EndpointRow {
     pub ttft_ms: Option<f64>,
     /// How much longer its provider asked not to be used, in milliseconds.
     pub retry_after_ms: Option<u64>,
+    /// Of the keys that it has, those that rest after a refusal; `None` where it has one at most.
+    pub keys_resting: Option<u64>,
 }

@@ -166,7 +166,7 @@ fn client_text(last: &AttemptReport, kind: Kind) -> String {
 }
 
 fn needs_operator(report: &AttemptReport) -> bool {
-    judge(&report.outcome).penalty == Penalty::Credentials
+    judge(&report.outcome).penalty == Penalty::Credentials(None)
 }
 
 /// ` (A: HTTP 500; B: connection refused).`

@@ -33,8 +33,9 @@ pub enum Penalty {
     Overloaded(Option<Duration>),
     /// It has had enough of us for now and may have said until when.
     RateLimited(Option<Duration>),
-    /// It refuses us until the operator changes something.
-    Credentials,
+    /// It refuses us until the operator changes something, or, where it is known when another
+    /// credential is back, for so long.
+    Credentials(Option<Duration>),
     /// None, but it is known to take so long at least.
     Slow,
 }
@@ -47,7 +48,7 @@ impl Penalty {
             Self::Failure => return guard.failure(now, seed),
             Self::Overloaded(retry_after) => return guard.overloaded(retry_after, now, seed),
             Self::RateLimited(retry_after) => guard.rate_limited(retry_after, now),
-            Self::Credentials => guard.credentials(now),
+            Self::Credentials(pause) => guard.credentials(pause, now),
             Self::Slow => guard.beaten(now),
         }
         false
@@ -115,7 +116,7 @@ const fn judge_status(class: FaultClass, retry_after: Option<Duration>) -> Polic
         FaultClass::Authentication
         | FaultClass::Billing
         | FaultClass::Permission
-        | FaultClass::NotFound => Policy::another(Penalty::Credentials, Kind::ProviderFailed),
+        | FaultClass::NotFound => Policy::another(Penalty::Credentials(None), Kind::ProviderFailed),
         FaultClass::Timeout => Policy::another(Penalty::Failure, Kind::ProviderTimeout),
         FaultClass::Conflict => Policy::another(Penalty::None, Kind::ProviderFailed),
         FaultClass::RateLimited => {

@@ -397,10 +397,11 @@ impl InFlight {
         }
     }
 
-    /// The endpoint refused us for a reason that only the operator can cure.
-    pub fn credentials(self, now: Nanos) {
+    /// The endpoint refused us for a reason that only the operator can cure. `pause`: how long it
+    /// is left alone, where it is known when another credential is back.
+    pub fn credentials(self, pause: Option<Duration>, now: Nanos) {
         self.health.ended(Ending::Bad, now);
-        self.health.cool(self.health.credentials_pause(), now);
+        self.health.cool(pause.unwrap_or_else(|| self.health.credentials_pause()), now);
     }
 
     fn sample(&self, settings: &Settings, now: Nanos) {

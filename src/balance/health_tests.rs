@@ -109,9 +109,14 @@ fn rate_limits_cool_and_never_open_the_breaker() {
 #[test]
 fn refused_credentials_cool_for_longer() {
     let health = fresh();
-    admit(&health, 0).credentials(at(0));
+    admit(&health, 0).credentials(None, at(0));
     assert_eq!(health.availability(at(29_999)), Availability::Cooling(at(30_000)));
     assert_eq!(health.availability(at(30_000)), Availability::Ready);
+    // Another credential is back before, and nothing was learned of how much it takes.
+    admit(&health, 30_000).credentials(Some(secs(2)), at(30_000));
+    assert_eq!(health.availability(at(31_999)), Availability::Cooling(at(32_000)));
+    assert_eq!(health.stats(at(32_000)).rate_limited_last_30m, 0);
+    assert!(!health.gauge(Wait::FirstToken, at(32_000)).capped);
 }
 
 #[test]

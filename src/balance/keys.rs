@@ -51,6 +51,11 @@ impl KeyPool {
         (until > now).then(|| until.since(now))
     }
 
+    /// How many rest.
+    pub fn resting(&self, now: Nanos) -> usize {
+        (0..self.rests_until.len()).filter(|key| self.until(*key) > now).count()
+    }
+
     fn until(&self, key: usize) -> Nanos {
         self.rests_until.get(key).map_or(Nanos(0), |until| Nanos(until.load(Ordering::Relaxed)))
     }
@@ -82,6 +87,7 @@ mod tests {
         pool.rest(1, Duration::from_secs(10), at(1));
         pool.rest(1, Duration::from_secs(1), at(1));
         assert!(!turns(30, at(10)).contains(&1), "the longer rest holds");
+        assert_eq!([pool.resting(at(10)), pool.resting(at(11))], [1, 0]);
         assert!(turns(3, at(11)).contains(&1), "and then it is back");
     }
 

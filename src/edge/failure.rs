@@ -222,10 +222,14 @@ pub(crate) fn rest_key(attempt: &Attempt, outcome: &Outcome, now: Nanos) -> bool
 fn penalty(attempt: &Attempt, outcome: &Outcome, now: Nanos) -> Penalty {
     let keys = attempt.slot.keys.as_ref().filter(|_| attempt::is_of_key(outcome));
     let Some(keys) = keys else { return attempt::judge(outcome).penalty };
-    match keys.wait(now) {
+    match (keys.wait(now), outcome) {
         // Another key is free, but no try is left for this request.
-        None => Penalty::None,
-        Some(wait) => Penalty::RateLimited(Some(wait)),
+        (None, _) => Penalty::None,
+        (wait, Outcome::Status { class: dialect::FaultClass::RateLimited, .. }) => {
+            Penalty::RateLimited(wait)
+        }
+        // A refusal says nothing about how much traffic the endpoint takes.
+        (wait, _) => Penalty::Credentials(wait),
     }
 }
 

@@ -102,7 +102,11 @@ impl Status for GatewayStatus {
                 | Availability::Trying
                 | Availability::Down => None,
             };
+            let slots = snapshot.table.slots(endpoint.model.as_str()).unwrap_or_default();
+            let slot = slots.iter().find(|slot| slot.endpoint.id == endpoint.id);
+            let keys = slot.and_then(|slot| slot.keys.as_ref());
             Some(EndpointRow {
+                keys_resting: keys.map(|keys| keys.resting(now) as u64),
                 id: endpoint.id.clone(),
                 model: endpoint.model.clone(),
                 provider: endpoint.provider.id.clone(),

@@ -32,6 +32,7 @@ impl Status for Running {
             in_flight: 3,
             ttft_ms: Some(120.5),
             retry_after_ms: None,
+            keys_resting: Some(1),
         }]
     }
 }
@@ -314,6 +315,7 @@ async fn endpoints_show_their_health() {
         json!({"data": [{
             "id": "p/m", "model": "m/x", "provider": "p", "breaker": "half_open",
             "probe_healthy": true, "in_flight": 3, "ttft_ms": 120.5, "retry_after_ms": null,
+            "keys_resting": 1,
         }]})
     );
 }
