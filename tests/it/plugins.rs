@@ -3,6 +3,7 @@
 mod compression;
 mod healing;
 mod moderation;
+mod newcomer;
 mod redact;
 mod stamp;
 mod web;

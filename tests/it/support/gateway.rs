@@ -46,6 +46,8 @@ pub(crate) struct Setup {
     pub(crate) templates: Vec<(String, &'static str)>,
     /// The models' name at the providers, where it is not the id.
     pub(crate) upstream_model: Option<&'static str>,
+    /// The program, if not the one that the tests were built with.
+    pub(crate) program: Option<PathBuf>,
 }
 
 impl Default for Setup {
@@ -65,6 +67,7 @@ impl Default for Setup {
             max_output: 4096,
             templates: Vec::new(),
             upstream_model: None,
+            program: None,
         }
     }
 }
@@ -87,6 +90,7 @@ pub(crate) struct Gateway {
     pub(crate) dir: tempfile::TempDir,
     /// What stands before the command when the process is started, for instance `nsenter`.
     pub(crate) within: Vec<String>,
+    program: PathBuf,
 }
 
 impl Gateway {
@@ -98,7 +102,9 @@ impl Gateway {
         std::fs::write(dir.path().join("turnpike.toml"), text).expect("a configuration");
         let key = open_account(&dir.path().join("data"), setup);
         let within = Vec::new();
-        let mut gateway = Self { child: None, address, admin, key, dir, within };
+        let own = || PathBuf::from(env!("CARGO_BIN_EXE_turnpike"));
+        let program = setup.program.clone().unwrap_or_else(own);
+        let mut gateway = Self { child: None, address, admin, key, dir, within, program };
         gateway.restart();
         gateway
     }
@@ -110,9 +116,9 @@ impl Gateway {
             let path = self.dir.path().join(name);
             File::options().create(true).append(true).open(path).expect("a log file")
         };
+        let program = self.program.to_str().expect("UTF-8");
         let words = self.within.iter().map(String::as_str);
-        let mut words =
-            words.chain([env!("CARGO_BIN_EXE_turnpike"), "serve", "-c", "turnpike.toml"]);
+        let mut words = words.chain([program, "serve", "-c", "turnpike.toml"]);
         let child = Command::new(words.next().expect("a command"))
             .args(words)
             .current_dir(self.dir.path())
