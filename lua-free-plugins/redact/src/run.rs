@@ -106,7 +106,9 @@ impl Redacting {
         }
         let body = match kind {
             Kind::Arguments(_) => Body::Json(Box::default()),
-            Kind::Text | Kind::Reasoning | Kind::Summary | Kind::Refusal => Body::Prose(Box::default()),
+            Kind::Text | Kind::Reasoning | Kind::Summary | Kind::Refusal => {
+                Body::Prose(Box::default())
+            }
         };
         self.lanes.push(Lane { choice, kind, body, waiting: Vec::new() });
         self.lanes.len() - 1
