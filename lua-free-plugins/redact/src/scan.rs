@@ -16,6 +16,8 @@ pub(crate) const RULES_MAX: usize = 64;
 pub(crate) struct Rules {
     /// At most [`RULES_MAX`].
     pub(crate) list: Vec<Arc<Detector>>,
+    /// Where the first of them is among all that a tally counts.
+    pub(crate) base: usize,
     /// Which of them may begin with a byte.
     first: [u64; 256],
     /// Which of them may begin right after a letter or digit of ASCII.
@@ -35,7 +37,7 @@ impl Rules {
         for (i, detector) in list.iter().enumerate() {
             inside |= u64::from(detector.may_begin_inside()) << i;
         }
-        Self { list, first, inside }
+        Self { list, base: 0, first, inside }
     }
 }
 
