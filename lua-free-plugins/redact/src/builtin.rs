@@ -20,7 +20,8 @@ pub(crate) struct Builtin {
     check: Check,
 }
 
-/// All of them, in order of precedence.
+/// All of them, in order of precedence. None of their matches has a bracket, so that none takes a
+/// replacement with it.
 pub(crate) const BUILTINS: &[Builtin] = &[
     Builtin {
         name: "private_key",
@@ -28,7 +29,7 @@ pub(crate) const BUILTINS: &[Builtin] = &[
         // and without an end. In JSON text an `n` may be right before it.
         pattern: concat!(
             r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----",
-            r"(?:(?:\s|\\r|\\n){1,8}(?:Proc-Type|DEK-Info|Version|Comment|Hash): ?[ -~&&[^\\\x22]]{1,80})*",
+            r"(?:(?:\s|\\r|\\n){1,8}(?:Proc-Type|DEK-Info|Version|Comment|Hash): ?[ -~&&[^\\\x22\[\]]]{1,80})*",
             r"(?:(?:\s|\\r|\\n){0,8}[A-Za-z0-9+/=]{16,})*",
             r"(?:(?:\s|\\r|\\n){0,8}[A-Za-z0-9+/=]{0,80}(?:(?:\s|\\r|\\n){1,8}=[A-Za-z0-9+/]{4})?",
             r"(?:\s|\\r|\\n){0,8}-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----)?",

@@ -42,6 +42,8 @@ pub(crate) struct Detector {
     dfa: dense::DFA<Vec<u32>>,
     /// Where the automaton starts, by the byte before; the last one: at the beginning of the text.
     starts: Vec<StateID>,
+    /// Bytes that a match may begin with, whatever is before it.
+    first: Vec<bool>,
 }
 
 impl fmt::Debug for Detector {
@@ -106,8 +108,23 @@ impl Detector {
             let config = start::Config::new().anchored(Anchored::Yes).look_behind(before);
             dfa.start_state(&config).map_err(|_| large(()))
         };
-        let starts = (0..=u8::MAX).map(Some).chain([None]).map(start).collect::<Result<_, _>>()?;
-        Ok(Self { name: name.to_owned(), limit, after: None, check: Check::Always, dfa, starts })
+        let starts: Vec<StateID> =
+            (0..=u8::MAX).map(Some).chain([None]).map(start).collect::<Result<_, _>>()?;
+        let mut different = starts.clone();
+        different.sort_unstable();
+        different.dedup();
+        let goes_on =
+            |byte| different.iter().any(|start| !dfa.is_dead_state(dfa.next_state(*start, byte)));
+        let first = (0..=u8::MAX).map(goes_on).collect();
+        Ok(Self {
+            name: name.to_owned(),
+            limit,
+            after: None,
+            check: Check::Always,
+            dfa,
+            starts,
+            first,
+        })
     }
 
     /// Bytes of the automaton.
@@ -117,8 +134,13 @@ impl Detector {
 
     /// Whether a match may begin with this byte, whatever is before it.
     pub(crate) fn may_begin(&self, byte: u8) -> bool {
-        let goes_on = |start: &StateID| !self.dfa.is_dead_state(self.dfa.next_state(*start, byte));
-        self.starts.iter().any(goes_on)
+        self.first.get(usize::from(byte)).is_some_and(|may| *may)
+    }
+
+    /// Whether a match may begin right after some letter or digit of ASCII.
+    pub(crate) fn may_begin_inside(&self) -> bool {
+        let mut inside = (0..=u8::MAX).filter(u8::is_ascii_alphanumeric).map(char::from);
+        self.after.is_none_or(|may| inside.any(may))
     }
 
     /// Begins an attempt; `None`: no match may begin after this character.

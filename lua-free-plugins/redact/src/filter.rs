@@ -171,7 +171,7 @@ fn put(hit: &Found, value: &str, with: &mut Reading<'_>, out: &mut String) {
         return out.push_str(back);
     }
     let Some(detector) = with.acting.list.get(hit.rule) else { return };
-    with.tally.rules |= 1 << hit.rule;
+    with.tally.rules |= 1 << (with.acting.base + hit.rule);
     with.tally.hits += 1;
     count(&mut with.tally.replaced, &detector.name);
     let placeholder = match &mut with.values {

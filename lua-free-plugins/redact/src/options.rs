@@ -20,7 +20,7 @@ const MATCH_BYTES_MAX: usize = 4096;
 /// The most bytes of a pattern's name.
 const NAME_BYTES_MAX: usize = 32;
 /// What is looked for in answers to give placeholders' values back. It has no action.
-const PLACEHOLDER: &str = r"\[[A-Z][A-Z0-9_]{0,31}_[0-9]{1,5}\]";
+const PLACEHOLDER: &str = r"\[[A-Z][A-Z0-9_]{0,31}_[0-9]{1,9}\]";
 const PLACEHOLDER_BYTES_MAX: usize = 64;
 
 pub(crate) const OPTIONS: &[OptionDoc] = &[
@@ -159,6 +159,8 @@ pub(crate) struct Policy {
     pub(crate) acting: Rules,
     /// Which of it is refused.
     pub(crate) blocks: Vec<bool>,
+    /// What of it is built in: a request is looked through again with this.
+    pub(crate) again: Rules,
     /// What is only noted.
     pub(crate) noting: Rules,
     /// What is replaced in an answer: placeholders first.
@@ -259,8 +261,14 @@ impl Policy {
         let of = |known: &Known| Arc::clone(&known.detector);
         let acting = || used().filter(|known| known.action != Action::Flag);
         let placeholder = || [Arc::clone(placeholder)].into_iter();
+        let is_builtin =
+            |known: &&Known| BUILTINS.iter().any(|builtin| builtin.name == known.detector.name);
+        let mut again = Rules::new(acting().filter(is_builtin).map(of).collect());
+        // Patterns come first.
+        again.base = acting().count() - again.list.len();
         Self {
             acting: Rules::new(acting().map(of).collect()),
+            again,
             blocks: acting().map(|known| known.action == Action::Block).collect(),
             noting: Rules::new(used().filter(|k| k.action == Action::Flag).map(of).collect()),
             answer: Rules::new(placeholder().chain(acting().map(of)).collect()),

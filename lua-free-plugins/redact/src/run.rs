@@ -19,6 +19,9 @@ const LANES_MAX: usize = 256;
 /// The most citations that wait for their text.
 const WAITING_MAX: usize = 64;
 
+/// How often a request's text is looked through at most.
+const PASSES_MAX: usize = 8;
+
 /// A run.
 #[derive(Debug)]
 pub(crate) struct Redacting {
@@ -179,17 +182,20 @@ impl Run for Redacting {
         }
         let mut tally = Tally::default();
         for (_, text) in request.texts_mut() {
-            let mut with = Reading {
-                acting: &self.policy.acting,
-                noting: &self.policy.noting,
-                values: match self.config.placeholders {
+            // What is found hides what is beside it: where it is gone, a number may end that did
+            // not before. So a text in which something was found is looked through again.
+            for pass in 0..PASSES_MAX {
+                let Policy { acting, again, noting, nothing, .. } = &*self.policy;
+                let (acting, noting) = if pass == 0 { (acting, noting) } else { (again, nothing) };
+                let values = match self.config.placeholders {
                     true => Values::Keep(&mut vault),
                     false => Values::Drop,
-                },
-                tally: &mut tally,
-            };
-            if let Some(new) = self.look(text.kind, text.as_str(), &mut with) {
-                text.set(new);
+                };
+                let mut with = Reading { acting, noting, values, tally: &mut tally };
+                match self.look(text.kind, text.as_str(), &mut with) {
+                    Some(new) => text.set(new),
+                    None => break,
+                }
             }
         }
         let Policy { acting, blocks, .. } = &*self.policy;

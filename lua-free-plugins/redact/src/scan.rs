@@ -16,21 +16,28 @@ pub(crate) const RULES_MAX: usize = 64;
 pub(crate) struct Rules {
     /// At most [`RULES_MAX`].
     pub(crate) list: Vec<Arc<Detector>>,
+    /// Where the first of them is among all that a tally counts.
+    pub(crate) base: usize,
     /// Which of them may begin with a byte.
     first: [u64; 256],
+    /// Which of them may begin right after a letter or digit of ASCII.
+    inside: u64,
 }
 
 impl Rules {
     /// Rules of these detectors, of which those beyond [`RULES_MAX`] are left out.
     pub(crate) fn new(mut list: Vec<Arc<Detector>>) -> Self {
         list.truncate(RULES_MAX);
-        let mut first = [0; 256];
+        let (mut first, mut inside) = ([0; 256], 0);
         for (byte, mask) in (0..=u8::MAX).zip(first.iter_mut()) {
             for (i, detector) in list.iter().enumerate() {
                 *mask |= u64::from(detector.may_begin(byte)) << i;
             }
         }
-        Self { list, first }
+        for (i, detector) in list.iter().enumerate() {
+            inside |= u64::from(detector.may_begin_inside()) << i;
+        }
+        Self { list, base: 0, first, inside }
     }
 }
 
@@ -132,6 +139,14 @@ impl Scanner {
         let bytes = text.as_bytes();
         while let Some(byte) = bytes.get(self.at) {
             let mut mask = rules.first[usize::from(*byte)];
+            // Most places are within a word, where few may begin.
+            let previous = self.at.checked_sub(1).and_then(|at| bytes.get(at));
+            if mask & !rules.inside != 0
+                && self.replaced != Some(self.at)
+                && previous.is_some_and(u8::is_ascii_alphanumeric)
+            {
+                mask &= rules.inside;
+            }
             if mask != 0 {
                 let before = self.before(text, self.at);
                 while mask != 0 {

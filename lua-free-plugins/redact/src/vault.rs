@@ -75,3 +75,32 @@ impl Vault {
         self.values.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_have_numbers_until_there_are_too_many() {
+        let mut vault = Vault::default();
+        for i in 1..=VALUES_MAX {
+            let expected = format!("[X_{i}]");
+            assert_eq!(vault.placeholder("x", &i.to_string()), Some(expected.as_str()));
+        }
+        assert_eq!(vault.placeholder("x", "one more"), None);
+        assert_eq!(vault.placeholder("x", "1"), Some("[X_1]"), "known ones stay");
+        assert_eq!(format!("{vault:?}"), "Vault(10000)");
+    }
+
+    #[test]
+    fn no_two_values_share_a_placeholder() {
+        let mut vault = Vault::default();
+        vault.avoid("[A_2] [[A_4]x [a_5] [A_6");
+        let mut all: Vec<String> = Vec::new();
+        for (detector, value) in [("a", "p"), ("a_1", "p"), ("a", "q"), ("a", "p"), ("a", "r")] {
+            all.push(vault.placeholder(detector, value).expect("a number").to_owned());
+        }
+        assert_eq!(all, ["[A_1]", "[A_1_1]", "[A_3]", "[A_1]", "[A_5]"]);
+        assert_eq!(vault.value("[A_3]"), Some("q"));
+    }
+}

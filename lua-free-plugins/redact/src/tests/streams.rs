@@ -109,8 +109,13 @@ proptest! {
     /// What goes to the provider has nothing left that would be found.
     #[test]
     fn nothing_is_left(text in hostile()) {
-        let once = redacted(&BUILT_IN, &text);
-        prop_assert_eq!(redacted(&BUILT_IN, &once), &*once, "from {}", text);
+        let case: Case = serde_json::from_value(json!({
+            "options": {"output": false},
+            "entry": {"detectors": ["ip"]},
+            "turns": [{"role": "user", "texts": [text]}],
+        })).expect("a case");
+        let sent = play(&**PLUGIN, &case, "nothing is left").texts()[0][0].clone();
+        prop_assert_eq!(redacted(&BUILT_IN, &sent), &*sent, "from {}", text);
     }
 
     /// The provider sees no value, and the client gets each back.
@@ -226,4 +231,20 @@ fn citations_follow_their_text() {
     assert_eq!((citation.start, citation.end), (3, 10), "it is where its text is");
     assert_eq!((&*citation.title, citation.content.as_deref()), ("Of [EMAIL]", Some("by [EMAIL]")));
     assert_eq!(super::text(&out, Kind::Text), "By [EMAIL] it is.");
+}
+
+#[test]
+fn an_answer_that_begins_anew_forgets_the_one_before() {
+    let plugin = build(&DEFINITION, &json!({})).expect("sound options");
+    let mut run = play(&*plugin, &Case::default(), "anew").run.expect("a run");
+    let text = |text: &str| Piece::Text { choice: 0, kind: Kind::Text, text: text.to_owned() };
+    let mut out = Vec::new();
+    run.on_piece(text("x@y.example or a@b"), &mut out);
+    run.on_mark(&Mark::Logprobs { choice: 0 }, &mut out);
+    run.on_begin();
+    out.clear();
+    run.on_piece(text(".example"), &mut out);
+    run.on_mark(&FINISH, &mut out);
+    assert_eq!(super::text(&out, Kind::Text), ".example");
+    assert!(run.on_end().is_empty(), "nothing is noted of what nobody got");
 }
