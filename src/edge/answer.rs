@@ -231,7 +231,7 @@ fn dress(chat: &Chat, facts: &Facts, header: &mut ResponseHeader) -> Result<()> 
 /// # Errors
 /// The attempt has failed; what failed is kept in its progress.
 pub(crate) fn body(chat: &mut Chat, body: &mut Option<Bytes>, end: bool) -> Result<()> {
-    let Some(attempt) = &mut chat.attempt else {
+    let (plugins, Some(attempt)) = (chat.plugins.as_deref(), &mut chat.attempt) else {
         return Error::e_explain(ErrorType::InternalError, "a body without an attempt");
     };
     match &mut attempt.progress {
@@ -242,46 +242,48 @@ pub(crate) fn body(chat: &mut Chat, body: &mut Option<Bytes>, end: bool) -> Resu
             }
             if end || collected.len() == ERROR_BODY_MAX { Err(failed()) } else { Ok(()) }
         }
-        Progress::Answering(pipe) => match feed(pipe, body.take(), end) {
-            (released, Ok(())) => {
-                if let Err(late) = late(attempt) {
-                    // What it went on with is told, and must not be missing.
-                    attempt.unsent = released.filter(|_| attempt.resumes.is_some());
-                    return Err(late);
+        Progress::Answering(pipe) => {
+            match plugins::take(plugins, end, || feed(pipe, body.take(), end)) {
+                (released, Ok(())) => {
+                    if let Err(late) = late(attempt) {
+                        // What it went on with is told, and must not be missing.
+                        attempt.unsent = released.filter(|_| attempt.resumes.is_some());
+                        return Err(late);
+                    }
+                    *body = released;
+                    note_progress(chat, body.is_some())?;
+                    if body.is_some() && !reach::goes_on(chat) {
+                        *body = joined(body.take(), Some(reach::stop(chat)));
+                    }
+                    Ok(())
                 }
-                *body = released;
-                note_progress(chat, body.is_some())?;
-                if body.is_some() && !reach::goes_on(chat) {
-                    *body = joined(body.take(), Some(reach::stop(chat)));
+                (released, Err(fault))
+                    if !chat.committed && (released.is_none() || pipe.is_resumable()) =>
+                {
+                    // The client has nothing: whoever comes next may begin anew.
+                    let outcome = Outcome::of_answer(&fault, released.is_some());
+                    attempt.progress = Progress::Failed(outcome);
+                    Err(failed())
                 }
-                Ok(())
-            }
-            (released, Err(fault))
-                if !chat.committed && (released.is_none() || pipe.is_resumable()) =>
-            {
-                // The client has nothing: whoever comes next may begin anew.
-                let outcome = Outcome::of_answer(&fault, released.is_some());
-                attempt.progress = Progress::Failed(outcome);
-                Err(failed())
-            }
-            (released, Err(fault)) if continuation::would_help(chat) => {
-                continuation::break_off(chat, Outcome::of_answer(&fault, true), released);
-                Err(failed())
-            }
-            (released, Err(fault)) => {
-                // The client has a part of the answer: its stream is ended in good order here,
-                // together with what the same batch still holds.
-                let first = released.is_some() && chat.first_byte.is_none();
-                if first {
-                    note_progress(chat, true)?;
+                (released, Err(fault)) if continuation::would_help(chat) => {
+                    continuation::break_off(chat, Outcome::of_answer(&fault, true), released);
+                    Err(failed())
                 }
-                let outcome = Outcome::of_answer(&fault, true);
-                let told = failure::told(chat, &outcome);
-                let end = abort(chat, outcome, told);
-                *body = joined(released, Some(end));
-                Ok(())
+                (released, Err(fault)) => {
+                    // The client has a part of the answer: its stream is ended in good order here,
+                    // together with what the same batch still holds.
+                    let first = released.is_some() && chat.first_byte.is_none();
+                    if first {
+                        note_progress(chat, true)?;
+                    }
+                    let outcome = Outcome::of_answer(&fault, true);
+                    let told = failure::told(chat, &outcome);
+                    let end = abort(chat, outcome, told);
+                    *body = joined(released, Some(end));
+                    Ok(())
+                }
             }
-        },
+        }
         Progress::Aborted(_) | Progress::Waiting | Progress::Failed(_) | Progress::Broken(..) => {
             *body = None;
             Ok(())
@@ -484,17 +486,7 @@ pub(crate) fn is_complete(chat: &Chat) -> bool {
         if pipe.meter().complete)
 }
 
-/// Ends the reading of an answer that was ended for want of credit, once all of it is with the
-/// client: the provider need not go on.
-///
-/// # Errors
-/// That is so.
-pub(crate) fn enough(session: &Session, chat: &Chat, facts: &Facts) -> Result<()> {
-    let all = chat.money.out && session.body_bytes_sent() >= facts.bytes_out;
-    if all { Err(failed()) } else { Ok(()) }
-}
-
 /// The error that ends an attempt whose outcome has been recorded.
-fn failed() -> Box<Error> {
+pub(super) fn failed() -> Box<Error> {
     Error::explain(DECIDED, "the attempt failed").into_up()
 }

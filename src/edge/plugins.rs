@@ -25,6 +25,10 @@ use crate::route::Named;
 use crate::stream::Filter;
 use crate::vocab::NanoUsd;
 
+/// Requests from this size on are shown to plugins that may be slow where blocking does no harm, in
+/// bytes: going there costs more than a short one.
+const LARGE_VIEW: usize = 16 << 10;
+
 /// The plugins of one request. Held only while one of them runs, never across an await.
 pub(crate) struct Plugins {
     runs: Arc<Mutex<Box<Runs>>>,
@@ -32,6 +36,8 @@ pub(crate) struct Plugins {
     pub(crate) fee: NanoUsd,
     /// One of them wants to see the answer.
     pub(crate) hears: bool,
+    /// The end of a whole answer may take one of them long.
+    slow: bool,
     /// Headers for the provider.
     pub(crate) upstream_headers: Vec<(String, String)>,
     /// Headers for the client.
@@ -68,6 +74,7 @@ pub(crate) fn begin(
     Ok(runs.map(|runs| {
         Box::new(Plugins {
             hears: runs.hear(head.stream),
+            slow: !head.stream && runs.is_slow(),
             runs: Arc::new(Mutex::new(runs)),
             fee: NanoUsd::ZERO,
             upstream_headers: Vec::new(),
@@ -103,6 +110,7 @@ pub(crate) async fn prepare(gateway: &Gateway, chat: &mut Chat) -> Result<(), Ga
     loop {
         let Some((id, slow)) = runs.lock().current() else { break };
         let began = clock::now();
+        let slow = slow && chat.ask.body.len() >= LARGE_VIEW;
         let view = (&mut chat.ask.head, &mut chat.ask.body);
         let step = || {
             runs.lock().step(
@@ -168,6 +176,13 @@ pub(crate) fn filter(chat: &mut Chat) -> Result<Option<Box<dyn Filter>>, Gateway
     let runs = Arc::clone(&plugins.runs);
     understand(chat)?;
     Ok(Some(Box::new(Filtered::new(runs, chat.ask.head.stream))))
+}
+
+/// Takes a piece of the answer; the end of a whole one where blocking does no harm, if a plugin may
+/// take long over it.
+pub(crate) fn take<T>(plugins: Option<&Plugins>, end: bool, take: impl FnOnce() -> T) -> T {
+    let slow = end && plugins.is_some_and(|plugins| plugins.slow && plugins.hears);
+    if slow { tokio::task::block_in_place(take) } else { take() }
 }
 
 /// Headers that they want to be sent to the provider.

@@ -22,7 +22,7 @@ use crate::edge::journey::{Facts, Journey, Stage};
 use crate::edge::upstream;
 use crate::edge::{
     account, answer, cachestore, clock, continuation, credit, failure, hedge, intake, local,
-    plugins, random, reply, write,
+    plugins, random, reach, reply, write,
 };
 use crate::error::GatewayError;
 use crate::observe::Surface;
@@ -260,7 +260,7 @@ impl ProxyHttp for Turnpike {
         ctx: &mut Journey,
     ) -> Result<Option<Duration>> {
         let Journey { stage: Stage::Chat(chat), facts, .. } = ctx else { return Ok(None) };
-        answer::enough(session, chat, facts)?;
+        reach::enough(session, chat, facts)?;
         answer::body(chat, body, end)?;
         if body.is_some() && session.cache.enabled() {
             let header = answer::stored_header(chat.ask.head.stream)?;

@@ -86,3 +86,17 @@ pub(crate) fn stop(chat: &mut Chat) -> Bytes {
     let text = "The credit behind this request is used up. Add credits, or raise the key's limit.";
     answer::abort(chat, Outcome::CreditOut, GatewayError::new(Kind::InsufficientCredits, text))
 }
+
+/// Ends the reading of an answer that was ended for want of credit, once all of it is with the
+/// client: the provider need not go on.
+///
+/// # Errors
+/// That is so.
+pub(crate) fn enough(
+    session: &pingora::proxy::Session,
+    chat: &Chat,
+    facts: &crate::edge::journey::Facts,
+) -> pingora::Result<()> {
+    let all = chat.money.out && session.body_bytes_sent() >= facts.bytes_out;
+    if all { Err(answer::failed()) } else { Ok(()) }
+}

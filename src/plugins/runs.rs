@@ -267,6 +267,11 @@ impl Runs {
         self.runs.iter().any(|run| run.run.is_some() && wants(run))
     }
 
+    /// Whether a plugin that wants to see a whole answer may take long over it.
+    pub fn is_slow(&self) -> bool {
+        self.runs.iter().any(|run| run.needs.slow && run.needs.answer && run.run.is_some())
+    }
+
     /// Headers for the provider.
     pub fn upstream_headers(&self) -> &[(String, String)] {
         &self.upstream_headers

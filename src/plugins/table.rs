@@ -8,6 +8,8 @@ pub const ALL: &[Definition] = &[
     turnpike_plugin_context_compression::DEFINITION,
     #[cfg(feature = "plugin-example-stamp")]
     turnpike_plugin_example_stamp::DEFINITION,
+    #[cfg(feature = "plugin-header-rules")]
+    turnpike_plugin_header_rules::DEFINITION,
     #[cfg(feature = "plugin-moderation")]
     turnpike_plugin_moderation::DEFINITION,
     #[cfg(feature = "plugin-redact")]

@@ -126,8 +126,9 @@ pub struct Needs {
     pub answer: bool,
     /// How the request ended: [`Run::on_done`].
     pub record: bool,
-    /// Hooks may take longer than a millisecond of processor time: the gateway runs
-    /// [`Run::on_request`], [`Run::on_reply`] and [`Run::on_answer`] where others are not held up.
+    /// Hooks may take longer than a millisecond of processor time over what is large: the gateway
+    /// runs [`Run::on_request`], [`Run::on_reply`] (of requests from 16 KiB on) and
+    /// [`Run::on_answer`] where others are not held up.
     pub slow: bool,
 }
 
