@@ -5,6 +5,7 @@ mod healing;
 mod moderation;
 mod newcomer;
 mod redact;
+mod rules;
 mod stamp;
 mod web;
 
