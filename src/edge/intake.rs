@@ -26,7 +26,6 @@ use crate::error::{GatewayError, Kind};
 use crate::ledger::KeyEntry;
 use crate::route::Plan;
 use crate::stream::Asked;
-use crate::vocab::NanoUsd;
 
 // Names that are made once are found without reading them again.
 static CACHE: HeaderName = HeaderName::from_static(cache::policy::HEADER_CACHE);
@@ -80,15 +79,10 @@ pub(crate) async fn chat(
         Err(error) => return Ok(Err(error)),
     };
     let who = (&*caller, &admission);
-    let plugins = plugins::begin(&snapshot, session, facts, who, (&head, &body.bytes));
+    let plugins = plugins::begin(gateway, session, facts, who, (&head, &body.bytes), &snapshot);
     let plugins = match plugins {
         Ok(plugins) => plugins,
-        Err(error) => {
-            if let Some(blocked) = &error.blocked {
-                gateway.metrics.plugin_run(blocked.plugin, "refused");
-            }
-            return Ok(Err(error));
-        }
+        Err(error) => return Ok(Err(error)),
     };
     let cache = cache_use(gateway, session, &snapshot, &admission, (task, &head, &body.bytes));
     let prompt_tokens = head.text.estimate_prompt_tokens();
@@ -118,15 +112,7 @@ pub(crate) async fn chat(
         cache,
         plan: Plan::default(),
         conversation: None,
-        money: Money {
-            hold: None,
-            limit: None,
-            durable: false,
-            cost: NanoUsd::ZERO,
-            look_at: 0,
-            short: false,
-            out: false,
-        },
+        money: Money::default(),
         hedged: false,
         reports: Vec::new(),
         attempt: None,

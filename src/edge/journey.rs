@@ -200,6 +200,7 @@ pub(crate) struct CacheUse {
 }
 
 /// The credit behind a request.
+#[derive(Default)]
 pub(crate) struct Money {
     /// Set aside for this request; `None` before the plan and after the end.
     pub(crate) hold: Option<Hold>,

@@ -49,11 +49,12 @@ pub(crate) struct Plugins {
 /// # Errors
 /// The request says something wrong of plugins, or one of them refuses it.
 pub(crate) fn begin(
-    snapshot: &Snapshot,
+    gateway: &Gateway,
     session: &Session,
     facts: &Facts,
     (caller, admission): (&KeyEntry, &Admission),
     (head, body): (&Head, &[u8]),
+    snapshot: &Snapshot,
 ) -> Result<Option<Box<Plugins>>, GatewayError> {
     let chain = &snapshot.plugins;
     let header = |name: &str| -> Option<Cow<'static, str>> {
@@ -70,7 +71,11 @@ pub(crate) fn begin(
         online: chain.has_web() && is_online(head, variant),
         header: &header,
     };
-    let runs = chain.begin(head, body, &about)?;
+    let runs = chain.begin(head, body, &about).inspect_err(|error| {
+        if let Some(blocked) = &error.blocked {
+            gateway.metrics.plugin_run(blocked.plugin, Outcome::Refused.as_str());
+        }
+    })?;
     Ok(runs.map(|runs| {
         Box::new(Plugins {
             hears: runs.hear(head.stream),

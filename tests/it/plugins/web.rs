@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Engine, ask, said, with, world};
+use crate::support::eventually;
 
 /// Results as SearXNG gives them.
 fn results() -> Value {
@@ -67,7 +68,11 @@ fn a_search_is_charged_once_and_shown_in_the_record() {
     assert!((cost(&again) - 0.000_015).abs() < 1e-9, "kept results are free: {}", again.text());
     assert_eq!(engine.seen().len(), 1);
     let id = first.header("x-generation-id").expect("an id").to_owned();
-    let record = world.gateway.client().get(&format!("/v1/generation?id={id}")).json();
+    // It is written when the answer has ended, which the client may see a moment before.
+    let record = eventually("the generation's record", || {
+        let answer = world.gateway.client().get(&format!("/v1/generation?id={id}"));
+        (answer.status == 200).then(|| answer.json())
+    });
     assert_eq!(record["data"]["plugins_cost"], 0.005, "{record}");
     assert_eq!(record["data"]["total_cost"], 0.005_015, "{record}");
     world.gateway.kill();
