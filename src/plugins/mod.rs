@@ -2,8 +2,9 @@
 //!
 //! The trait and its views are in `lua-free-plugins/api`, the plugins in folders beside it, and
 //! [`table`] lists them. Here is what runs them: a [`Chain`] is made from a configuration, and for
-//! each request that has any it begins [`Runs`]. These see the request's [`turns`], may ask the
-//! outside for something (the edge does it), and become a [`Filter`] of the answer's events.
+//! each request that has any it begins [`Runs`]. These see the request's turns, may ask the
+//! outside for something (the edge does it), and become a filter of the answer's events
+//! ([`Filtered`]).
 //!
 //! A request without plugins pays for none of this: no view is made, and answers pass as they do
 //! without. A plugin that panics takes nothing down: what becomes of its own request is the
