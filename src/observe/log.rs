@@ -6,8 +6,10 @@
 //! 0.9.1 among them) print bodies and headers as they pass, prompts and keys included, so that
 //! theirs are never written, whatever the level says.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt;
 use std::io::{self, IsTerminal};
+use std::panic::{self, PanicHookInfo};
 
 use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::EnvFilter;
@@ -57,14 +59,28 @@ pub fn check_level(level: &str) -> Result<(), BadLog> {
     filter(level).map(drop)
 }
 
-/// Sets up the log of the whole process. `level` is `error`, `warn`, `info`, `debug`, `trace`,
+/// Sets up the log of the whole process, panics included. `level` is `error`, `warn`, `info`, `debug`, `trace`,
 /// `off` or a list of `tracing` directives.
 ///
 /// # Errors
 /// The level is not one, or there is a log already.
 pub fn init(level: &str, format: LogFormat) -> Result<(), BadLog> {
     let colour = format == LogFormat::Text && io::stderr().is_terminal();
-    subscriber(level, format, colour, io::stderr)?.try_init().map_err(|_| BadLog::Twice)
+    subscriber(level, format, colour, io::stderr)?.try_init().map_err(|_| BadLog::Twice)?;
+    panic::set_hook(Box::new(note_panic));
+    Ok(())
+}
+
+/// Says where the program has failed, and not in its words: what a panic says may repeat a prompt,
+/// as that of a text which is cut within a character does.
+fn note_panic(info: &PanicHookInfo<'_>) {
+    let at = info.location().map(ToString::to_string).unwrap_or_default();
+    let thread = std::thread::current();
+    // Only where the environment asks for it.
+    let trace = Backtrace::capture();
+    let trace = (trace.status() == BacktraceStatus::Captured).then(|| trace.to_string());
+    let thread = thread.name().unwrap_or_default();
+    tracing::error!(at, thread, trace, "The program has failed here (a panic); please report it.");
 }
 
 fn filter(level: &str) -> Result<EnvFilter, BadLog> {
@@ -173,6 +189,23 @@ mod tests {
             assert_eq!(text.lines().count(), 2, "{level}: {text}");
             assert!(text.contains("Heard.") && text.contains("Ours."), "{level}: {text}");
         }
+    }
+
+    #[test]
+    fn a_panic_is_told_without_its_words() {
+        let shown = Shown::default();
+        let writer = shown.clone();
+        let subscriber = subscriber("info", LogFormat::Json, false, move || writer.clone());
+        tracing::subscriber::with_default(subscriber.expect("a level"), || {
+            let before = panic::take_hook();
+            panic::set_hook(Box::new(note_panic));
+            let failed = panic::catch_unwind(|| "a prompt: caf\u{e9}".split_at(14).0.len());
+            panic::set_hook(before);
+            assert!(failed.is_err());
+        });
+        let text = String::from_utf8(shown.0.lock().clone()).expect("UTF-8");
+        assert!(text.contains("log.rs:") && text.contains("a panic"), "{text}");
+        assert!(!text.contains("prompt"), "{text}");
     }
 
     #[test]
