@@ -143,7 +143,8 @@ pub(crate) async fn prepare(gateway: &Gateway, chat: &mut Chat) -> Result<(), Ga
         }
         gateway.metrics.plugin_time(id, std::mem::take(&mut waited));
     }
-    if chat.ask.body != before {
+    // By its place: a body that was changed is another.
+    if chat.ask.body.as_ptr() != before.as_ptr() {
         chat.ask.parsed = None;
         chat.ask.prompt_tokens = chat.ask.head.text.estimate_prompt_tokens();
         chat.ask.asked = intake::asked(chat.task, &chat.ask.body)?;
