@@ -12,6 +12,7 @@ mod template;
 mod tests;
 
 use serde::Deserialize;
+use serde_json::json;
 use turnpike_plugin_api::{
     Ask, BadOption, Definition, Needs, Plugin, Refusal, Request, Run, Setup, Step,
 };
@@ -56,12 +57,30 @@ struct Setting(Sets);
 impl Run for Setting {
     fn on_request(&mut self, request: &mut Request) -> Result<Step, Refusal> {
         let Sets { upstream, answer } = &self.0;
-        // Names and values were looked at before, so each of them is taken.
+        // Names and values were looked at before, so each that there is is taken.
+        let mut unfit: Vec<&str> = Vec::new();
         for (name, value) in upstream {
-            request.upstream_header(name, value);
+            match value {
+                Some(value) => _ = request.upstream_header(name, value),
+                None => unfit.push(name),
+            }
         }
         for (name, value) in answer {
-            request.answer_header(name, value);
+            match value {
+                Some(value) => _ = request.answer_header(name, value),
+                None => unfit.push(name),
+            }
+        }
+        match unfit.len() {
+            0 => {}
+            1 => request.note(
+                "1 header was not set: its value cannot stand in one.",
+                json!({ "not_set": unfit }),
+            ),
+            many => request.note(
+                format!("{many} headers were not set: their values cannot stand in one."),
+                json!({ "not_set": unfit }),
+            ),
         }
         Ok(Step::Done)
     }

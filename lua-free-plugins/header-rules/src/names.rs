@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
+use turnpike_plugin_api::Head;
 use turnpike_plugin_api::request::is_free;
 
-/// The most bytes of a header's value that is set; what is beyond is cut off.
+/// The most bytes of a header's value that is set.
 pub(crate) const VALUE_BYTES_MAX: usize = 4096;
 
 /// Headers that hold credentials: no plugin sees them.
@@ -51,13 +52,17 @@ pub(crate) const fn may_stand(byte: u8) -> bool {
     matches!(byte, 0x20..0x7f)
 }
 
-/// A value without what cannot stand in one, and without blanks around it.
-pub(crate) fn clean(value: &str) -> Cow<'_, str> {
+/// A value as it can be set, without blanks around it; `None` where it cannot. It is not repaired:
+/// what rules did not refuse as it came must not become what they would have refused.
+pub(crate) fn fit(value: &str) -> Option<&str> {
     let value = value.trim_matches(' ');
-    if value.len() <= VALUE_BYTES_MAX && value.bytes().all(may_stand) {
-        return Cow::Borrowed(value);
-    }
-    let kept = value.chars().filter(|c| c.is_ascii() && may_stand(*c as u8));
-    let kept: String = kept.take(VALUE_BYTES_MAX).collect();
-    Cow::Owned(kept.trim_matches(' ').to_owned())
+    (value.len() <= VALUE_BYTES_MAX && value.bytes().all(may_stand)).then_some(value)
+}
+
+/// A header of the request, without what is no part of its value: blanks and tabs around it (RFC
+/// 9110, 5.5). HTTP/1 drops them on reading, HTTP/2 does not.
+pub(crate) fn value(head: &Head<'_>, name: &str) -> Option<Cow<'static, str>> {
+    let value = (head.header)(name)?;
+    let bare = value.trim_matches([' ', '\t']);
+    Some(if bare.len() == value.len() { value } else { Cow::Owned(bare.to_owned()) })
 }

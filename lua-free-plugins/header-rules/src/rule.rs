@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use turnpike_plugin_api::{Head, Refusal, Surface};
 
+use crate::names;
 use crate::pattern::Pattern;
 use crate::template::{Map, Template};
 
@@ -46,11 +47,12 @@ pub(crate) struct Deny {
     pub(crate) text: String,
 }
 
-/// Headers that a request gets: of each name the value of the last rule that sets it.
-#[derive(Debug, Default)]
+/// Headers that a request gets: of each name the value of the last rule that sets it; `None` where
+/// that cannot stand in a header.
+#[derive(Default)]
 pub(crate) struct Sets {
-    pub(crate) upstream: Vec<(String, String)>,
-    pub(crate) answer: Vec<(String, String)>,
+    pub(crate) upstream: Vec<(String, Option<String>)>,
+    pub(crate) answer: Vec<(String, Option<String>)>,
 }
 
 impl Rules {
@@ -70,13 +72,14 @@ impl Rules {
             }
         }
         // An empty value only takes away what an earlier rule set.
-        sets.upstream.retain(|(_, value)| !value.is_empty());
-        sets.answer.retain(|(_, value)| !value.is_empty());
+        let says = |(_, value): &(String, Option<String>)| value.as_deref() != Some("");
+        sets.upstream.retain(says);
+        sets.answer.retain(says);
         Ok(sets)
     }
 }
 
-fn put(sets: &mut Vec<(String, String)>, name: &str, value: String) {
+fn put(sets: &mut Vec<(String, Option<String>)>, name: &str, value: Option<String>) {
     match sets.iter_mut().find(|(set, _)| set == name) {
         Some(set) => set.1 = value,
         None => sets.push((name.to_owned(), value)),
@@ -86,7 +89,7 @@ fn put(sets: &mut Vec<(String, String)>, name: &str, value: String) {
 impl Rule {
     /// Whether the request may go on.
     fn judge(&self, head: &Head<'_>) -> Result<(), Refusal> {
-        let lacks = |name: &&String| (head.header)(name).is_none_or(|value| value.is_empty());
+        let lacks = |name: &&String| names::value(head, name).is_none_or(|value| value.is_empty());
         if let Some(name) = self.require.iter().find(lacks) {
             let text = format!("The request has no header {name}, which it must have.");
             let (status, code) = &self.lacking;
@@ -109,7 +112,7 @@ impl When {
             pattern.as_ref().is_none_or(|pattern| pattern.fits(value))
         };
         let header = |(name, pattern): &(String, Pattern)| {
-            pattern.fits_header((head.header)(name).as_deref())
+            pattern.fits_header(names::value(head, name).as_deref())
         };
         self.surface.is_none_or(|surface| surface == head.surface)
             && self.stream.is_none_or(|stream| stream == head.stream)
@@ -121,7 +124,7 @@ impl When {
 }
 
 impl Sets {
-    /// There is nothing to set.
+    /// There is nothing to set or to tell.
     pub(crate) fn is_empty(&self) -> bool {
         self.upstream.is_empty() && self.answer.is_empty()
     }

@@ -83,7 +83,7 @@ impl Variable {
 
     fn value<'a>(&self, head: &Head<'a>) -> Cow<'a, str> {
         match self {
-            Self::Header(name) => (head.header)(name).unwrap_or_default(),
+            Self::Header(name) => names::value(head, name).unwrap_or_default(),
             Self::Model => Cow::Borrowed(head.model),
             Self::Key => Cow::Borrowed(head.key.as_str()),
             Self::Account => Cow::Borrowed(head.account.as_str()),
@@ -135,8 +135,8 @@ impl Template {
         Ok(Self(parts))
     }
 
-    /// The value for a request, fit for a header; it may be empty.
-    pub(crate) fn value(&self, head: &Head<'_>, maps: &[Map]) -> String {
+    /// The value for a request; it may be empty. `None`: it cannot stand in a header.
+    pub(crate) fn value(&self, head: &Head<'_>, maps: &[Map]) -> Option<String> {
         let mut value = String::new();
         for part in &self.0 {
             match part {
@@ -145,10 +145,8 @@ impl Template {
                 Part::Map(map) => value += maps.get(*map).map_or("", |map| map.value(head)),
             }
         }
-        match names::clean(&value) {
-            Cow::Borrowed(clean) if clean.len() == value.len() => value,
-            clean => clean.into_owned(),
-        }
+        let fit = names::fit(&value)?;
+        Some(if fit.len() == value.len() { value } else { fit.to_owned() })
     }
 }
 

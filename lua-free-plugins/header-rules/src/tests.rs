@@ -6,7 +6,7 @@ use turnpike_plugin_api::Needs;
 use turnpike_plugin_testkit::{Case, build, play};
 
 use crate::DEFINITION;
-use crate::names::{clean, may_stand};
+use crate::names::{fit, may_stand};
 
 #[test]
 fn cases() {
@@ -85,30 +85,33 @@ fn wrong_options_are_named() {
 }
 
 proptest! {
-    /// Whatever a client sends, what is set can stand in a header and is taken.
+    /// Whatever a client sends, what is set is what was sent, or nothing: no line ends, no repair.
     #[test]
-    fn what_is_set_can_stand_in_a_header(value in any::<String>(), more in "[\\x00-\\x7f]{0,40}") {
+    fn what_is_set_can_stand_in_a_header(
+        value in prop_oneof![any::<String>(), "[\\x00-\\x7f]{0,40}", "[ -~]{0,40}"],
+        model in prop_oneof!["[\\x00-\\x7f]{0,40}", "[ -~]{0,40}"],
+    ) {
         let case: Case = serde_json::from_value(json!({
-            "options": {"rules": [{"set_upstream": {"x-a": "v${header:x-b}w${model}"}}]},
-            "head": {"headers": {"x-b": value}, "model": more},
+            "options": {"rules": [{"set_upstream": {"x-a": "v${header:x-b}w${model}."}}]},
+            "head": {"headers": {"x-b": value}, "model": model},
         })).expect("a case");
         let plugin = build(&DEFINITION, &case.options).expect("sound options");
         let played = play(&*plugin, &case, "set");
-        let headers = played.request.upstream_headers();
-        prop_assert_eq!(headers.len(), 1);
-        let set = &headers[0].1;
-        prop_assert!(set.starts_with('v') && set.bytes().all(may_stand), "{:?}", set);
-    }
-
-    /// What is clean stays; what is cleaned is clean.
-    #[test]
-    fn to_clean_twice_is_to_clean_once(value in any::<String>()) {
-        let once = clean(&value).into_owned();
-        prop_assert_eq!(&*clean(&once), &*once);
+        let whole = format!("v{}w{model}.", value.trim_matches([' ', '\t']));
+        let (set, notes) = (played.request.upstream_headers(), played.request.notes());
+        if whole.bytes().all(may_stand) {
+            prop_assert_eq!(set, [("x-a".to_owned(), whole)]);
+            prop_assert!(notes.is_empty());
+        } else {
+            prop_assert!(set.is_empty(), "{set:?}");
+            prop_assert_eq!(&notes[0].data, &json!({"not_set": ["x-a"]}), "names and no values");
+        }
     }
 }
 
 #[test]
-fn a_long_value_is_cut() {
-    assert_eq!(clean(&"a".repeat(10_000)).len(), 4096);
+fn a_value_is_bounded_and_has_no_blanks_around_it() {
+    assert_eq!(fit("  a b "), Some("a b"));
+    assert_eq!(fit(&"a".repeat(4096)).map(str::len), Some(4096));
+    assert_eq!(fit(&"a".repeat(4097)), None, "a part of a value is another value");
 }
