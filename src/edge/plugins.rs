@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
 use parking_lot::Mutex;
 use pingora::proxy::Session;
 use turnpike_plugin_api::Record;
@@ -57,11 +58,7 @@ pub(crate) fn begin(
     snapshot: &Snapshot,
 ) -> Result<Option<Box<Plugins>>, GatewayError> {
     let chain = &snapshot.plugins;
-    let header = |name: &str| -> Option<Cow<'static, str>> {
-        const HIDDEN: [&str; 4] = ["authorization", "x-api-key", "cookie", "proxy-authorization"];
-        let value = session.get_header(name).filter(|_| !HIDDEN.contains(&name))?;
-        Some(Cow::Owned(value.to_str().ok()?.to_owned()))
-    };
+    let header = |name: &str| shown(&session.req_header().headers, name);
     let variant = admission.rules.key.variant.as_deref();
     let about = About {
         key: caller.id(),
@@ -86,6 +83,25 @@ pub(crate) fn begin(
             answer_headers: Vec::new(),
         })
     }))
+}
+
+/// A header as plugins see it: all its lines as one list (RFC 9110 §5.3), so that none is overlooked;
+/// no credentials.
+fn shown(headers: &HeaderMap, name: &str) -> Option<Cow<'static, str>> {
+    const HIDDEN: [&str; 6] = [
+        "api-key",
+        "authorization",
+        "cookie",
+        "proxy-authorization",
+        "x-api-key",
+        "x-goog-api-key",
+    ];
+    if HIDDEN.contains(&name) {
+        return None;
+    }
+    let lines = headers.get_all(name).iter();
+    let lines: Vec<_> = lines.map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
+    (!lines.is_empty()).then(|| Cow::Owned(lines.join(", ")))
 }
 
 /// Whether a model is asked for with `:online`, by its name or by the key's own suffix.

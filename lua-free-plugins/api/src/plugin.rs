@@ -288,7 +288,8 @@ pub struct Head<'a> {
     pub account: &'a AccountId,
     /// The time of arrival in milliseconds since 1970.
     pub unix_ms: u64,
-    /// Values of the request's HTTP headers, by lower-case name; credentials are not among them.
+    /// Values of the request's HTTP headers, by lower-case name: of several lines the list, with
+    /// commas between; bytes that are no UTF-8 replaced. Credentials are not among them.
     pub header: &'a dyn Fn(&str) -> Option<Cow<'static, str>>,
 }
 

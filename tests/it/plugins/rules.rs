@@ -38,6 +38,8 @@ fn headers_are_required_refused_and_set_both_ways() {
         let answer = send(&[("x-team", "red-2")]);
         assert_eq!(answer.status, 403, "{}", answer.text());
         assert_eq!(answer.json()["error"]["metadata"]["plugin_code"], "no_red");
+        let answer = send(&[("x-team", "blue"), ("x-team", "red-3")]);
+        assert_eq!(answer.header("x-served-for"), Some("blue, red-3"), "no line is overlooked");
         let answer = send(&[("X-Team", "blue")]);
         assert_eq!(answer.header("x-served-for"), Some("blue"));
         assert_eq!(said(&answer, streamed).text, "Fine.");
@@ -47,7 +49,7 @@ fn headers_are_required_refused_and_set_both_ways() {
         assert_eq!(headers.get("x-model").expect("set"), "test/open");
         assert!(headers.get("x-team").is_none(), "nothing of the client's own head goes on");
     }
-    assert_eq!(world.requests("open"), 2);
+    assert_eq!(world.requests("open"), 4);
     let mut body = ask("test/open", "Hi", false);
     body["plugins"] = json!([{"id": "header-rules", "enabled": false}]);
     let answer = world.gateway.client().chat_with(&body.to_string(), &[("x-team", "blue")]);
