@@ -128,7 +128,6 @@ fn close_chat(
         let outcome = failure::mark(&report.outcome);
         line.push_attempt(AttemptMark { endpoint: report.endpoint.clone(), outcome });
     }
-    plugins::close(gateway, facts, &chat, line);
     let (before, paid) = continuation::spent(&chat.legs);
     let last = attempt.as_ref().map(|attempt| &attempt.slot);
     if let Some(slot) = last.or(chat.legs.last().map(|leg| &leg.slot)).filter(|_| consumed.billed) {
@@ -146,6 +145,8 @@ fn close_chat(
         }
     }
     chat.admission.correct(line.usage.unwrap_or_default().total());
+    // What they are told of it stands in the line by now.
+    plugins::close(gateway, facts, &chat, line);
     let usage = &consumed.usage;
     let attempt_now = attempt.as_ref();
     let end = End { facts, chat: &chat, line, meter, attempt: attempt_now, usage, client_left };

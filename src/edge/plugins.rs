@@ -64,7 +64,7 @@ pub(crate) fn begin(
         key: caller.id(),
         account: caller.account().id(),
         unix_ms: facts.arrived_ms,
-        context: if chain.is_empty() { 0 } else { context(snapshot, head) },
+        context: &|| context(snapshot, head),
         online: chain.has_web() && is_online(head, variant),
         header: &header,
     };

@@ -98,8 +98,9 @@ pub struct About<'a> {
     pub account: &'a AccountId,
     /// The time of arrival in milliseconds since 1970.
     pub unix_ms: u64,
-    /// The largest context of the model's endpoints in tokens; 0: not known.
-    pub context: u64,
+    /// Finds the largest context of the model's endpoints in tokens; 0: not known. Asked only where
+    /// a plugin begins.
+    pub context: &'a dyn Fn() -> u64,
     /// A model is asked for with `:online`.
     pub online: bool,
     /// Values of the request's HTTP headers; no credentials.
@@ -149,15 +150,20 @@ impl Chain {
         }
         let entries = if asks { entries::read(head, body)? } else { Vec::new() };
         self.know(&entries)?;
-        let format = format(head, body);
-        let mut runs = Vec::new();
+        let mut begins = Vec::new();
         for (place, configured) in self.plugins.iter().enumerate() {
             let entry = entries.iter().find(|entry| entry.id == configured.definition.id);
-            if !wanted(configured, entry, about.online)? {
-                continue;
+            if wanted(configured, entry, about.online)? {
+                begins.push((place, configured, entry.map(|entry| entry.options.as_str())));
             }
-            let options = entry.map(|entry| entry.options.as_str());
-            let ask = ask(head, about, format.view(), options);
+        }
+        if begins.is_empty() {
+            return Ok(None);
+        }
+        let (format, context) = (format(head, body), (about.context)());
+        let mut runs = Vec::with_capacity(begins.len());
+        for (place, configured, options) in begins {
+            let ask = ask(head, about, (format.view(), context), options);
             let begun = catch_unwind(AssertUnwindSafe(|| configured.plugin.begin(&ask)));
             match (begun, configured.on_error) {
                 (Ok(Ok(Some(run))), _) => runs.push(Run::new(place, configured, run)),
@@ -167,7 +173,7 @@ impl Chain {
                 (Err(_panic), OnError::Closed) => return Err(refuse::failed(configured)),
             }
         }
-        Ok((!runs.is_empty()).then(|| Box::new(Runs::new(runs, about.context))))
+        Ok((!runs.is_empty()).then(|| Box::new(Runs::new(runs, context))))
     }
 
     /// Refuses entries of plugins that are not there. One that is to be off may be absent.
@@ -211,7 +217,7 @@ fn wanted(
 fn ask<'a>(
     head: &'a Head,
     about: &'a About<'a>,
-    format: Format<'a>,
+    (format, context): (Format<'a>, u64),
     options: Option<&'a str>,
 ) -> Ask<'a> {
     let model = head.model.as_deref().or_else(|| head.models.first().map(String::as_str));
@@ -222,7 +228,7 @@ fn ask<'a>(
             model: model.unwrap_or_default(),
             stream: head.stream,
             online: about.online,
-            context: about.context,
+            context,
             prompt_tokens: head.estimate_prompt_tokens(),
             max_tokens: head.max_tokens,
             format,

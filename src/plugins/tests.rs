@@ -1,11 +1,12 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use turnpike_plugin_api::{
     self as api, Ask, BadOption, Call, CallFault, Definition, Keep, Kind, Mark, Method, Needs,
-    Piece, Plugin, Refusal, Reply, Request, Setup, Step,
+    Piece, Plugin, Record, Refusal, Reply, Request, Setup, Step,
 };
 
 use super::{About, Chain, Configured, Enabled, Filtered, OnError, Outcome, Progress, Runs};
@@ -14,7 +15,7 @@ use crate::dialect::ir::{Event, FinishReason};
 use crate::dialect::scan::scan;
 use crate::error::{GatewayError, Kind as ErrorKind};
 use crate::stream::Filter;
-use crate::vocab::{AccountId, KeyId, NanoUsd};
+use crate::vocab::{AccountId, GenerationId, KeyId, NanoUsd, Usage};
 
 /// A plugin that does what a test says.
 #[derive(Clone, Copy)]
@@ -26,6 +27,7 @@ struct Script {
     piece: fn(Piece, &mut Vec<Piece>),
     mark: fn(&Mark, &mut Vec<Piece>) -> Keep,
     answer: fn(u32, &mut String),
+    done: fn(&Record),
 }
 
 const PLAIN: Script = Script {
@@ -36,6 +38,7 @@ const PLAIN: Script = Script {
     piece: |piece, out| out.push(piece),
     mark: |_, _| Keep::Yes,
     answer: |_, _| {},
+    done: |_| {},
 };
 
 impl Plugin for Script {
@@ -72,6 +75,10 @@ impl api::Run for Script {
     fn on_answer(&mut self, choice: u32, text: &mut String) {
         (self.answer)(choice, text);
     }
+
+    fn on_done(&mut self, record: &Record) {
+        (self.done)(record);
+    }
 }
 
 fn never(_: &Setup<'_>) -> Result<Box<dyn Plugin>, BadOption> {
@@ -106,8 +113,14 @@ fn body(members: &Value) -> Bytes {
 fn begin_as(chain: &Chain, body: &Bytes, online: bool) -> Result<Option<Box<Runs>>, GatewayError> {
     let (key, account) = (KeyId::parse("k").expect("an id"), AccountId::parse("a").expect("an id"));
     let header = |_: &str| None;
-    let about =
-        About { key: &key, account: &account, unix_ms: 0, context: 8_192, online, header: &header };
+    let about = About {
+        key: &key,
+        account: &account,
+        unix_ms: 0,
+        context: &|| 8_192,
+        online,
+        header: &header,
+    };
     chain.begin(&scan(body).expect("a head"), body, &about)
 }
 
@@ -382,4 +395,33 @@ fn a_failure_in_an_answer_ends_it_unless_nothing_can_be_missing() {
     assert_eq!(said(&chain(last, OnError::Open), &whole, false), ("a.".to_owned(), None));
     let closed = said(&chain(last, OnError::Closed), &whole, false);
     assert_eq!(closed.1, Some(AnswerFault::Plugin));
+}
+
+#[test]
+fn who_wants_to_know_is_told_how_it_ended() {
+    let record = Record {
+        generation: GenerationId::new(1, 2),
+        model: None,
+        endpoint: None,
+        usage: Usage { completion: 7, ..Usage::default() },
+        cost: NanoUsd(9),
+        status: 200,
+        took: Duration::from_secs(1),
+    };
+    // A failed assertion is a plugin's panic, and shows as its failure.
+    let told = Script {
+        needs: Needs { record: true, ..Needs::HEAD },
+        done: |record| assert_eq!((record.usage.completion, record.cost), (7, NanoUsd(9))),
+        ..PLAIN
+    };
+    let broken = Script { done: |_| panic!("in a plugin"), ..told };
+    let deaf = Script { needs: Needs::HEAD, ..broken };
+    for (script, outcome) in
+        [(told, Outcome::Done), (broken, Outcome::Failed), (deaf, Outcome::Done)]
+    {
+        let begun = begin(&chain(script, OnError::Closed), &json!({})).expect("begun");
+        let mut runs = begun.expect("runs");
+        runs.done(&record);
+        assert_eq!(runs.reports().next().expect("a report").outcome, outcome);
+    }
 }

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use proptest::prelude::*;
-use serde_json::{Value, json};
+use serde_json::json;
 use turnpike_plugin_api::{Request, Role, TextKind, Turn};
 use turnpike_plugin_testkit::{Case, HeadCase, Played, TurnCase, build, play};
 
@@ -36,15 +36,8 @@ fn what_is_wrong_is_named() {
 }
 
 #[test]
-fn the_example_is_sound_and_the_readme_has_every_option() {
-    let example: Value = toml::from_str(include_str!("../example.toml")).expect("TOML");
-    let entry = &example["plugins"][0];
-    assert_eq!(entry["id"], json!(DEFINITION.id));
-    turnpike_plugin_testkit::options(&DEFINITION, &entry["options"]);
-    for doc in DEFINITION.options.iter().chain(DEFINITION.per_request) {
-        let named = include_str!("../README.md").contains(&format!("`{}`", doc.name));
-        assert!(named, "README.md has no {}", doc.name);
-    }
+fn the_folder_holds() {
+    turnpike_plugin_testkit::folder(&DEFINITION, env!("CARGO_MANIFEST_DIR"));
 }
 
 fn said(role: &str, text: &str) -> TurnCase {

@@ -1,4 +1,4 @@
-use serde_json::{Value, json};
+use serde_json::json;
 use turnpike_plugin_api::{Keep, Mark};
 use turnpike_plugin_testkit::{Case, build, play, say};
 
@@ -41,13 +41,6 @@ fn an_answer_that_calls_a_tool_has_no_footer() {
 }
 
 #[test]
-fn the_example_is_sound_and_the_readme_has_every_option() {
-    let example: Value = toml::from_str(include_str!("../example.toml")).expect("TOML");
-    let entry = &example["plugins"][0];
-    assert_eq!(entry["id"], json!(DEFINITION.id));
-    turnpike_plugin_testkit::options(&DEFINITION, &entry["options"]);
-    for doc in DEFINITION.options {
-        let named = include_str!("../README.md").contains(&format!("`{}`", doc.name));
-        assert!(named, "README.md has no {}", doc.name);
-    }
+fn the_folder_holds() {
+    turnpike_plugin_testkit::folder(&DEFINITION, env!("CARGO_MANIFEST_DIR"));
 }

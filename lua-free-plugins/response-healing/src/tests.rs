@@ -14,11 +14,8 @@ fn the_options_hold() {
 }
 
 #[test]
-fn the_example_is_sound() {
-    let example: Value = toml::from_str(include_str!("../example.toml")).expect("TOML");
-    let entry = &example["plugins"][0];
-    assert_eq!(entry["id"], json!(DEFINITION.id));
-    turnpike_plugin_testkit::options(&DEFINITION, &entry["options"]);
+fn the_folder_holds() {
+    turnpike_plugin_testkit::folder(&DEFINITION, env!("CARGO_MANIFEST_DIR"));
 }
 
 #[test]

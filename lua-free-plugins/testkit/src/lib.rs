@@ -67,3 +67,25 @@ pub fn options(definition: &Definition, options: &serde_json::Value) {
     let refused = build(definition, &unknown).err().expect("an unknown option must be refused");
     assert!(refused.to_string().contains("no_such_option"), "it must be named: {refused}");
 }
+
+/// Holds a plugin's folder to what every plugin's must have: an example that is sound, and a README
+/// that names every option.
+///
+/// # Panics
+/// It does not.
+pub fn folder(definition: &Definition, dir: &str) {
+    let read = |name: &str| {
+        let path = format!("{dir}/{name}");
+        std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+    };
+    let example: toml::Value = toml::from_str(&read("example.toml")).expect("TOML");
+    let entry = &example["plugins"][0];
+    assert_eq!(entry["id"].as_str(), Some(definition.id), "the example is this plugin's");
+    let empty = toml::Value::Table(toml::Table::new());
+    let given = serde_json::to_value(entry.get("options").unwrap_or(&empty)).expect("JSON");
+    options(definition, &given);
+    let readme = read("README.md");
+    for doc in definition.options.iter().chain(definition.per_request) {
+        assert!(readme.contains(&format!("`{}`", doc.name)), "README.md has no {}", doc.name);
+    }
+}
